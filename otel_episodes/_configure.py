@@ -63,11 +63,11 @@ def configure(  # each is one independent choice
             "pass configure(tracer_provider=...) an SDK TracerProvider"
         )
     added = _added.setdefault(provider, set())
-    stamp_episodes(provider)
     if (dsn is not None or otlp is None) and f"store {dsn}" not in added:
-        provider.add_span_processor(_store(dsn, include_agents=include_agents))
+        stamp_episodes(provider, by=_store(dsn, include_agents=include_agents))
         added.add(f"store {dsn}")
     if otlp is not None and f"otlp {otlp}" not in added:
+        stamp_episodes(provider)
         provider.add_span_processor(_otlp(otlp))
         added.add(f"otlp {otlp}")
     _state.settings = settings

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 class EpisodeContextProcessor:
     """A span processor that stamps ``episode.id`` on every span inside an episode and sums model calls' tokens.
 
-    It has the SDK's interface without importing the SDK. `configure` installs it; where you build your own provider,
-    add it before the processors that export.
+    It has the SDK's interface without importing the SDK. `configure` installs it, alone or as a part of the store's
+    processor; where you build your own provider, add it before the processors that export. Two on one provider do
+    what one does.
     """
+
+    _own_scope: Any = None
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # the SDK's Span
         """Stamp a span that is not ours with the episode it starts in."""
-        if span.instrumentation_scope.name == _state.SCOPE:
+        # Our own spans have what they need. Their tracer keeps one scope object: two calls fewer than its name.
+        scope = span.instrumentation_scope
+        if scope is self._own_scope:
+            return
+        if scope.name == _state.SCOPE:
+            self._own_scope = scope
             return
         context = get_current() if parent_context is None else parent_context
         episode: Any = context.get(EPISODE_KEY)
@@ -47,7 +55,9 @@ class EpisodeContextProcessor:
             episode = _episode.active.get(attributes.get(semconv.EPISODE_ID, ""))
             if episode is None:
                 return
-            step = episode.foreign_spans.pop(span.get_span_context().span_id, None)
+            step = episode.foreign_spans.pop(span.get_span_context().span_id, _UNKNOWN)
+            if step is _UNKNOWN:
+                return  # did not start in the episode, or another one of us has counted it
             usage = _model_usage(attributes)
             if usage is None:
                 return
@@ -68,13 +78,14 @@ class EpisodeContextProcessor:
         return True
 
 
+_UNKNOWN: Any = object()
 _stamped: WeakSet[Any] = WeakSet()
 
 
-def stamp_episodes(provider: Any) -> None:  # the SDK is not imported
-    """Add an `EpisodeContextProcessor` to a tracer provider, once."""
-    if provider not in _stamped:
-        provider.add_span_processor(EpisodeContextProcessor())
+def stamp_episodes(provider: Any, by: EpisodeContextProcessor | None = None) -> None:  # the SDK is not imported
+    """Add a processor that stamps to a tracer provider: ``by``, or a plain one where there is none yet."""
+    if by is not None or provider not in _stamped:
+        provider.add_span_processor(by or EpisodeContextProcessor())
         _stamped.add(provider)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from langfuse import Langfuse, observe
 from opentelemetry.sdk.trace import TracerProvider
-from paired import bare
 from peer import NoExporter, Peer
 
 provider = TracerProvider()
@@ -12,7 +11,7 @@ provider = TracerProvider()
 Langfuse(public_key="none", secret_key="none", tracer_provider=provider, span_exporter=NoExporter())
 peer = Peer(
     distribution="langfuse",
-    tool=observe(name="grep", as_type="tool")(bare),
+    decorate=observe(name="grep", as_type="tool"),
     provider=provider,
     wiring="its batch processor, dropping exporter",
 )

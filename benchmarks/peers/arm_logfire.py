@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logfire
-from paired import bare
 from peer import Peer
 
 logfire.configure(send_to_logfire=False, console=False, metrics=False, inspect_arguments=False)
 peer = Peer(
     distribution="logfire",
-    tool=logfire.instrument("grep", record_return=True)(bare),
+    decorate=logfire.instrument("grep", record_return=True),
     provider=logfire.DEFAULT_LOGFIRE_INSTANCE.config.get_tracer_provider().provider,
     wiring="its scrubbing processor, no exporter",
 )

@@ -10,7 +10,6 @@ from mlflow.entities.trace_location import MlflowExperimentLocation
 from mlflow.tracing.processor.mlflow_v3 import MlflowV3SpanProcessor
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from paired import bare
 from peer import NoExporter, Peer
 
 mlflow.tracing.set_destination(MlflowExperimentLocation(experiment_id="0"))
@@ -19,7 +18,7 @@ provider.add_span_processor(MlflowV3SpanProcessor(span_exporter=NoExporter(), ex
 trace.set_tracer_provider(provider)
 peer = Peer(
     distribution="mlflow-tracing",
-    tool=mlflow.trace(name="grep", span_type="TOOL")(bare),
+    decorate=mlflow.trace(name="grep", span_type="TOOL"),
     provider=provider,
     wiring="its processor, dropping exporter",
     scope=lambda: mlflow.start_span("invoke_agent coder"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from openinference.instrumentation import TracerProvider
-from paired import bare
 from peer import Peer
 
 provider = TracerProvider()
 peer = Peer(
     distribution="openinference-instrumentation",
-    tool=provider.get_tracer("agent").tool(name="grep")(bare),
+    decorate=provider.get_tracer("agent").tool(name="grep"),
     provider=provider,
     wiring="no processor",
 )

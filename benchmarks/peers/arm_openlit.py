@@ -5,10 +5,9 @@ from __future__ import annotations
 import openlit
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from paired import bare
 from peer import Peer
 
 openlit.OpenlitConfig.reset_to_defaults()
 provider = TracerProvider()
 trace.set_tracer_provider(provider)
-peer = Peer(distribution="openlit", tool=openlit.trace(bare), provider=provider, wiring="no processor")
+peer = Peer(distribution="openlit", decorate=openlit.trace, provider=provider, wiring="no processor")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from paired import bare
 from peer import Peer
 
 from otel_episodes import episode, step
@@ -13,7 +12,7 @@ provider = TracerProvider()
 trace.set_tracer_provider(provider)
 peer = Peer(
     distribution="otel-episodes",
-    tool=step("grep", action="search {pattern} in {path}")(bare),
+    decorate=step("grep", action="search {pattern} in {path}"),
     provider=provider,
     wiring="no processor",
     scope=lambda: episode("Find what is left to do", agent="coder"),

@@ -7,7 +7,6 @@ from io import StringIO
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
-from paired import bare
 from peer import Peer
 from traceloop.sdk import Traceloop
 from traceloop.sdk.decorators import tool
@@ -16,7 +15,7 @@ with redirect_stdout(StringIO()):
     Traceloop.init(app_name="bench", processor=SpanProcessor(), telemetry_enabled=False, instruments=set())
 peer = Peer(
     distribution="traceloop-sdk",
-    tool=tool(name="grep")(bare),
+    decorate=tool(name="grep"),
     provider=trace.get_tracer_provider(),
     wiring="its start hook, no exporter",
 )

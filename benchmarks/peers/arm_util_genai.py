@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util.genai.handler import TelemetryHandler
-from paired import bare
 from peer import Peer
+
+if TYPE_CHECKING:
+    from paired import Tool
 
 provider = TracerProvider()
 handler = TelemetryHandler(tracer_provider=provider)
 
 
-def grep(pattern: str, path: str) -> str:
+def decorate(tool: Tool) -> Tool:
     """Record a tool call the way the utilities document it."""
-    with handler.tool("grep") as invocation:
-        invocation.arguments = {"pattern": pattern, "path": path}
-        found = bare(pattern, path)
-        invocation.tool_result = found
-        return found
+
+    def grep(pattern: str, path: str) -> str:
+        with handler.tool("grep") as invocation:
+            invocation.arguments = {"pattern": pattern, "path": path}
+            found = tool(pattern, path)
+            invocation.tool_result = found
+            return found
+
+    return grep
 
 
-peer = Peer(distribution="opentelemetry-util-genai", tool=grep, provider=provider, wiring="no processor, no meter")
+peer = Peer(
+    distribution="opentelemetry-util-genai", decorate=decorate, provider=provider, wiring="no processor, no meter"
+)

@@ -14,10 +14,12 @@ import socket
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from paired import FOUND, PATH, PATTERN, Arm, calling, hand_written, measure, recorded, within_span
+from paired import FOUND, PATH, PATTERN, Arm, bare, calling, hand_written, measure, recorded, within_span
 
 if TYPE_CHECKING:
+    from paired import Tool
     from peer import Peer
 
 refused: set[str] = set()
@@ -34,11 +36,42 @@ def _take_the_network_away() -> None:
     socket.getaddrinfo = _refuse
 
 
-def _measure(peer: Peer, rounds: int, calls: int) -> dict[str, object]:
+# What a step of ours has on its span besides its arguments and its result.
+DETAILS = {
+    "episode.span": "step",
+    "episode.step.kind": "tool_use",
+    "episode.step.index": 7,
+    "episode.step.success": True,
+    "episode.id": "01JD3Z8Q4W6X2Y5T7R9P1M3K5H",
+    "gen_ai.agent.name": "coder",
+    "gen_ai.operation.name": "execute_tool",
+    "gen_ai.tool.name": "grep",
+}
+
+
+def _detailed(more: int) -> Tool:
+    """Return the tool with so many attributes set by hand in its body."""
+    details = list(DETAILS.items())[:more]
+
+    def grep(pattern: str, path: str) -> str:
+        span = trace.get_current_span()
+        for key, value in details:
+            span.set_attribute(key, value)
+        return bare(pattern, path)
+
+    return grep
+
+
+def _measure(peer: Peer, rounds: int, calls: int, more: int) -> dict[str, object]:
     tracer = TracerProvider().get_tracer("hand-written")
     baseline = Arm("hand-written", calling(hand_written(tracer)), scope=within_span(tracer))
     scope = peer.scope or within_span(peer.provider.get_tracer("agent"))
-    arm = Arm(peer.distribution, calling(peer.tool), baseline=baseline.name, scope=scope)
+    arm = Arm(
+        peer.distribution,
+        calling(peer.decorate(_detailed(more) if more else bare)),
+        baseline=baseline.name,
+        scope=scope,
+    )
     [cost] = measure([baseline, arm], rounds=rounds, calls=calls)
     span = recorded(peer.provider, arm)
     content = " ".join(map(str, span.values()))
@@ -61,10 +94,11 @@ def main() -> None:
     options.add_argument("peer", help="the NAME of an arm_NAME.py beside this file")
     options.add_argument("--rounds", type=int, default=40)
     options.add_argument("--calls", type=int, default=300)
+    options.add_argument("--more", type=int, default=0, help="attributes to set by hand in the tool's body")
     given = options.parse_args()
     _take_the_network_away()
     peer: Peer = importlib.import_module(f"arm_{given.peer}").peer
-    print(json.dumps(_measure(peer, given.rounds, given.calls)))
+    print(json.dumps(_measure(peer, given.rounds, given.calls, given.more)))
 
 
 if __name__ == "__main__":

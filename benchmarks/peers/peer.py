@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from paired import Scope, Tool
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Peer:
-    """A tool decorated the peer's way; `wiring` says what hangs on the provider; `scope` opens the agent's span."""
+    """How the peer decorates a tool; `wiring` says what hangs on the provider; `scope` opens the agent's span."""
 
     distribution: str
-    tool: Tool
+    decorate: Callable[[Tool], Tool]
     provider: TracerProvider
     wiring: str
     scope: Scope | None = None

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+# What a step of ours has with the default capture; `arm_otel_episodes` shows them with --json.
+OUR_ATTRIBUTES = 10
 INSTALL_SECONDS = 1200
 RUN_SECONDS = 300
 OPT_OUTS = {
@@ -141,21 +143,33 @@ def _collect(given: argparse.Namespace) -> list[dict[str, Any]]:
         try:
             if given.install:
                 install(candidate, given.venvs)
-            figures = measure(candidate, given.venvs, ["--rounds", str(given.rounds), "--calls", str(given.calls)])
+            amount = ["--rounds", str(given.rounds), "--calls", str(given.calls)]
+            figures = measure(candidate, given.venvs, amount)
+            figures["equal"] = _at_equal_content(candidate, given.venvs, amount, len(figures["span"]) - 1)
         except UnavailableError as reason:
             figures = {"unavailable": str(reason)}
         results.append({"peer": candidate.name, "note": candidate.note, **figures})
     return sorted(results, key=lambda result: float(result.get("ratio", "inf")))
 
 
+def _at_equal_content(candidate: Candidate, venvs: Path, amount: Sequence[str], attributes: int) -> float | None:
+    """Return the peer's ratio when the tool sets by hand what its span has fewer attributes than ours."""
+    if attributes >= OUR_ATTRIBUTES:
+        return None
+    figures = measure(candidate, venvs, [*amount, "--more", str(OUR_ATTRIBUTES - attributes)])
+    # Fewer: the peer's span is not the current one in its tool, and the attributes went elsewhere.
+    return float(figures["ratio"]) if len(figures["span"]) - 1 == OUR_ATTRIBUTES else None
+
+
 def _row(result: Mapping[str, Any]) -> list[str]:
     if "unavailable" in result:
-        return [result["peer"], "", "", "", "", "", "", f"not measured: {result['unavailable']}"]
+        return [result["peer"], "", "", "", "", "", "", "", f"not measured: {result['unavailable']}"]
     captured = [word for word in ("arguments", "result") if result[f"captures_{word}"]]
     remarks = [result["wiring"], result["note"], f"tried to reach {result['refused']}" if result["refused"] else ""]
     return [
         f"{result['name']} {result['version']}",
         f"{result['ratio']:.2f}",
+        "" if result["equal"] is None else f"{result['equal']:.2f}",
         f"{result['ratio_p10']:.2f}-{result['ratio_p90']:.2f}",
         f"{result['micros']:.1f}",
         f"{result['baseline_micros']:.1f}",
@@ -188,7 +202,7 @@ def _print(results: Sequence[Mapping[str, Any]]) -> None:
 
     show(
         "Recording one tool call, as a ratio to the same span written by hand (CPU of the calling thread)",
-        ["peer", "ratio", "p10-p90", "µs", "by hand µs", "captured", "attributes", "wired with"],
+        ["peer", "ratio", "at 10 attributes", "p10-p90", "µs", "by hand µs", "captured", "attributes", "wired with"],
         [_row(result) for result in results],
         note="Every ratio was taken within one process, in alternating rounds; microseconds differ between processes.",
     )

@@ -57,6 +57,5 @@ def _attach(processor: EpisodeSpanProcessor) -> None:
     # Not get_tracer_provider(): where none is set yet, that one may set one, and the SDK's own would be refused.
     provider: Any = getattr(trace, "_TRACER_PROVIDER", None)
     if isinstance(provider, TracerProvider):
-        stamp_episodes(provider)
-        provider.add_span_processor(processor)
+        stamp_episodes(provider, by=processor)
         processor.count_user()  # what it stores comes by once more, in a batch

@@ -10,6 +10,8 @@ from opentelemetry.trace import TraceFlags
 
 from otel_episodes import semconv
 from otel_episodes._boundary import report
+from otel_episodes._processor import EpisodeContextProcessor
+from otel_episodes._state import SCOPE
 from otel_episodes_clickhouse import config
 from otel_episodes_clickhouse.errors import ConfigurationError
 from otel_episodes_clickhouse.rows import SpanEncoder, span_attributes
@@ -17,8 +19,7 @@ from otel_episodes_clickhouse.shipper import Shipper
 from otel_episodes_clickhouse.spool import SpoolWriter
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_episodes_clickhouse.config import Target
 
@@ -28,10 +29,13 @@ AGENT_ATTRIBUTES: Final = (semconv.GEN_AI_OPERATION_NAME, "openinference.span.ki
 # one of us, as nearly always, no mark is needed.
 _STORED_IN: Final = "_otel_episodes_stored_in"
 _users: Counter[str] = Counter()
+_SAMPLED: Final = int(TraceFlags.SAMPLED)
 
 
-class EpisodeSpanProcessor(SpanProcessor):
+class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
     """Stores every finished span that belongs to an episode, whatever happens to the process right after.
+
+    It is also what stamps other libraries' spans (see its base), in one since every processor costs every span.
 
     A span belongs when it has ``episode.id`` or ``episode.span``; with ``include_agents`` also when another
     instrumentation marked it as an agent's or a model's. With ``ship`` a background thread moves what is spooled to
@@ -54,13 +58,19 @@ class EpisodeSpanProcessor(SpanProcessor):
         """Say that one more way leads to this processor's spool, so that spans are marked as stored."""
         _users[self._spool] += 1
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: whether a span belongs is known when it ends."""
-
     def on_end(self, span: ReadableSpan) -> None:
         """Append the span to the spool, if it belongs to an episode; never raises."""
         try:
-            if self._belongs(span) and (_users[self._spool] == 1 or _claim(span, self._spool)):
+            # What our own tracer makes belongs: told by its scope, one object, nearly all need no further look.
+            if span.instrumentation_scope is not self._own_scope:
+                super().on_end(span)
+                if not self._belongs(span):
+                    return
+            context = span.context
+            # A SpanContext is a tuple; by name this is two properties, each a call.
+            if context is None or not context[3] & _SAMPLED:
+                return
+            if _users[self._spool] == 1 or _claim(span, self._spool):
                 self.writer.append(span)
                 if self._shipper is not None:
                     self._shipper.ensure_running()
@@ -87,13 +97,12 @@ class EpisodeSpanProcessor(SpanProcessor):
         return self._shipper.flush(timeout_millis / 1000)
 
     def _belongs(self, span: ReadableSpan) -> bool:
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == SCOPE:
+            return True
         attributes = span_attributes(span)
         ours = semconv.EPISODE_ID in attributes or semconv.SPAN in attributes
-        if not ours and not (self._include_agents and any(name in attributes for name in AGENT_ATTRIBUTES)):
-            return False
-        context = span.context
-        # A SpanContext is a tuple; by name this is two properties, each a call.
-        return context is not None and bool(context[3] & TraceFlags.SAMPLED)
+        return ours or (self._include_agents and any(name in attributes for name in AGENT_ATTRIBUTES))
 
 
 def open_processor(

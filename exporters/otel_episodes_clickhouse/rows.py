@@ -9,7 +9,8 @@ A spool line is a JSON array. A span::
     [start_ns, duration_ns, trace_id, span_id, parent_span_id, trace_state, name, kind, resource, scope,
      status, message, attributes, [[time_ns, name, attributes], ...], [[trace_id, span_id, state, attributes], ...]]
 
-``kind`` and ``status`` are numbers, ``resource`` and ``scope`` refer to definitions earlier in the same file::
+``kind`` and ``status`` are numbers, span ids numbers or hexadecimal text, ``resource`` and ``scope`` refer to
+definitions earlier in the same file::
 
     ["r", number, attributes]        ["s", number, name, version]
 """
@@ -24,7 +25,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from opentelemetry.trace import SpanKind, StatusCode, TraceState
+from opentelemetry.trace import SpanKind, StatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +49,6 @@ _KIND_NUMBERS: Final = {
 _KIND_UNSPECIFIED: Final = 5
 _INTERNAL: Final = SpanKind.INTERNAL
 _UNSET: Final = StatusCode.UNSET
-_NO_STATE: Final = TraceState.get_default()
 _STATUS_NAMES: Final = ("Unset", "Ok", "Error")
 _STATUS_NUMBERS: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 
@@ -135,56 +135,94 @@ class SpanEncoder:
         self._resources: dict[int, tuple[Resource, int]] = {}
         self._scopes: dict[tuple[str, str], int] = {}
         self._scopes_seen: dict[int, tuple[InstrumentationScope, int]] = {}
-        # Spans come in runs of one trace; formatting 128 bits is a noticeable part of a line.
+        # Spans come in runs of one trace, tracer and provider: what the last one had is not looked up again.
+        self._last: tuple[Any, Any, Any] = (None, None, None)
+        self._resource_number = self._scope_number = 0
         self._trace_id = 0
         self._trace_id_hex = "0" * 32
 
     def __call__(self, span: ReadableSpan) -> bytes:
         """Return the line of a span that has ended, after the definitions it is the first to need.
 
-        This is the hot path: one function, and what it has seen before it does not ask again.
+        This is the hot path: one function for what most spans are, and `_any` for all others.
         """
+        fields = _read(span)
         (
             context, parent, code, description, kind, resource, scope, start, end, name, attributes, events, links,
-        ) = _read(span)  # fmt: skip
+        ) = fields  # fmt: skip
         if context is None:
             raise SpoolLineError("the span has no context, so no ids")
         # A SpanContext is a tuple whose names are properties: unpacking it is one instruction.
         trace_id, span_id, _, _, state, _ = context
+        last_resource, last_scope, no_state = self._last
+        # Compared by identity before looked up: the hash of an Enum, the truth of a TraceState are Python calls.
+        if (
+            resource is not last_resource
+            or scope is not last_scope
+            or trace_id != self._trace_id
+            or state is not no_state
+            or kind is not _INTERNAL
+            or code is not _UNSET
+            or parent is None
+            or not start
+            or not end
+            or events
+            or links
+        ):
+            return self._any(fields)
+        try:
+            line = orjson.dumps(
+                [
+                    start, end - start, self._trace_id_hex, span_id, parent[1], "", name, 0,
+                    self._resource_number, self._scope_number, 0, description or "", attributes,
+                ],
+                option=orjson.OPT_APPEND_NEWLINE,
+            )  # fmt: skip
+        except TypeError:
+            return self._any(fields)
+        # orjson writes NaN, the infinities and None as null; the word in a text does no harm.
+        if b"null" in line and not _PLAIN_TYPES.issuperset(map(type, attributes.values())):
+            return self._any(fields)
+        return line
+
+    def _any(self, fields: tuple[Any, ...]) -> bytes:
+        (
+            context, parent, code, description, kind, resource, scope, start, end, name, attributes, events, links,
+        ) = fields  # fmt: skip
+        definitions = self._define(resource, scope)
+        trace_id, span_id, _, _, state, _ = context
+        self._last = (resource, scope, None if state else state)
         if trace_id != self._trace_id:
             self._trace_id, self._trace_id_hex = trace_id, f"{trace_id:032x}"
         start = start or 0
-        definitions: list[list[Any]] = []
-        known_resource = self._resources.get(id(resource))
-        known_scope = self._scopes_seen.get(id(scope))
-        # Compared by identity before looked up: the hash of an Enum, the truth of a TraceState are Python calls.
-        fields = [
+        line = [
             start,
             (end or start) - start,
             self._trace_id_hex,
             f"{span_id:016x}",
             "" if parent is None else f"{parent[1]:016x}",
-            "" if state is _NO_STATE or not state else state.to_header(),
+            state.to_header() if state else "",
             name,
-            0 if kind is _INTERNAL else _KIND_NUMBERS.get(kind, _KIND_UNSPECIFIED),
-            known_resource[1] if known_resource is not None else self._resource(resource, definitions),
-            known_scope[1] if known_scope is not None else self._scope(scope, definitions),
-            0 if code is _UNSET else _STATUS_NUMBERS[code],
+            _KIND_NUMBERS.get(kind, _KIND_UNSPECIFIED),
+            self._resource_number,
+            self._scope_number,
+            _STATUS_NUMBERS[code],
             description or "",
             attributes,
         ]
         if events or links:
-            fields.append([[event.timestamp, event.name, _plain(event.attributes)] for event in events])
-            fields.append([_link(link) for link in links])
-            line = _line(fields)
-        elif _PLAIN_TYPES.issuperset(map(type, attributes.values())):
-            # Most spans have nothing orjson could get wrong, told by types in one call in C.
-            line = _plain_line(fields)
-        else:
-            line = _line(fields)
-        if not definitions:
-            return line
-        return b"".join([*(_line(definition) for definition in definitions), line])
+            line.append([[event.timestamp, event.name, _plain(event.attributes)] for event in events])
+            line.append([_link(link) for link in links])
+        return b"".join([*(_line(definition) for definition in definitions), _line(line)])
+
+    def _define(self, resource: Resource, scope: InstrumentationScope | None) -> list[list[Any]]:
+        """Look up the numbers of a resource and a scope, and return the definitions of those that are new."""
+        definitions: list[list[Any]] = []
+        known_resource = self._resources.get(id(resource))
+        known_scope = self._scopes_seen.get(id(scope))
+        self._resource_number = known_resource[1] if known_resource else self._resource(resource, definitions)
+        self._scope_number = known_scope[1] if known_scope else self._scope(scope, definitions)
+        return definitions
 
     def _resource(self, resource: Resource, definitions: list[list[Any]]) -> int:
         # By identity: hashing a Resource serialises it. The reference kept beside the number keeps the id taken.
@@ -219,13 +257,6 @@ def _link(link: Any) -> list[Any]:
 def _plain(attributes: Any) -> Any:
     plain = getattr(attributes, "_dict", attributes)
     return {} if plain is None else plain
-
-
-def _plain_line(fields: list[Any]) -> bytes:
-    try:
-        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:
-        return _line(fields)
 
 
 def _line(fields: list[Any]) -> bytes:
@@ -329,8 +360,9 @@ class LineDecoder:
         service_name, resource_attributes = self._resources[resource]
         scope_name, scope_version = self._scopes[scope]
         row = Row(
-            int(start), trace_id, span_id, parent, state, name, _KIND_NAMES[kind], service_name, resource_attributes,
-            scope_name, scope_version, attributes_as_text(fields[12]), int(duration), _STATUS_NAMES[status], message,
+            int(start), trace_id, _hex(span_id), _hex(parent), state, name, _KIND_NAMES[kind], service_name,
+            resource_attributes, scope_name, scope_version, attributes_as_text(fields[12]), int(duration),
+            _STATUS_NAMES[status], message,
         )  # fmt: skip
         if len(fields) == _FIELDS:
             return row
@@ -344,6 +376,10 @@ class LineDecoder:
             link_trace_states=tuple(link[2] for link in links),
             link_attributes=tuple(attributes_as_text(link[3]) for link in links),
         )
+
+
+def _hex(span_id: int | str) -> str:
+    return f"{span_id:016x}" if isinstance(span_id, int) else span_id
 
 
 def attributes_as_text(attributes: Mapping[str, Any]) -> dict[str, str]:
