@@ -6,6 +6,7 @@ the transport is ours. While DIRECTORY/lose-answers exists, inserts are carried 
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
 import tempfile
@@ -16,10 +17,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
+import lz4.frame
+from backports import zstd
 
 DIRECTORY = Path(sys.argv[1])
 CONNECTION = chdb.connect(str(DIRECTORY / "engine"))
 ONE_AT_A_TIME = threading.Lock()
+DECODERS = {"gzip": gzip.decompress, "lz4": lz4.frame.decompress, "zstd": zstd.decompress}
 # Parameters of the HTTP interface itself, which are no settings of the engine.
 TRANSPORT = frozenset((
     "query", "database", "user", "password", "session_id", "query_id", "compress", "decompress", "buffer_size",
@@ -42,7 +46,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/ping"):
             self.answer(200, b"Ok.\n", {})
             return
-        # The client sends "INSERT INTO ... FORMAT ...", a line, in front of the rows.
+        body = DECODERS.get(self.headers.get("Content-Encoding", ""), bytes)(body)
+        # The client sends "INSERT INTO ... FORMAT ...", a line, in front of the rows, or in the address.
+        if arguments.get("query", "").startswith("INSERT INTO") and body:
+            body = arguments["query"].encode() + b"\n" + body
         line, _, rows = body.partition(b"\n")
         insert = re.fullmatch(rb"(INSERT INTO .*) FORMAT (\w+)\s*", line)
         try:

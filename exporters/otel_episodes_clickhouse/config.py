@@ -12,29 +12,40 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import platformdirs
 
 from otel_episodes_clickhouse.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DSN_VARIABLE: Final = "OTEL_EPISODES_DSN"
 HOME_VARIABLE: Final = "OTEL_EPISODES_HOME"
+PASSWORD_VARIABLE: Final = "OTEL_EPISODES_PASSWORD"  # noqa: S105  # the name of one
+SHIP_VARIABLE: Final = "OTEL_EPISODES_SHIP"
 
 _SERVER_SCHEMES: Final = {"clickhouse": False, "http": False, "clickhouses": True, "https": True}
 _HTTP_PORT: Final = 8123
 _HTTPS_PORT: Final = 8443
 _NATIVE_PORTS: Final = {9000: _HTTP_PORT, 9440: _HTTPS_PORT}
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
+_FALSE: Final = frozenset(("0", "false", "no", "off"))
+# How inserts can be compressed, best first.
+COMPRESSIONS: Final = ("lz4", "zstd", "gzip")
 _EXAMPLES: Final = "chdb:///absolute/path, clickhouse://user:password@host:8123/database or https://host:8443/database"
 # Passed on to clickhouse-connect as they are; `ch_<setting>` sets a ClickHouse setting for every statement.
-_OPTIONS: Final = frozenset((
+_CLIENT_OPTIONS: Final = frozenset((
     "access_token", "ca_cert", "client_cert", "client_cert_key", "compress", "connect_timeout", "http_proxy",
     "https_proxy", "send_receive_timeout", "server_host_name", "verify",
 ))  # fmt: skip
+# Read here.
+_OWN_OPTIONS: Final = frozenset(("insert_timeout", "password_file"))
+_OPTIONS: Final = _CLIENT_OPTIONS | _OWN_OPTIONS
+_SECONDS: Final = ("connect_timeout", "send_receive_timeout", "insert_timeout")
+_SECRET_OPTIONS: Final = ("access_token", "http_proxy", "https_proxy")
+_INSERT_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,8 @@ class Target:
     def resolve(cls, dsn: str | None = None, *, environ: Mapping[str, str] = os.environ) -> Target:
         """Find the store: the argument, else OTEL_EPISODES_DSN, else ``chdb://`` in the platform's data directory.
 
-        OTEL_EPISODES_HOME replaces that directory. Raises `ConfigurationError` for what is no DSN.
+        OTEL_EPISODES_HOME replaces that directory; OTEL_EPISODES_PASSWORD is the password of a server's DSN that has
+        none. Raises `ConfigurationError` for what is no DSN.
         """
         text = dsn if dsn is not None else environ.get(DSN_VARIABLE, "")
         text = text.strip() or "chdb://"
@@ -70,7 +82,7 @@ class Target:
         if parts.scheme == "chdb":
             return _embedded(parts, home(environ))
         if parts.scheme in _SERVER_SCHEMES:
-            return _server(parts, home(environ))
+            return _server(parts, environ)
         raise ConfigurationError(f"unknown scheme {parts.scheme!r} in the DSN: use {_EXAMPLES}")
 
     def describe(self) -> str:
@@ -94,12 +106,62 @@ class Target:
             "database": self.database,
         }
         settings = {name[3:]: value for name, value in self.options if name.startswith("ch_")}
-        arguments.update((name, value) for name, value in self.options if not name.startswith("ch_"))
+        arguments.update((name, value) for name, value in self.options if name in _CLIENT_OPTIONS)
         if "access_token" not in arguments:
-            arguments.update(username=self.username or "default", password=self.password)
+            arguments.update(username=self.username or "default", password=self.secret())
         if settings:
             arguments["settings"] = settings
         return arguments
+
+    def option(self, name: str, default: str = "") -> str:
+        """Return an option of the DSN."""
+        return dict(self.options).get(name, default)
+
+    @property
+    def verified(self) -> bool:
+        """Tell whether the server has to show a certificate that is trusted."""
+        return self.option("verify", "true").lower() not in _FALSE
+
+    @property
+    def compression(self) -> str | None:
+        """Return how inserts are compressed: one of `COMPRESSIONS`, "" for not at all, None for the best there is."""
+        said = self.option("compress", "true").lower()
+        return None if said in _TRUE else "" if said in _FALSE else said
+
+    @property
+    def insert_seconds(self) -> float:
+        """How long one insert may take."""
+        return float(self.option("insert_timeout", str(_INSERT_SECONDS)))
+
+    def secret(self) -> str:
+        """Return the password, read anew where it is in a file, so that it can be changed there."""
+        path = self.option("password_file")
+        if self.password or not path:
+            return self.password
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise ConfigurationError(f"cannot read the password from {path}: {reason}") from None
+
+    def without_secrets(self, message: str) -> str:
+        """Return a message with every secret of this target masked."""
+        secrets = [self.password, *(value for name, value in self.options if name in _SECRET_OPTIONS)]
+        if "password_file" in dict(self.options):
+            secrets.append(_or_nothing(self.secret))
+        # A password may have come back as it stands in an address.
+        secrets += [quote(secret, safe="") for secret in secrets]
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            message = message.replace(secret, "***")
+        return message
+
+
+def ships(environ: Mapping[str, str] = os.environ) -> bool | None:
+    """Return whether OTEL_EPISODES_SHIP says that processes send to a server themselves; None where it says nothing."""
+    text = environ.get(SHIP_VARIABLE, "").strip().lower()
+    if text and text not in _TRUE | _FALSE:
+        raise ConfigurationError(f"{SHIP_VARIABLE}={text!r} is neither true nor false")
+    return text in _TRUE if text else None
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -108,6 +170,13 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     if override:
         return Path(override).expanduser().absolute()
     return Path(platformdirs.user_data_dir("otel-episodes", appauthor=False))
+
+
+def _or_nothing(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except ConfigurationError:
+        return ""
 
 
 def _no_dsn(text: str) -> str:
@@ -130,35 +199,51 @@ def _embedded(parts: SplitResult, data: Path) -> Target:
     return Target(embedded=True, path=path, spool=path / "spool")
 
 
-def _server(parts: SplitResult, data: Path) -> Target:
+def _server(parts: SplitResult, environ: Mapping[str, str]) -> Target:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     secure = _SERVER_SCHEMES[parts.scheme] or options.pop("secure", "").lower() in _TRUE
     options.pop("secure", None)
+    _check(options)
+    if not parts.hostname:
+        raise ConfigurationError(f"the DSN names no host: use {_EXAMPLES}")
+    host, port = parts.hostname, _port(parts, secure=secure)
+    database = unquote(parts.path.strip("/").split("/")[0]) or "default"
+    username = unquote(parts.username or "")
+    password = unquote(parts.password or "")
+    if not password and not {"access_token", "password_file"} & set(options):
+        password = environ.get(PASSWORD_VARIABLE, "")
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{host}_{port}_{database}")
+    identity = repr((secure, host, port, database, username))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    return Target(
+        embedded=False,
+        spool=home(environ) / "spool" / f"{readable[:80]}-{digest}",
+        host=host,
+        port=port,
+        secure=secure,
+        database=database,
+        username=username,
+        password=password,
+        options=tuple(options.items()),
+    )
+
+
+def _check(options: dict[str, str]) -> None:
+    """Raise `ConfigurationError` for an option that is not known or cannot be right."""
     unknown = sorted(name for name in options if name not in _OPTIONS and not name.startswith("ch_"))
     if unknown:
         raise ConfigurationError(
             f"unknown option {', '.join(unknown)} in the DSN: known are secure, {', '.join(sorted(_OPTIONS))}, "
             "and ch_<setting> for a ClickHouse setting"
         )
-    if not parts.hostname:
-        raise ConfigurationError(f"the DSN names no host: use {_EXAMPLES}")
-    host, port = parts.hostname, _port(parts, secure=secure)
-    database = unquote(parts.path.strip("/").split("/")[0]) or "default"
-    username = unquote(parts.username or "")
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{host}_{port}_{database}")
-    identity = repr((secure, host, port, database, username))
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    return Target(
-        embedded=False,
-        spool=data / "spool" / f"{readable[:80]}-{digest}",
-        host=host,
-        port=port,
-        secure=secure,
-        database=database,
-        username=username,
-        password=unquote(parts.password or ""),
-        options=tuple(options.items()),
-    )
+    # What is neither yes nor no must not end up as "trust anyone".
+    if options.get("verify", "true").lower() not in _TRUE | _FALSE | {"proxy"}:
+        raise ConfigurationError("verify in the DSN is true (default), false or proxy")
+    if options.get("compress", "true").lower() not in {*COMPRESSIONS, *_TRUE, *_FALSE}:
+        raise ConfigurationError(f"compress in the DSN is {', '.join(COMPRESSIONS)}, true (default) or false")
+    for name in _SECONDS:
+        if name in options and not re.fullmatch(r"[1-9]\d{0,5}", options[name]):
+            raise ConfigurationError(f"{name} in the DSN is a whole number of seconds, 1 or more")
 
 
 def _port(parts: SplitResult, *, secure: bool) -> int:

@@ -27,7 +27,16 @@ class ConfigurationError(StoreError, UsageError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store does not answer; trying again later may help."""
+    """The store does not answer; trying again later may help.
+
+    ``retry_after``: the seconds after which the server asked to be tried again, None where it said nothing.
+    ``lasting``: it will not help before somebody has changed something.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.lasting = lasting
 
 
 class StoreLockedError(StoreUnavailableError):

@@ -8,15 +8,16 @@ the next statement on such a connection with what the failed one left behind.
 from __future__ import annotations
 
 import re
-import socket
-import urllib.request
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_episodes_clickhouse import drain as draining
 from otel_episodes_clickhouse import engine, rows, schema, sql
 from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError, StoreLockedError, StoreUnavailableError
+from otel_episodes_clickhouse.insert import InsertBody
 from otel_episodes_clickhouse.locks import ProcessLock
+from otel_episodes_clickhouse.transport import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,8 +56,33 @@ _INSERT_SETTINGS: Final[dict[str, Any]] = {
 _DATA_CODES: Final = frozenset((
     6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 130, 131, 190, 321, 349, 407, 441, 467, 469, 631, 675, 676,
 ))  # fmt: skip
-# Not now rather than no: too many queries, network between replicas, replica read-only, session of keeper lost.
-_UNAVAILABLE_CODES: Final = frozenset((202, 209, 210, 225, 242, 279, 319, 999))
+# Not now rather than no: disk full, too many parts, memory, overload, time limits, network between replicas, replica
+# read-only, quorum missed, session of keeper lost.
+_UNAVAILABLE_CODES: Final = frozenset((
+    74, 75, 76, 159, 160, 173, 198, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 394, 439,
+    473, 745, 999,
+))  # fmt: skip
+# The same without a word from ClickHouse: somebody in between.
+_UNAVAILABLE_STATUSES: Final = frozenset((408, 425, 429))
+_SERVER_ERROR: Final = 500
+_TOO_LARGE: Final = 413
+_UNKNOWN_DATABASE: Final = 81
+# What an account that may not read the catalogue, or may only read, is told.
+_NOT_ALLOWED: Final = frozenset((164, 497))
+_LOGIN: Final = "refuses the login: check user and password (in the DSN, OTEL_EPISODES_PASSWORD or password_file)"
+# What to do about the errors that only a person can mend.
+_FIXES: Final = {
+    60: "lacks a table: make it with `otel-episodes migrate`",
+    81: "has no such database: make it with `otel-episodes migrate`, or CREATE DATABASE",
+    115: "does not know a setting that is needed: it is too old, or an option ch_... of the DSN is misspelt",
+    164: "lets this account only read: take one that may insert",
+    192: _LOGIN,
+    193: _LOGIN,
+    194: _LOGIN,
+    497: "does not give this account the rights that are needed: grant it SELECT and INSERT on the database",
+    516: _LOGIN,
+}
+_PREFIX: Final = re.compile(r"^Received ClickHouse exception, code: \d+, server response: ")
 _SUBSECOND: Final = re.compile(r"(?:Nullable\()?DateTime64\((\d)")
 _WRITES_A_FILE: Final = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
 
@@ -82,6 +108,7 @@ class Store:
         self._lock = lock
         self._writer: Client | None = None
         self._reader: Client | None = None
+        self._connections: Connections | None = None
         self._migrated = False
 
     @classmethod
@@ -106,6 +133,8 @@ class Store:
             if client is not None:
                 client.close()
         self._reader = self._writer = None
+        if self._connections is not None:
+            self._connections.clear()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -127,11 +156,22 @@ class Store:
         self._migrated = True
         return migration
 
+    def prepare(self) -> None:
+        """Create the tables if need be, once for this store; an account that may not look finds out by inserting."""
+        self._refuse_when_read_only("migrate")
+        if self._migrated:
+            return
+        try:
+            self.migrate()
+        except QueryError as error:
+            if error.code not in _NOT_ALLOWED:
+                raise
+            self._migrated = True
+
     def drain(self, *, wait_seconds: float = 30.0) -> draining.DrainReport:
         """Bring in what processes have recorded so far (see `drain.drain`), creating the tables first if need be."""
         self._refuse_when_read_only("drain")
-        if not self._migrated:
-            self.migrate()
+        self.prepare()
         return draining.drain(self, self.target.spool, wait_seconds=wait_seconds)
 
     def insert_rows(self, batch: Iterable[rows.Row], *, token: str | None = None) -> int:
@@ -140,18 +180,26 @@ class Store:
         The same rows under the same ``token`` a second time add nothing, there and in the tables filled from there.
         Raises `DataError` when a value is at fault.
         """
+        body = InsertBody(self.target)
+        for row in batch:
+            body.add(row)
+        return self.insert_body(body, token=token)
+
+    def insert_body(self, body: InsertBody, *, token: str | None = None) -> int:
+        """Insert the rows of a body; see `insert_rows`."""
         self._refuse_when_read_only("insert")
-        lines = [rows.encode(row) for row in batch]
-        if not lines:
+        if not body.rows:
             return 0
         settings = dict(_INSERT_SETTINGS, insert_deduplication_token=token) if token else _INSERT_SETTINGS
-        body = b"".join(lines)
-        self._write(
-            lambda client: client.raw_insert(
-                "otel_traces", rows.COLUMNS, body, settings=settings, fmt="JSONCompactEachRow"
+        content, encoding = body.finish()
+        deadline = self._connections.deadline(self.target.insert_seconds) if self._connections else nullcontext()
+        with deadline:
+            self._write(
+                lambda client: client.raw_insert(
+                    "otel_traces", rows.COLUMNS, content, settings=settings, fmt=body.FORMAT, compression=encoding
+                )
             )
-        )
-        return len(lines)
+        return body.rows
 
     def execute(self, statement: sql.Statement, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement of ours that returns no rows: DDL, or an INSERT ... SELECT of a job."""
@@ -204,19 +252,12 @@ class Store:
             with engine.signals_kept():
                 engine.load()
                 return self._client(self.target.client_arguments())
-        self._knock()
+        if self._connections is None:
+            self._connections = Connections(self.target)
         defaults = {"connect_timeout": _CONNECT_SECONDS, "send_receive_timeout": _ANSWER_SECONDS}
         # Sessions would forbid two statements at once, and nothing here needs one.
-        return self._client({**defaults, **self.target.client_arguments(), "autogenerate_session_id": False})
-
-    def _knock(self) -> None:
-        """Raise when nobody listens, before the client's own libraries log every attempt in the application's log."""
-        if urllib.request.getproxies() or any(name.endswith("_proxy") for name, _ in self.target.options):
-            return
-        try:
-            socket.create_connection((self.target.host, self.target.port), timeout=_CONNECT_SECONDS).close()
-        except OSError as error:
-            raise StoreUnavailableError(f"{self.target} does not answer: {error.strerror or error}") from error
+        own = {"autogenerate_session_id": False, "pool_mgr": self._connections}
+        return self._client({**defaults, **self.target.client_arguments(), **own})
 
     def _client(self, arguments: dict[str, Any]) -> Client:
         import clickhouse_connect  # noqa: PLC0415  # 0.3 s: not for those who only record
@@ -254,25 +295,28 @@ class Store:
     def _explain(self, error: Exception, *, connecting: bool = False) -> NoReturn:
         from clickhouse_connect.driver import exceptions  # noqa: PLC0415  # see _connect
 
-        message = self._without_secrets(str(error))
+        if isinstance(error, StoreError):
+            raise error
+        message = self.target.without_secrets(_PREFIX.sub("", str(error)))
+        # A secret in it must not come back with a traceback.
+        cause = error if message in str(error) else None
         code = getattr(error, "code", None)
+        status = self._connections.status if self._connections and not code else 0
         if connecting and self.target.embedded:
             raise StoreUnavailableError(
                 f"cannot open {self.target}: {message}. Is another program using that directory, or another "
                 "chdb:// path in this process? The engine takes one of each"
-            ) from error
-        if code in _DATA_CODES:
-            raise DataError(message, code=code) from error
+            ) from cause
+        if code in _DATA_CODES or status == _TOO_LARGE:
+            raise DataError(message, code=code) from cause
+        if code in _FIXES and not self.target.embedded:
+            raise QueryError(f"{self.target} {_FIXES[code]} ({message})", code=code) from cause
         refused = isinstance(error, exceptions.Error) and (code or not isinstance(error, exceptions.OperationalError))
-        if refused and code not in _UNAVAILABLE_CODES:
-            raise QueryError(message, code=code) from error
-        raise StoreUnavailableError(f"{self.target} does not answer: {message}") from error
-
-    def _without_secrets(self, message: str) -> str:
-        secrets = [self.target.password, *(value for name, value in self.target.options if name == "access_token")]
-        for secret in filter(None, secrets):
-            message = message.replace(secret, "***")
-        return message
+        away = code in _UNAVAILABLE_CODES or status >= _SERVER_ERROR or status in _UNAVAILABLE_STATUSES
+        if refused and not away:
+            raise QueryError(message, code=code) from cause
+        retry_after = self._connections.retry_after if self._connections else None
+        raise StoreUnavailableError(f"{self.target} does not answer: {message}", retry_after=retry_after) from cause
 
     def _refuse_when_read_only(self, doing: str) -> None:
         if self.read_only:

@@ -1,0 +1,101 @@
+"""The body of an INSERT, compressed as it grows."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_episodes_clickhouse import rows
+from otel_episodes_clickhouse.config import COMPRESSIONS
+from otel_episodes_clickhouse.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_episodes_clickhouse.config import Target
+
+# Compressors let go of the interpreter's lock while they work; a piece is short enough for others not to wait for it.
+_PIECE_BYTES: Final = 256 * 1024
+# Where they are: each comes with clickhouse-connect or with Python, depending on their versions.
+_MODULES: Final = {"lz4": ("lz4.frame",), "zstd": ("compression.zstd", "backports.zstd"), "gzip": ("zlib",)}
+_GZIP_WINDOW: Final = 31
+
+
+class InsertBody:
+    """Rows as an insert carries them: lines of JSONCompactEachRow, compressed where the target is a server.
+
+    Bodies of spans shrink to about a tenth.
+    """
+
+    FORMAT: Final = "JSONCompactEachRow"
+
+    def __init__(self, target: Target) -> None:
+        self.rows = 0
+        self._compressor = None if target.embedded else _compressor(target.compression)
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._pieces = [self._compressor.header] if self._compressor else []
+
+    def add(self, row: rows.Row) -> None:
+        """Append a row."""
+        line = rows.encode(row)
+        self.rows += 1
+        self._size += len(line)
+        self._lines.append(line)
+        if self._size >= _PIECE_BYTES:
+            self._compress()
+
+    def finish(self) -> tuple[bytes, str | None]:
+        """Return the body and its Content-Encoding."""
+        self._compress()
+        if self._compressor is None:
+            return b"".join(self._pieces), None
+        return b"".join([*self._pieces, self._compressor.flush()]), self._compressor.encoding
+
+    def _compress(self) -> None:
+        piece = b"".join(self._lines)
+        self._lines, self._size = [], 0
+        self._pieces.append(piece if self._compressor is None else self._compressor.compress(piece))
+
+
+@dataclass(frozen=True)
+class _Compressor:
+    """One frame of one encoding: ClickHouse reads concatenated frames of some only."""
+
+    encoding: str
+    compress: Callable[[bytes], bytes]
+    flush: Callable[[], bytes]
+    header: bytes = b""
+
+
+def _compressor(wanted: str | None) -> _Compressor | None:
+    """Return a compressor; None for ``""``. ``None`` stands for the best that is installed."""
+    if wanted == "":
+        return None
+    for encoding in COMPRESSIONS if wanted is None else (wanted,):
+        module = _module(encoding)
+        if module is not None:
+            return _started(encoding, module)
+    raise ConfigurationError(f"compress={wanted} in the DSN needs a package that is missing: pip install {wanted}")
+
+
+def _module(encoding: str) -> Any:
+    for name in _MODULES[encoding]:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+def _started(encoding: str, module: Any) -> _Compressor:
+    if encoding == "gzip":
+        stream = zlib.compressobj(level=1, wbits=_GZIP_WINDOW)
+        return _Compressor(encoding, stream.compress, stream.flush)
+    if encoding == "zstd":
+        made = module.ZstdCompressor()
+        return _Compressor(encoding, made.compress, made.flush)
+    frame = module.LZ4FrameCompressor()
+    return _Compressor(encoding, frame.compress, frame.flush, header=frame.begin())

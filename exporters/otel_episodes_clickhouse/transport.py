@@ -1,0 +1,166 @@
+"""The way to a server: urllib3's connections, with what clickhouse-connect keeps to itself.
+
+clickhouse-connect's exceptions leave out the answer's headers, it repeats some requests by itself and logs every
+failure in the application's log. Behind `Connections` none of that happens: a request is sent once, its failure is one
+of our errors, and a server that said when to come back is heard.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_episodes_clickhouse.errors import ConfigurationError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+    from otel_episodes_clickhouse.config import Target
+
+# However long a server asks for, it is looked at again after this.
+LONGEST_RETRY_AFTER_SECONDS: Final = 600.0
+_FILES: Final = ("ca_cert", "client_cert", "client_cert_key")
+_BUNDLED_CAS: Final = "certifi"
+
+
+class Connections:
+    """A pool for one target, in the place of clickhouse-connect's own (``pool_mgr``)."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._pool = _pool(target)
+        # Of the last answer: 0 and None before the first.
+        self.status = 0
+        self.retry_after: float | None = None
+        # When the request that has no answer yet was sent (time.monotonic); 0 when there is none.
+        self.asking_since = 0.0
+        self._deadline: float | None = None
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Give every request inside the block that long, from the first byte sent to the first of its answer."""
+        self._deadline = seconds
+        try:
+            yield
+        finally:
+            self._deadline = None
+
+    def request(self, method: str, url: str, **arguments: Any) -> BaseHTTPResponse:
+        """Send a request once; raise `StoreUnavailableError` when no answer comes."""
+        from urllib3 import Timeout  # noqa: PLC0415  # comes with clickhouse-connect
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415  # likewise
+
+        if self._deadline is not None:
+            # urllib3 sends under the time limit of connecting.
+            arguments["timeout"] = Timeout(total=self._deadline, connect=self._deadline, read=self._deadline)
+        self.status, self.retry_after = 0, None
+        self.asking_since = time.monotonic()
+        try:
+            response = self._pool.request(method, url, **{**arguments, "retries": False})
+        except HTTPError as error:
+            # Ours, so that the client neither repeats the request nor logs it.
+            raise self._unavailable(error) from error
+        finally:
+            self.asking_since = 0.0
+        self.status = response.status
+        self.retry_after = retry_after_seconds(response.headers.get("Retry-After"))
+        return response
+
+    def clear(self) -> None:
+        """Close the connections that are idle."""
+        self._pool.clear()
+
+    def _unavailable(self, error: Exception) -> StoreUnavailableError:
+        from urllib3 import exceptions  # noqa: PLC0415  # see request
+
+        if isinstance(error, exceptions.SSLError) or _caused_by(error, "SSLCertVerificationError"):
+            return StoreUnavailableError(
+                f"{self._target} is not trusted: {_reason(error)}. Name its certificate authority in the DSN, "
+                "ca_cert=/path/to/ca.pem",
+                lasting=True,
+            )
+        return StoreUnavailableError(f"{self._target} does not answer: {_reason(error)}")
+
+
+def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> float | None:
+    """Return the seconds a Retry-After header asks for, given as a number or as a date; None for neither."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
+    # NaN compares false to everything.
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0
+
+
+def _pool(target: Target) -> PoolManager:
+    from clickhouse_connect.driver import httputil  # noqa: PLC0415  # 0.3 s: only once there is something to say
+
+    options = dict(target.options)
+    scheme = "https" if target.secure else "http"
+    arguments: dict[str, Any] = {}
+    proxy = options.get(f"{scheme}_proxy") or httputil.check_env_proxy(scheme, target.host, target.port)
+    if proxy:
+        arguments[f"{scheme}_proxy"] = proxy
+    if target.secure:
+        arguments["verify"] = target.verified
+        arguments.update((name, _file(name, options[name])) for name in _FILES if name in options)
+        name = options.get("server_host_name")
+        if name:
+            arguments["server_hostname"] = name
+            if target.verified:
+                arguments["assert_hostname"] = name
+    pool: PoolManager = httputil.get_pool_manager(**arguments)
+    return pool
+
+
+def _file(name: str, path: str) -> str:
+    if name == "ca_cert" and path == _BUNDLED_CAS:
+        return path
+    try:
+        with Path(path).open("rb"):
+            return path
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read {path} ({error.strerror}): name another file by {name} in the DSN"
+        ) from None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, then what it says it came from."""
+    while error is not None:
+        yield error
+        inner = next((item for item in error.args if isinstance(item, BaseException)), None)
+        error = error.__cause__ or inner
+
+
+def _caused_by(error: BaseException, name: str) -> bool:
+    return any(type(cause).__name__ == name for cause in _chain(error))
+
+
+def _reason(error: BaseException) -> str:
+    """Say why in few words: the operating system's, where it knows."""
+    from urllib3 import exceptions  # noqa: PLC0415  # see Connections.request
+
+    causes = list(_chain(error))
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and not isinstance(cause, TimeoutError) and (cause.strerror or str(cause)):
+            return cause.strerror or str(cause)
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return "nobody took the connection in time"
+    if isinstance(error, exceptions.TimeoutError):
+        return "no answer in time"
+    return str(causes[-1]) or type(error).__name__
