@@ -35,6 +35,7 @@ def configure(  # each is one independent choice
     orphans: Orphans | None = None,
     redactor: Redactor | None = _UNCHANGED,
     include_agents: bool = False,
+    ship: bool | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> None:
     """Record episodes from here on: set up a tracer provider, or add to the one that is there.
@@ -42,8 +43,10 @@ def configure(  # each is one independent choice
     ``dsn`` is where episodes are stored: ``chdb:///path`` (embedded), ``clickhouse://user:secret@host:8443/db?secure=true``,
     ``http(s)://…``; by default ``OTEL_EPISODES_DSN``, else the embedded store in the user's data directory. ``otlp``
     sends the same spans to a collector as well (``http://host:4318``, ``grpc://host:4317``); alone, it replaces the
-    store. ``include_agents`` stores agent spans of other instrumentations too, outside of episodes. ``capture``,
-    ``orphans`` and ``redactor`` change what is recorded, see the README; what is not given stays as it is.
+    store. ``ship=False`` (or ``OTEL_EPISODES_SHIP=false``) leaves it to the command ``otel-episodes ship`` to talk to
+    the server: this process only writes files. ``include_agents`` stores agent spans of other instrumentations too,
+    outside of episodes. ``capture``, ``orphans`` and ``redactor`` change what is recorded, see the README; what is
+    not given stays as it is.
 
     Calling it again with the same destination changes nothing twice. The store writes each span to a file before the
     step returns; no database is opened in this process unless the destination is a server.
@@ -64,7 +67,7 @@ def configure(  # each is one independent choice
         )
     added = _added.setdefault(provider, set())
     if (dsn is not None or otlp is None) and f"store {dsn}" not in added:
-        stamp_episodes(provider, by=_store(dsn, include_agents=include_agents))
+        stamp_episodes(provider, by=_store(dsn, include_agents=include_agents, ship=ship))
         added.add(f"store {dsn}")
     if otlp is not None and f"otlp {otlp}" not in added:
         stamp_episodes(provider)
@@ -88,7 +91,7 @@ def _provider(service_name: str | None) -> Any:
     return created
 
 
-def _store(dsn: str | None, *, include_agents: bool) -> Any:
+def _store(dsn: str | None, *, include_agents: bool, ship: bool | None) -> Any:
     from importlib.metadata import entry_points  # noqa: PLC0415  # slow to import, needed once
 
     found = next(iter(entry_points(group="otel_episodes_store")), None)
@@ -98,7 +101,7 @@ def _store(dsn: str | None, *, include_agents: bool) -> Any:
         open_processor = found.load()
     except ImportError:
         raise SetupError(f"storing episodes needs more packages: {_INSTALL}") from None
-    return open_processor(dsn, include_agents=include_agents)
+    return open_processor(dsn, include_agents=include_agents, ship=ship)
 
 
 def _otlp(endpoint: str) -> Any:

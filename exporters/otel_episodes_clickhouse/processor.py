@@ -14,6 +14,7 @@ from otel_episodes._processor import EpisodeContextProcessor
 from otel_episodes._state import SCOPE
 from otel_episodes_clickhouse import config
 from otel_episodes_clickhouse.errors import ConfigurationError
+from otel_episodes_clickhouse.metrics import Delivery
 from otel_episodes_clickhouse.rows import SpanEncoder, span_attributes
 from otel_episodes_clickhouse.shipper import Shipper
 from otel_episodes_clickhouse.spool import SpoolWriter
@@ -52,7 +53,9 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
         self._spool = str(target.spool)
         self.count_user()
         self._include_agents = include_agents
-        self._shipper = None if target.embedded or ship is False else Shipper(target)
+        self._delivery = Delivery(target.spool, self.writer)
+        ship = config.ships() if ship is None else ship
+        self._shipper = None if target.embedded or ship is False else Shipper(target, self._delivery)
 
     def count_user(self) -> None:
         """Say that one more way leads to this processor's spool, so that spans are marked as stored."""
@@ -110,8 +113,8 @@ def open_processor(
 ) -> EpisodeSpanProcessor:
     """Return a processor for a DSN (default: see `config.Target.resolve`); the entry point of ``configure()``.
 
-    ``ship``: whether to send to a server in the background; None does for a server, False leaves it to
-    ``otel-episodes ship``.
+    ``ship``: whether to send to a server in the background; False leaves it to ``otel-episodes ship``, None does as
+    OTEL_EPISODES_SHIP says, else for every server.
     """
     return EpisodeSpanProcessor(config.Target.resolve(dsn), include_agents=include_agents, ship=ship)
 

@@ -1,4 +1,4 @@
-"""The background thread that takes a spool to a server."""
+"""From a spool to its server, in the background."""
 
 from __future__ import annotations
 
@@ -7,34 +7,81 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse import drain as draining
+from otel_episodes_clickhouse import ledger
+from otel_episodes_clickhouse.breaker import DEFAULT, Breaker, Pauses
+from otel_episodes_clickhouse.errors import StoreError, StoreUnavailableError
+from otel_episodes_clickhouse.insert import InsertBody
+from otel_episodes_clickhouse.metrics import Delivery
+from otel_episodes_clickhouse.spool import SpoolReader
 from otel_episodes_clickhouse.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from otel_episodes_clickhouse.config import Target
+    from otel_episodes_clickhouse.rows import Row
 
 logger = logging.getLogger(__name__)
 
-_EVERY_SECONDS: Final = 1.0
-_LONGEST_PAUSE_SECONDS: Final = 30.0
-# How long shutdown waits: little while the server does not even accept, since the spool keeps everything.
+# An insert follows when that much has come together, or after that long.
+GATHER_SECONDS: Final = 1.0
+_GATHER_BYTES: Final = 4 * 1024 * 1024
+_LOOK_SECONDS: Final = 0.25
+# What others left behind, and files that are finished, are seen to that often.
+_IDLE_SECONDS: Final = 10.0
+# How long shutdown waits: in all, and for one answer, since the spool keeps everything.
 _STOP_SECONDS: Final = 5.0
 _STOP_SECONDS_WHEN_AWAY: Final = 0.7
+# While others want the interpreter: convert that many rows, about a millisecond, then let them.
+_BREATH_ROWS: Final = 32
+_BREATH_SECONDS: Final = 0.0002
 
 _shippers: weakref.WeakSet[Shipper] = weakref.WeakSet()
 
 
-class Shipper:
-    """Drains a spool into its server every second, from a daemon thread that starts at the first span.
+@dataclass(frozen=True)
+class Pace:
+    """How hard to work. ``gentle``: beside an application, whose threads are to feel nothing of it."""
 
-    The thread does not survive a fork; the child's own starts at the child's first span. While the server is away it
-    tries less and less often, and says so once.
+    batch_rows: int = 5_000
+    gather_seconds: float = GATHER_SECONDS
+    gentle: bool = True
+
+
+BESIDE_AN_AGENT: Final = Pace()
+ALONE: Final = Pace(batch_rows=draining.BATCH_ROWS, gentle=False)
+
+
+class StoppedError(Exception):
+    """Shipping was asked to end between two inserts."""
+
+
+class Shipper:
+    """Drains a spool into its server from a daemon thread that starts at the first span.
+
+    An insert goes out when some megabytes have come together, or a second after the first row. The thread does not
+    survive a fork; the child's own starts at the child's first span. While the server is away a `Breaker` says when it
+    is tried; the log hears of it once, and once more when it is over.
     """
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(
+        self,
+        target: Target,
+        delivery: Delivery | None = None,
+        *,
+        pace: Pace = BESIDE_AN_AGENT,
+        pauses: Pauses = DEFAULT,
+    ) -> None:
+        self.target = target
+        self.delivery = delivery or Delivery(target.spool)
+        self._pace = pace
+        self._pauses = pauses
+        self._reader = SpoolReader(target.spool)
+        self._ledger = ledger.Ledger(target.spool)
         self._reset()
         _shippers.add(self)
 
@@ -42,11 +89,19 @@ class Shipper:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._store: Store | None = None
-        self._stopping = False
-        self._wanted = 0
-        self._done = 0
-        self._failures = 0
-        self._connecting_since = 0.0
+        self._stopping = self._drain_at_stop = self._abandoning = False
+        self._wanted = self._done = self._attempts_failed = 0
+        # How far the last drain has come in each file, at the least.
+        self._left: dict[str, int] = {}
+        # When the insert under way was first tried.
+        self._began = 0.0
+        self._breath = _BREATH_ROWS
+        self._written = self.delivery.counts()
+        self._said = ""
+        self.breaker = Breaker(self._pauses)
+        self.delivery.breaker = self.breaker
+
+    # --- from the threads of the application -----------------------------------------------------------------------
 
     def ensure_running(self) -> None:
         """Start the thread unless it runs; cheap enough for every span."""
@@ -56,7 +111,7 @@ class Shipper:
         with self._condition:
             if self._thread is not None and self._thread.is_alive():
                 return
-            self._stopping = False
+            self._stopping = self._abandoning = False
             thread = threading.Thread(target=self._run, name="otel-episodes-ship", daemon=True)
             try:
                 thread.start()
@@ -66,77 +121,172 @@ class Shipper:
             self._thread = thread
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Drain now; tell whether all that was in the spool reached the server in that time."""
+        """Drain now; tell whether all that was in the spool reached the server in that time.
+
+        An open breaker is tried all the same, unless the server itself has asked for a pause.
+        """
         self.ensure_running()
         with self._condition:
+            if not self.breaker.hurry():
+                return False
             self._wanted += 1
-            wanted = self._wanted
-            failures = self._failures
+            wanted, failed = self._wanted, self._attempts_failed
             self._condition.notify_all()
-            self._condition.wait_for(lambda: self._done >= wanted or self._failures > failures, timeout_seconds)
+            self._condition.wait_for(lambda: self._done >= wanted or self._attempts_failed > failed, timeout_seconds)
             return self._done >= wanted
 
-    def stop(self) -> None:
-        """Drain a last time and end the thread, waiting a moment at most; what is left stays in the spool."""
+    def stop(
+        self, *, drain: bool = True, within: float = _STOP_SECONDS, answer: float = _STOP_SECONDS_WHEN_AWAY
+    ) -> bool:
+        """End the thread, after a last drain unless the server is known to be away; False when it is still at it.
+
+        Waits ``within`` seconds in all and ``answer`` seconds for the server to say anything; what is left stays in the
+        spool. Without ``drain`` only the insert under way is finished.
+        """
         with self._condition:
             thread = self._thread
-            self._stopping = True
+            self._stopping, self._abandoning = True, not drain
+            self._drain_at_stop = drain and not self.breaker.failures
             self._condition.notify_all()
         begin = time.monotonic()
         while thread is not None and thread.is_alive():
             now = time.monotonic()
-            away = self._connecting_since and now - max(self._connecting_since, begin) > _STOP_SECONDS_WHEN_AWAY
-            if away or now - begin > _STOP_SECONDS:
-                return
+            asking = self._waiting_for_answer_since()
+            if now - begin > within or (asking and now - max(asking, begin) > answer):
+                return False
             thread.join(0.05)
+        return True
+
+    # --- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            while not self._drain_once():
-                pass
+            while self._gather():
+                self._attempt()
         finally:
             self._close_store()
 
-    def _drain_once(self) -> bool:
-        """Drain, then wait for the next time; True when it was the last time."""
+    def _gather(self) -> bool:
+        """Wait until there is something to send; False when there is nothing more to do."""
+        began = first = time.monotonic()
         with self._condition:
-            stopping, wanted = self._stopping, self._wanted
-        complete = self._drain()
+            while not self._stopping:
+                now = time.monotonic()
+                pause = self.breaker.wait()
+                grown = 0 if pause else self._grown()
+                if not grown:
+                    first = now
+                if not pause and self._due(grown, now - first, now - began):
+                    return True
+                self._condition.wait(pause or (_LOOK_SECONDS if grown else GATHER_SECONDS))
+            last, self._drain_at_stop = self._drain_at_stop, False
+            return last
+
+    def _due(self, grown: int, since_first: float, since_last: float) -> bool:
+        """Tell whether to send now: the bytes that are new, how long they have been, how long ago the last time was."""
+        if self._wanted > self._done or since_last >= max(_IDLE_SECONDS, self._pace.gather_seconds):
+            return True
+        # Whoever has not reached the server yet finds out at once whether it is there.
+        waits_for_nothing = self._store is None or self.breaker.failures > 0
+        return grown > 0 and (waits_for_nothing or since_first >= self._pace.gather_seconds or grown >= _GATHER_BYTES)
+
+    def _grown(self) -> int:
+        return sum(size - self._left.get(name, 0) for name, size in self._sizes().items())
+
+    def _sizes(self) -> dict[str, int]:
+        try:
+            return {name: self._reader.size(name) for name in self._reader.segments()}
+        except OSError:
+            # A spool that cannot be read: the drain will say so.
+            return {"": 1}
+
+    def _attempt(self) -> None:
+        """Take what the spool holds to the server, unless another process is at it."""
+        wanted, sizes = self._wanted, self._sizes()
+        self.delivery.retries += 1 if self.breaker.failures else 0
+        complete = False
+        try:
+            report = draining.drain(
+                _Sink(self), self.target.spool, wait_seconds=_LOOK_SECONDS, batch_rows=self._pace.batch_rows
+            )
+        except StoppedError:
+            return
+        except Exception as error:  # noqa: BLE001  # the boundary of the thread: it must go on, less and less often
+            self._failed(error)
+        else:
+            complete = not report.busy
+            self.delivery.rejected += report.quarantined
+        if complete:
+            self._left = sizes
+            self._write_down()
         with self._condition:
             if complete:
                 self._done = max(self._done, wanted)
+            else:
+                self._attempts_failed += 1 if self.breaker.failures else 0
             self._condition.notify_all()
-            if not stopping:
-                pause = min(_EVERY_SECONDS * 2.0**self._failures, _LONGEST_PAUSE_SECONDS)
-                self._condition.wait_for(lambda: self._stopping or self._wanted > wanted, pause)
-        return stopping
 
-    def _drain(self) -> bool:
-        """Take the spool to the server; False when it was not reached, or another process is at it."""
-        try:
-            if self._store is None:
-                self._store = self._connect()
-            report = self._store.drain(wait_seconds=0)
-        except (StoreError, OSError) as error:
-            if not self._failures:
-                logger.warning("cannot send spans to %s, they stay in %s: %s", self._target, self._target.spool, error)
-            self._failures += 1
+    def insert(self, rows: Sequence[Row], token: str | None) -> int:
+        """Send one insert, for the drain."""
+        if self._stopping and self._abandoning:
+            raise StoppedError
+        self._began = self._began or time.monotonic()
+        body = InsertBody(self.target)
+        for row in rows:
+            body.add(row)
+            self.breathe()
+        self.delivery.inflight = body.rows
+        if self._store is None:
+            self._store = Store.connecting(self.target)
+        self._store.prepare(create_database=True)
+        self._store.insert_body(body, token=token)
+        self._inserted(body.rows)
+        return body.rows
+
+    def breathe(self) -> None:
+        """Let other threads run, every some rows."""
+        self._breath -= 1
+        if not self._breath and self._pace.gentle:
+            time.sleep(_BREATH_SECONDS)
+        if self._breath <= 0:
+            self._breath = _BREATH_ROWS
+
+    # --- how it went -----------------------------------------------------------------------------------------------
+
+    def _inserted(self, count: int) -> None:
+        self.delivery.inserted(count, time.monotonic() - self._began)
+        self._began = 0.0
+        self.breaker.succeeded()
+        if self._said:
+            self._said = ""
+            logger.warning("%s answers again", self.target)
+        self._write_down(shipped_at=time.time_ns(), error="")
+
+    def _failed(self, error: Exception) -> None:
+        message = self.target.without_secrets(str(error) or type(error).__name__)
+        lasting = error.lasting if isinstance(error, StoreUnavailableError) else isinstance(error, StoreError)
+        retry_after = error.retry_after if isinstance(error, StoreUnavailableError) else None
+        self.breaker.failed(lasting=lasting, retry_after=retry_after)
+        kind = f"{type(error).__name__} {getattr(error, 'code', '')}"
+        if kind != self._said:
+            self._said = kind
+            logger.warning("cannot send spans to %s, they stay in %s: %s", self.target, self.target.spool, message)
+        if not isinstance(error, StoreUnavailableError):
+            # Tables may be missing or a password changed: from the beginning.
             self._close_store()
-            return False
-        if self._failures:
-            logger.warning("%s answers again", self._target)
-        self._failures = 0
-        return not report.busy
+        self._write_down(error=ledger.short(message), error_at=time.time_ns())
 
-    def _connect(self) -> Store:
-        # Imported before the clock starts: `stop` gives an unanswered connection less time than a slow import.
-        import clickhouse_connect  # noqa: F401, PLC0415  # 0.3 s: only once there is something to send
+    def _write_down(self, **state: Any) -> None:
+        """Bring the account in the spool up to date."""
+        next_try = time.time_ns() + int(self.breaker.wait() * 1e9) if self.breaker.failures else 0
+        state.update(breaker=self.breaker.state, failures=self.breaker.failures, next_try=next_try)
+        news = self.delivery.counts() - self._written
+        if (news or "error_at" in state) and self._ledger.add(news, by=ledger.this_process(), **state):
+            self._written += news
 
-        self._connecting_since = time.monotonic()
-        try:
-            return Store.open(self._target)
-        finally:
-            self._connecting_since = 0.0
+    def _waiting_for_answer_since(self) -> float:
+        store = self._store
+        return store.asking_since if store is not None else 0.0
 
     def _close_store(self) -> None:
         store, self._store = self._store, None
@@ -146,6 +296,16 @@ class Shipper:
     def _after_fork_in_child(self) -> None:
         # The connection is the parent's: forgotten rather than closed, which would talk to the server.
         self._reset()
+
+
+class _Sink:
+    """What a drain sees of a shipper."""
+
+    def __init__(self, shipper: Shipper) -> None:
+        self._shipper = shipper
+
+    def insert_rows(self, rows: Sequence[Row], *, token: str | None = None) -> int:
+        return self._shipper.insert(rows, token)
 
 
 def _after_fork_in_child() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_episodes_clickhouse import drain as draining
@@ -127,6 +127,16 @@ class Store:
             raise
         return store
 
+    @classmethod
+    def connecting(cls, target: Target) -> Store:
+        """Return a store on a server that is connected to when it is first asked something."""
+        return cls(target, None, read_only=False)
+
+    @property
+    def asking_since(self) -> float:
+        """When the request was sent that a server has not answered yet (time.monotonic); 0 when there is none."""
+        return self._connections.asking_since if self._connections is not None else 0.0
+
     def close(self) -> None:
         """Close the connections, then release the lock; harmless when repeated."""
         for client in (self._reader, self._writer):
@@ -156,7 +166,7 @@ class Store:
         self._migrated = True
         return migration
 
-    def prepare(self) -> None:
+    def prepare(self, *, create_database: bool = False) -> None:
         """Create the tables if need be, once for this store; an account that may not look finds out by inserting."""
         self._refuse_when_read_only("migrate")
         if self._migrated:
@@ -164,9 +174,20 @@ class Store:
         try:
             self.migrate()
         except QueryError as error:
-            if error.code not in _NOT_ALLOWED:
+            if error.code == _UNKNOWN_DATABASE and create_database:
+                self.create_database()
+                self.migrate()
+            elif error.code not in _NOT_ALLOWED:
                 raise
             self._migrated = True
+
+    def create_database(self) -> None:
+        """Create the database that the DSN names, if the server lacks it."""
+        self._refuse_when_read_only("create a database")
+        # From outside of it: a server answers nothing in a database it does not have.
+        outside = replace(self.target, database="")
+        with Store.connecting(outside) as store:
+            store.execute(sql.named("create_database"), {"database": self.target.database})
 
     def drain(self, *, wait_seconds: float = 30.0) -> draining.DrainReport:
         """Bring in what processes have recorded so far (see `drain.drain`), creating the tables first if need be."""

@@ -1,0 +1,75 @@
+"""A server that misbehaves, a spool full of spans and a shipper between them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storage_fixtures import finished_spans
+
+from otel_episodes_clickhouse.breaker import Pauses
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.rows import SpanEncoder
+from otel_episodes_clickhouse.shipper import Shipper
+from otel_episodes_clickhouse.spool import SpoolWriter
+from otel_episodes_clickhouse.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+QUICK = Pauses(first=0.02, longest=0.2, lasting=0.2)
+COUNT = "SELECT count() AS Rows, uniqExact(TraceId, SpanId) AS Spans FROM otel_traces WHERE ServiceName = {s:String}"
+
+
+@contextmanager
+def front_end(directory: Path) -> Iterator[str]:
+    """Return the DSN of a server inside the block."""
+    script = Path(__file__).with_name("clickhouse_over_http.py")
+    with subprocess.Popen([sys.executable, script, directory], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}/default"
+        finally:
+            server.kill()
+
+
+def target_of(dsn: str, home: Path, **options: str) -> Target:
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return Target.resolve(f"{dsn}?{query}", environ={"OTEL_EPISODES_HOME": str(home)})
+
+
+def spool_spans(target: Target, count: int, service: str, **attributes: Any) -> SpoolWriter[Any]:
+    """Record spans as an agent does, and leave its file open."""
+    writer = SpoolWriter(target.spool, SpanEncoder)
+    for span in finished_spans(count, service=service, **attributes):
+        assert writer.append(span)
+    return writer
+
+
+@contextmanager
+def shipping(target: Target, **options: Any) -> Iterator[Shipper]:
+    """Return a shipper inside the block that tries again soon."""
+    shipper = Shipper(target, pauses=QUICK, **options)
+    shipper.ensure_running()
+    try:
+        yield shipper
+    finally:
+        shipper.stop(drain=False)
+
+
+def wait_for(condition: Callable[[], object], *, within: float = 60) -> None:
+    """Wait until something is so; fail when it never is."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def stored(dsn: str, service: str) -> dict[str, int]:
+    """Return how many rows of a service there are, and how many spans, which is the same when none is there twice."""
+    with Store.open(Target.resolve(dsn)) as store:
+        return store.query(COUNT, {"s": service})[0]
