@@ -157,6 +157,21 @@ class Shipper:
             thread.join(0.05)
         return True
 
+    def once(self, *, wait_seconds: float) -> draining.DrainReport:
+        """Send what waits now, in this thread; an error of the store passes through.
+
+        Another process at it is waited for; then the report says ``busy``.
+        """
+        try:
+            report = self._drain(wait_seconds)
+            self._write_down()
+        except (StoreError, OSError) as error:
+            self._failed(error, say=False)
+            raise
+        finally:
+            self._close_store()
+        return report
+
     # --- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -206,16 +221,13 @@ class Shipper:
         self.delivery.retries += 1 if self.breaker.failures else 0
         complete = False
         try:
-            report = draining.drain(
-                _Sink(self), self.target.spool, wait_seconds=_LOOK_SECONDS, batch_rows=self._pace.batch_rows
-            )
+            report = self._drain(_LOOK_SECONDS)
         except StoppedError:
             return
         except Exception as error:  # noqa: BLE001  # the boundary of the thread: it must go on, less and less often
             self._failed(error)
         else:
             complete = not report.busy
-            self.delivery.rejected += report.quarantined
         if complete:
             self._left = sizes
             self._write_down()
@@ -225,6 +237,13 @@ class Shipper:
             else:
                 self._attempts_failed += 1 if self.breaker.failures else 0
             self._condition.notify_all()
+
+    def _drain(self, wait_seconds: float) -> draining.DrainReport:
+        report = draining.drain(
+            _Sink(self), self.target.spool, wait_seconds=wait_seconds, batch_rows=self._pace.batch_rows
+        )
+        self.delivery.rejected += report.quarantined
+        return report
 
     def insert(self, rows: Sequence[Row], token: str | None) -> int:
         """Send one insert, for the drain."""
@@ -262,13 +281,13 @@ class Shipper:
             logger.warning("%s answers again", self.target)
         self._write_down(shipped_at=time.time_ns(), error="")
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, *, say: bool = True) -> None:
         message = self.target.without_secrets(str(error) or type(error).__name__)
         lasting = error.lasting if isinstance(error, StoreUnavailableError) else isinstance(error, StoreError)
         retry_after = error.retry_after if isinstance(error, StoreUnavailableError) else None
         self.breaker.failed(lasting=lasting, retry_after=retry_after)
         kind = f"{type(error).__name__} {getattr(error, 'code', '')}"
-        if kind != self._said:
+        if say and kind != self._said:
             self._said = kind
             logger.warning("cannot send spans to %s, they stay in %s: %s", self.target, self.target.spool, message)
         if not isinstance(error, StoreUnavailableError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "chdb-core")
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _MANY_WAITING = 100_000_000
+_LATE_SECONDS = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +61,11 @@ def doctor(
     target = Target.resolve(dsn)
     findings = [_versions(), _place(target, dsn), *_spool(target), _can_write_spool(target), *_store(target)]
     if json:
-        output.json({"ok": _worst(findings) != "fail", "findings": [asdict(finding) for finding in findings]})
+        from otel_episodes_clickhouse.ledger import Ledger  # noqa: PLC0415  # not for the other commands
+
+        listed = [asdict(finding) for finding in findings]
+        account = asdict(Ledger(target.spool).read())
+        output.json({"ok": _worst(findings) != "fail", "findings": listed, "shipping": account})
     else:
         _print(findings)
     if _worst(findings) == "fail":
@@ -122,16 +128,21 @@ def _bytes_of(path: Path) -> int:
 
 
 def _spool(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool import SpoolReader  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.backlog import measure  # noqa: PLC0415  # not for the other commands
 
-    reader = SpoolReader(target.spool)
-    names = reader.segments()
-    waiting = sum(reader.size(name) for name in names)
-    text = (
-        f"{output.plural(len(names), 'file')}, {output.size(waiting)} waiting in {target.spool}" if names else "empty"
-    )
-    late = waiting > _MANY_WAITING
-    yield Finding("spool", "warn" if late else "ok", text, "bring it in: otel-episodes episodes" if late else "")
+    waiting = measure(target.spool)
+    text = "empty"
+    if waiting.files:
+        age = output.duration(int(waiting.lag_seconds() * 1e9))
+        text = (
+            f"{output.plural(waiting.rows, 'span')} ({output.size(waiting.bytes)}) in "
+            f"{output.plural(waiting.files, 'file')} waiting in {target.spool}, the oldest for {age}"
+        )
+    # The embedded store takes in what waits when it is read: there only size matters.
+    late = waiting.bytes > _MANY_WAITING or (not target.embedded and waiting.lag_seconds() > _LATE_SECONDS)
+    fix = "bring it in: otel-episodes episodes" if target.embedded else "bring it in: otel-episodes ship --once"
+    yield Finding("spool", "warn" if late else "ok", text, fix if late else "")
+    yield from _shipping(target)
     aside = target.spool / "quarantine"
     kept = sorted(aside.iterdir()) if aside.is_dir() else []
     if kept:
@@ -139,6 +150,36 @@ def _spool(target: Target) -> Iterator[Finding]:
             "quarantine", "warn", f"{output.plural(len(kept), 'file')} of lines that could not be stored in {aside}",
             "each line says why; delete what you do not need",
         )  # fmt: skip
+
+
+def _shipping(target: Target) -> Iterator[Finding]:
+    """Say how sending to the server goes, by what was written down beside the spool."""
+    from otel_episodes_clickhouse.ledger import Ledger  # noqa: PLC0415  # likewise
+
+    account = Ledger(target.spool).read()
+    if not (account.exported or account.rejected or account.error_at):
+        return
+    text = (
+        f"{output.plural(account.exported, 'span')} sent in {output.plural(account.inserts, 'insert')}, "
+        f"{account.retries:,} retries, {account.rejected:,} rejected"
+    )
+    if account.shipped_at:
+        text += f", the last {_ago(account.shipped_at)}"
+    if account.by:
+        text += f" by {account.by}"
+    if not account.error:
+        yield Finding("shipping", "ok", f"{text}; breaker {account.breaker}")
+        return
+    wait = max(0, account.next_try - time.time_ns()) / 1e9
+    text += (
+        f"; failing since {output.plural(account.failures, 'attempt')}, breaker {account.breaker}, "
+        f"next try in {wait:.0f} s; the last error, {_ago(account.error_at)}: {account.error}"
+    )
+    yield Finding("shipping", "warn", text, "nothing is lost meanwhile; see the error, then: otel-episodes ship --once")
+
+
+def _ago(moment: int) -> str:
+    return f"{output.duration(max(0, time.time_ns() - moment))} ago"
 
 
 def _can_write_spool(target: Target) -> Finding:

@@ -28,9 +28,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def line(text: str) -> None:
-    """Print a line on stdout."""
+def line(text: str, *, flush: bool = False) -> None:
+    """Print a line on stdout; ``flush`` where somebody follows along."""
     sys.stdout.write(f"{text}\n")
+    if flush:
+        sys.stdout.flush()
 
 
 def note(text: str) -> None:
@@ -43,11 +45,11 @@ def problem(text: str) -> None:
     sys.stderr.write(f"otel-episodes: {one_line(text)}\n")
 
 
-def json(value: object) -> None:
-    """Print a value as JSON on stdout."""
+def json(value: object, *, indent: bool = True) -> None:
+    """Print a value as JSON on stdout; not indented, it is one line."""
     import orjson  # noqa: PLC0415  # only where asked for
 
-    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     sys.stdout.buffer.write(orjson.dumps(_jsonable(value), default=str, option=option))
     sys.stdout.buffer.flush()
 
