@@ -54,10 +54,11 @@ ERRORS = {
     "no_database": (404, 81, "Database default does not exist. (UNKNOWN_DATABASE)"),
     "read_only_replica": (500, 242, "Table is in readonly mode: replica is not active. (TABLE_IS_READ_ONLY)"),
 }
+# What somebody in between answers.
+ANSWERS = {"error_500": 500, "too_large": 413}
 # Besides those. `refuse` closes the port, so it cannot be counted: it lasts until `behave`.
-OTHER_FAULTS = frozenset((
-    "refuse", "reset", "error_500", "unavailable", "hang", "half", "lose", "half_answer", "slow", "old",
-))  # fmt: skip
+OTHER_FAULTS = frozenset(("refuse", "reset", "unavailable", "hang", "half", "lose", "half_answer", "slow", "old"))
+FAULTS = OTHER_FAULTS | set(ERRORS) | set(ANSWERS)
 
 
 @dataclass
@@ -125,7 +126,7 @@ class FaultyProxy:
 
     def misbehave(self, how: str, **options: Any) -> None:
         """Queue a fault (see `Fault`)."""
-        if how not in ERRORS and how not in OTHER_FAULTS:
+        if how not in FAULTS:
             raise ValueError(how)
         if how == "refuse":
             self._stop_listening()
@@ -260,8 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse_with(*ERRORS[how])
         elif how in {"reset", "half"}:
             self._cut()
-        elif how == "error_500":
-            self._answer(500, {}, b"Internal Server Error\n")
+        elif how in ANSWERS:
+            self._answer(ANSWERS[how], {}, f"{how}\n".encode())
         elif how == "unavailable":
             self._answer(503, {"Retry-After": fault.retry_after} if fault.retry_after else {}, b"Service Unavailable\n")
         elif how == "hang":

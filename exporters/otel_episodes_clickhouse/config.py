@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -146,11 +147,11 @@ class Target:
 
     def without_secrets(self, message: str) -> str:
         """Return a message with every secret of this target masked."""
-        secrets = [self.password, *(value for name, value in self.options if name in _SECRET_OPTIONS)]
-        if "password_file" in dict(self.options):
-            secrets.append(_or_nothing(self.secret))
-        # A password may have come back as it stands in an address.
+        passwords = [self.password or _or_nothing(self.secret)]
+        secrets = [*passwords, *(value for name, value in self.options if name in _SECRET_OPTIONS)]
+        # As they stand in an address, and in a header.
         secrets += [quote(secret, safe="") for secret in secrets]
+        secrets += [b64encode(f"{self.username or 'default'}:{one}".encode()).decode() for one in passwords if one]
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
             message = message.replace(secret, "***")
         return message

@@ -337,7 +337,8 @@ class Store:
         if refused and not away:
             raise QueryError(message, code=code) from cause
         retry_after = self._connections.retry_after if self._connections else None
-        raise StoreUnavailableError(f"{self.target} does not answer: {message}", retry_after=retry_after) from cause
+        what = "does not take it now" if code or status else "does not answer"
+        raise StoreUnavailableError(f"{self.target} {what}: {message}", retry_after=retry_after) from cause
 
     def _refuse_when_read_only(self, doing: str) -> None:
         if self.read_only:
