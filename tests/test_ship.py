@@ -191,12 +191,25 @@ def test_a_burst_is_sent_before_the_second_is_over(server: str, service: str, tm
         wait_for(lambda: shipper.delivery.exported > 400)
 
 
-def test_a_database_that_is_missing_is_made(tmp_path: Path) -> None:
-    """The front end answers for one database only, so the server's refusal comes from the proxy."""
-    with front_end(tmp_path) as server, FaultyProxy(server) as proxy:
-        proxy.misbehave("no_database", times=1)
-        target = target_of(proxy.dsn.replace("/default", "/fresh"), tmp_path)
-        spool_spans(target, 3, "svc")
+def test_a_database_that_is_missing_is_named_with_the_fix_and_used_once_it_is_there(
+    server: str, service: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FaultyProxy(server) as proxy:
+        proxy.misbehave("no_database")
+        target = target_of(proxy.dsn, tmp_path)
+        spool_spans(target, 3, service)
+        with shipping(target) as shipper:
+            wait_for(lambda: shipper.breaker.state == "open")
+            proxy.behave()
+            wait_for(lambda: shipper.delivery.exported == 3)
+    assert "has no such database: make it with `otel-episodes migrate`" in caplog.text
+
+
+def test_an_account_that_may_only_insert_ships_all_the_same(server: str, service: str, tmp_path: Path) -> None:
+    with FaultyProxy(server) as proxy:
+        proxy.misbehave("forbidden", only="system.tables")
+        target = target_of(proxy.dsn, tmp_path)
+        spool_spans(target, 3, service)
         with shipping(target) as shipper:
             wait_for(lambda: shipper.delivery.exported == 3)
-        assert any(seen.statement.startswith("CREATE DATABASE IF NOT EXISTS") for seen in proxy.seen)
+        assert proxy.faults()["forbidden"]

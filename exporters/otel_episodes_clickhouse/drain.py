@@ -23,7 +23,7 @@ from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
 from otel_episodes_clickhouse.spool import SpoolReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -132,8 +132,17 @@ class Batch:
     cursors: dict[str, Cursor]
 
 
-def drain(sink: RowSink, spool: Path, *, wait_seconds: float = 0.0, batch_rows: int = BATCH_ROWS) -> DrainReport:
+def drain(
+    sink: RowSink,
+    spool: Path,
+    *,
+    wait_seconds: float = 0.0,
+    batch_rows: int = BATCH_ROWS,
+    breathe: Callable[[], None] | None = None,
+) -> DrainReport:
     """Insert everything the spool holds now and delete the segments nobody writes to any more.
+
+    ``breathe`` is called for every line read, by whoever must let other threads run now and then.
 
     Another process draining the same spool is waited for; after ``wait_seconds`` the report says ``busy``. An error
     of the store passes through; what was not acknowledged is sent again by the next drain.
@@ -144,19 +153,20 @@ def drain(sink: RowSink, spool: Path, *, wait_seconds: float = 0.0, batch_rows: 
     if not lock.acquire(wait_seconds=wait_seconds):
         return DrainReport(busy=True)
     with lock:
-        return _Drain(sink, spool, batch_rows).run()
+        return _Drain(sink, spool, batch_rows, breathe).run()
 
 
 class _Drain:
     """One run over a spool whose lock is held."""
 
-    def __init__(self, sink: RowSink, spool: Path, batch_rows: int) -> None:
+    def __init__(self, sink: RowSink, spool: Path, batch_rows: int, breathe: Callable[[], None] | None) -> None:
         self._sink = sink
         self._spool = spool
         self._reader = SpoolReader(spool)
         self._state_path = spool / "state.json"
         self._state = self._load_state()
         self._batch_rows = batch_rows
+        self._breathe = breathe
         self._report = DrainReport()
 
     def run(self) -> DrainReport:
@@ -246,6 +256,8 @@ class _Drain:
                 if row is not None:
                     batch.rows.append(row)
             offset += len(line) + 1
+            if self._breathe is not None:
+                self._breathe()
         batch.parts.append(part)
         batch.cursors[part.segment] = Cursor(part.end, decoder.definitions)
 

@@ -20,7 +20,7 @@ from otel_episodes_clickhouse.spool import SpoolReader
 from otel_episodes_clickhouse.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.rows import Row
@@ -47,7 +47,7 @@ _shippers: weakref.WeakSet[Shipper] = weakref.WeakSet()
 class Pace:
     """How hard to work. ``gentle``: beside an application, whose threads are to feel nothing of it."""
 
-    batch_rows: int = 5_000
+    batch_rows: int = 2_000
     gather_seconds: float = GATHER_SECONDS
     gentle: bool = True
 
@@ -88,7 +88,7 @@ class Shipper:
     def _reset(self) -> None:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._store: Store | None = None
+        self._store: ShippingStore | None = None
         self._stopping = self._drain_at_stop = self._abandoning = False
         self._wanted = self._done = self._attempts_failed = 0
         # How far the last drain has come in each file, at the least.
@@ -202,7 +202,7 @@ class Shipper:
         if self._wanted > self._done or since_last >= max(_IDLE_SECONDS, self._pace.gather_seconds):
             return True
         # Whoever has not reached the server yet finds out at once whether it is there.
-        waits_for_nothing = self._store is None or self.breaker.failures > 0
+        waits_for_nothing = not self.delivery.inserts or self.breaker.failures > 0
         return grown > 0 and (waits_for_nothing or since_first >= self._pace.gather_seconds or grown >= _GATHER_BYTES)
 
     def _grown(self) -> int:
@@ -239,13 +239,19 @@ class Shipper:
             self._condition.notify_all()
 
     def _drain(self, wait_seconds: float) -> draining.DrainReport:
+        if self._store is None:
+            self._store = ShippingStore(self)
         report = draining.drain(
-            _Sink(self), self.target.spool, wait_seconds=wait_seconds, batch_rows=self._pace.batch_rows
+            self._store,
+            self.target.spool,
+            wait_seconds=wait_seconds,
+            batch_rows=self._pace.batch_rows,
+            breathe=self.breathe if self._pace.gentle else None,
         )
         self.delivery.rejected += report.quarantined
         return report
 
-    def insert(self, rows: Sequence[Row], token: str | None) -> int:
+    def insert(self, store: ShippingStore, rows: Iterable[Row], token: str | None) -> int:
         """Send one insert, for the drain."""
         if self._stopping and self._abandoning:
             raise StoppedError
@@ -255,10 +261,8 @@ class Shipper:
             body.add(row)
             self.breathe()
         self.delivery.inflight = body.rows
-        if self._store is None:
-            self._store = Store.connecting(self.target)
-        self._store.prepare(create_database=True)
-        self._store.insert_body(body, token=token)
+        store.prepare()
+        store.insert_body(body, token=token)
         self._inserted(body.rows)
         return body.rows
 
@@ -317,14 +321,16 @@ class Shipper:
         self._reset()
 
 
-class _Sink:
-    """What a drain sees of a shipper."""
+class ShippingStore(Store):
+    """A server's store that is connected to when it is first needed, and tells its shipper of every insert."""
 
     def __init__(self, shipper: Shipper) -> None:
+        super().__init__(shipper.target, None, read_only=False)
         self._shipper = shipper
 
-    def insert_rows(self, rows: Sequence[Row], *, token: str | None = None) -> int:
-        return self._shipper.insert(rows, token)
+    def insert_rows(self, batch: Iterable[Row], *, token: str | None = None) -> int:
+        """See `Store.insert_rows`. Raises `StoppedError` when shipping is to end."""
+        return self._shipper.insert(self, batch, token)
 
 
 def _after_fork_in_child() -> None:

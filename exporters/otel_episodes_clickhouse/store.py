@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_episodes_clickhouse import drain as draining
@@ -66,7 +66,6 @@ _UNAVAILABLE_CODES: Final = frozenset((
 _UNAVAILABLE_STATUSES: Final = frozenset((408, 425, 429))
 _SERVER_ERROR: Final = 500
 _TOO_LARGE: Final = 413
-_UNKNOWN_DATABASE: Final = 81
 # What an account that may not read the catalogue, or may only read, is told.
 _NOT_ALLOWED: Final = frozenset((164, 497))
 _LOGIN: Final = "refuses the login: check user and password (in the DSN, OTEL_EPISODES_PASSWORD or password_file)"
@@ -127,11 +126,6 @@ class Store:
             raise
         return store
 
-    @classmethod
-    def connecting(cls, target: Target) -> Store:
-        """Return a store on a server that is connected to when it is first asked something."""
-        return cls(target, None, read_only=False)
-
     @property
     def asking_since(self) -> float:
         """When the request was sent that a server has not answered yet (time.monotonic); 0 when there is none."""
@@ -166,7 +160,7 @@ class Store:
         self._migrated = True
         return migration
 
-    def prepare(self, *, create_database: bool = False) -> None:
+    def prepare(self) -> None:
         """Create the tables if need be, once for this store; an account that may not look finds out by inserting."""
         self._refuse_when_read_only("migrate")
         if self._migrated:
@@ -174,20 +168,9 @@ class Store:
         try:
             self.migrate()
         except QueryError as error:
-            if error.code == _UNKNOWN_DATABASE and create_database:
-                self.create_database()
-                self.migrate()
-            elif error.code not in _NOT_ALLOWED:
+            if error.code not in _NOT_ALLOWED:
                 raise
             self._migrated = True
-
-    def create_database(self) -> None:
-        """Create the database that the DSN names, if the server lacks it."""
-        self._refuse_when_read_only("create a database")
-        # From outside of it: a server answers nothing in a database it does not have.
-        outside = replace(self.target, database="")
-        with Store.connecting(outside) as store:
-            store.execute(sql.named("create_database"), {"database": self.target.database})
 
     def drain(self, *, wait_seconds: float = 30.0) -> draining.DrainReport:
         """Bring in what processes have recorded so far (see `drain.drain`), creating the tables first if need be."""

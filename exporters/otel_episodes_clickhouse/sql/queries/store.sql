@@ -16,6 +16,3 @@ INSERT INTO episode_settings (Name, Value) SELECT 'schema_version', {version:Str
 -- name: be_read_only
 -- On a handle of its own: there is no way back, which is the point.
 SET readonly = 1;
-
--- name: create_database
-CREATE DATABASE IF NOT EXISTS {database:Identifier};
