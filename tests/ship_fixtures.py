@@ -21,6 +21,27 @@ from otel_episodes_clickhouse.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# Each with what else it needs. `slow` is slower than the insert may take: carried out when nobody listens any more.
+MISBEHAVIOURS: dict[str, dict[str, Any]] = {
+    "reset": {},
+    "error_500": {},
+    "unavailable": {"retry_after": "1"},
+    "hang": {},
+    "half": {},
+    "lose": {},
+    "half_answer": {},
+    "slow": {"seconds": 1.3},
+    "full": {},
+    "too_many_parts": {},
+    "too_busy": {},
+    "read_only_replica": {},
+    "denied": {},
+    "forbidden": {},
+    "readonly": {},
+    "no_database": {},
+    "old": {"unknown_settings": ("async_insert",)},
+}
+
 QUICK = Pauses(first=0.02, longest=0.2, lasting=0.2)
 COUNT = "SELECT count() AS Rows, uniqExact(TraceId, SpanId) AS Spans FROM otel_traces WHERE ServiceName = {s:String}"
 

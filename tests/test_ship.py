@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from faulty_proxy import INSERTS, FaultyProxy
-from ship_fixtures import front_end, shipping, spool_spans, stored, target_of, wait_for
+from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans, lines_of
 
 from otel_episodes_clickhouse.backlog import measure
@@ -44,28 +44,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return a service name of the test's own, by which it finds its rows."""
     return f"{request.node.name}-{tmp_path.name}-{os.getpid()}"
-
-
-# Each with what else it needs. `slow` is slower than the insert may take: carried out when nobody listens any more.
-MISBEHAVIOURS: dict[str, dict[str, Any]] = {
-    "reset": {},
-    "error_500": {},
-    "unavailable": {"retry_after": "1"},
-    "hang": {},
-    "half": {},
-    "lose": {},
-    "half_answer": {},
-    "slow": {"seconds": 1.3},
-    "full": {},
-    "too_many_parts": {},
-    "too_busy": {},
-    "read_only_replica": {},
-    "denied": {},
-    "forbidden": {},
-    "readonly": {},
-    "no_database": {},
-    "old": {"unknown_settings": ("async_insert",)},
-}
 
 
 @pytest.mark.parametrize("how", MISBEHAVIOURS)

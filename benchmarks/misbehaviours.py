@@ -1,0 +1,62 @@
+"""Ship through a server that misbehaves, and count what arrives: the table in docs/delivery.md.
+
+    python benchmarks/misbehaviours.py [ROUNDS]
+
+What `tests/test_ship.py` does once it does some rounds of. The server is the front end over the embedded engine under
+``tests/``, or a real one at CLICKHOUSE_URL.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from faulty_proxy import INSERTS, FaultyProxy
+from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, stored, target_of, wait_for
+from storage_fixtures import finished_spans
+
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.store import Store
+
+SPANS = 300
+TIMES = 3
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = os.environ.get("CLICKHOUSE_URL") or stack.enter_context(front_end(home))
+        with Store.open(Target.resolve(server)) as store:
+            store.migrate()
+        print("| Misbehaviour | rounds | inserts sent | of them met | spans sent | stored | twice | lost |")
+        print("|---|---|---|---|---|---|---|---|", flush=True)
+        for how in MISBEHAVIOURS:
+            counted = [one_round(how, server, home / how / str(number)) for number in range(rounds)]
+            inserts, met, spans, rows, found = (sum(column) for column in zip(*counted, strict=True))
+            cells = (f"`{how}`", rounds, inserts, met, spans, found, rows - found, spans - found)
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def one_round(how: str, server: str, home: Path) -> tuple[int, int, int, int, int]:
+    """Return inserts sent, those that met the misbehaviour, spans sent, rows and spans stored."""
+    service = f"{how} {home.name} {os.getpid()}"
+    with FaultyProxy(server) as proxy:
+        proxy.misbehave(how, times=TIMES, only=INSERTS, **MISBEHAVIOURS[how])
+        target = target_of(proxy.dsn, home, insert_timeout="1")
+        writer = spool_spans(target, SPANS, service)
+        with shipping(target) as shipper:
+            wait_for(lambda: shipper.delivery.exported)
+            writer.append(finished_spans(1, service=service)[0])
+            assert shipper.flush(60)
+        counts = stored(server, service)
+        return len(proxy.inserts()), proxy.faults()[how], writer.written, counts["Rows"], counts["Spans"]
+
+
+if __name__ == "__main__":
+    main()
