@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_proxy import INSERTS, FaultyProxy
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans, lines_of
 
@@ -191,3 +193,29 @@ def test_an_account_that_may_only_insert_ships_all_the_same(server: str, service
         with shipping(target) as shipper:
             wait_for(lambda: shipper.delivery.exported == 3)
         assert proxy.faults()["forbidden"]
+
+
+class Suppressed(logging.Handler):
+    """Notes whether instrumentation was told to be quiet where something was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[object] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.noted.append(context.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
+
+
+def test_other_instrumentations_do_not_record_how_spans_are_sent(tmp_path: Path) -> None:
+    target = target_of("http://127.0.0.1:1", tmp_path)
+    spool_spans(target, 1, "svc")
+    logger, handler = logging.getLogger("otel_episodes_clickhouse.shipper"), Suppressed()
+    logger.addHandler(handler)
+    try:
+        with shipping(target) as shipper:
+            wait_for(lambda: shipper.breaker.failures)
+            wait_for(lambda: handler.noted)
+    finally:
+        logger.removeHandler(handler)
+    assert handler.noted[0] is True
+    assert context.get_value(_SUPPRESS_INSTRUMENTATION_KEY) is None

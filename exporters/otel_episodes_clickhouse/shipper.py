@@ -10,6 +10,9 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
 from otel_episodes_clickhouse import drain as draining
 from otel_episodes_clickhouse import ledger
 from otel_episodes_clickhouse.breaker import DEFAULT, Breaker, Pauses
@@ -175,11 +178,14 @@ class Shipper:
     # --- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        # What instruments HTTP clients must not record how spans are sent, in an application that records everything.
+        token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003  # its signature
         try:
             while self._gather():
                 self._attempt()
         finally:
             self._close_store()
+            context.detach(token)
 
     def _gather(self) -> bool:
         """Wait until there is something to send; False when there is nothing more to do."""
