@@ -48,12 +48,12 @@ def one_round(how: str, server: str, home: Path) -> tuple[int, int, int, int, in
     service = f"{how} {home.name} {os.getpid()}"
     with FaultyProxy(server) as proxy:
         proxy.misbehave(how, times=TIMES, only=INSERTS, **MISBEHAVIOURS[how])
-        target = target_of(proxy.dsn, home, insert_timeout="1")
+        target = target_of(proxy.dsn, home, insert_timeout="1" if how in {"hang", "slow"} else "30")
         writer = spool_spans(target, SPANS, service)
         with shipping(target) as shipper:
             wait_for(lambda: shipper.delivery.exported)
             writer.append(finished_spans(1, service=service)[0])
-            assert shipper.flush(60)
+            wait_for(lambda: shipper.flush(60))
         counts = stored(server, service)
         return len(proxy.inserts()), proxy.faults()[how], writer.written, counts["Rows"], counts["Spans"]
 
