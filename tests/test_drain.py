@@ -205,12 +205,12 @@ class Killed:
         os.kill(os.getpid(), signal.SIGKILL)
 store.migrate()
 print(drain(Killed() if sys.argv[2] == "kill" else store, store.target.spool))
-print(store.query("SELECT count() AS n, (SELECT count() FROM episode_steps) AS steps FROM otel_traces"))
+print(store.query("SELECT count() AS n, (SELECT count() FROM episode_steps FINAL) AS steps FROM otel_traces"))
 """
     assert run_python(code, tmp_path, "kill").returncode == -signal.SIGKILL
     again = run_python(code, tmp_path, "")
     assert again.stdout.splitlines() == [
-        "DrainReport(rows=5, inserts=1, quarantined=0, segments=1, deleted=1, busy=False)",
+        "DrainReport(rows=5, inserts=1, quarantined=0, segments=1, deleted=1, busy=False, left=0)",
         "[{'n': 5, 'steps': 5}]",
     ], again.stderr
 

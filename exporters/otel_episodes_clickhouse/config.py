@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 DSN_VARIABLE: Final = "OTEL_EPISODES_DSN"
 HOME_VARIABLE: Final = "OTEL_EPISODES_HOME"
+SPOOL_LIMIT_VARIABLE: Final = "OTEL_EPISODES_SPOOL_LIMIT"
+SPOOL_FSYNC_VARIABLE: Final = "OTEL_EPISODES_SPOOL_FSYNC"
 
 _SERVER_SCHEMES: Final = {"clickhouse": False, "http": False, "clickhouses": True, "https": True}
 _HTTP_PORT: Final = 8123
 _HTTPS_PORT: Final = 8443
 _NATIVE_PORTS: Final = {9000: _HTTP_PORT, 9440: _HTTPS_PORT}
+_SIZE: Final = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
 _EXAMPLES: Final = "chdb:///absolute/path, clickhouse://user:password@host:8123/database or https://host:8443/database"
 # Passed on to clickhouse-connect as they are; `ch_<setting>` sets a ClickHouse setting for every statement.
@@ -108,6 +112,28 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     if override:
         return Path(override).expanduser().absolute()
     return Path(platformdirs.user_data_dir("otel-episodes", appauthor=False))
+
+
+@dataclass(frozen=True)
+class SpoolSettings:
+    """How a spool is written; the fields are those of `spool.SpoolWriter`."""
+
+    limit_bytes: int | None = None
+    fsync: bool = False
+
+    @classmethod
+    def resolve(cls, *, environ: Mapping[str, str] = os.environ) -> SpoolSettings:
+        """Read OTEL_EPISODES_SPOOL_LIMIT (``500M``, ``2G``, 0 for none) and OTEL_EPISODES_SPOOL_FSYNC."""
+        limit = environ.get(SPOOL_LIMIT_VARIABLE, "").strip()
+        fsync = environ.get(SPOOL_FSYNC_VARIABLE, "").strip().lower() in _TRUE
+        return cls(limit_bytes=_bytes(limit) if limit else None, fsync=fsync)
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(f"{SPOOL_LIMIT_VARIABLE} is no size: write bytes, or 500M, or 2G, or 0 for no limit")
+    return int(found[1]) * _UNITS[found[2].lower()]
 
 
 def _no_dsn(text: str) -> str:
