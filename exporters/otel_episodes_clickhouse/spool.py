@@ -123,6 +123,7 @@ class SpoolWriter(Generic[Item]):
         self._limit_bytes = limit_bytes
         self._fsync = fsync
         self._failing = False
+        self._said = False
         self._say_at = 0.0
         self._full_until = 0.0
         self._news: list[tuple[int, str]] = []
@@ -319,6 +320,7 @@ class SpoolWriter(Generic[Item]):
             reason = DISK_FULL if error.errno in _NO_ROOM else UNWRITABLE
         if not self._failing and time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + _SAY_SECONDS
+            self._said = True
             self._news.append((
                 logging.ERROR, f"cannot write to {self.directory} ({error}); spans are lost until that is mended"
             ))  # fmt: skip
@@ -328,7 +330,10 @@ class SpoolWriter(Generic[Item]):
 
     def _recover(self) -> None:
         self._failing = False
-        self._news.append((logging.WARNING, f"writing spans to {self.directory} works again; {self.lost} were lost"))
+        if self._said:
+            self._said = False
+            text = f"writing spans to {self.directory} works again; {self.lost} were lost"
+            self._news.append((logging.WARNING, text))
 
     def _tell(self) -> None:
         # Not under the lock: a log handler may wait for a thread that is about to record.
