@@ -378,8 +378,10 @@ def server_misbehaves(directory: Path, rounds: int, seed: int, fault: str) -> Co
     return ledger.count(f"kill -9 of the shipper, server: {fault}", rounds, rows, steps)
 
 
-def every_call(directory: Path, seed: int, calls: tuple[str, ...] = ("rename", "fsync", "unlink", "write", "mkdir"),
-               most: int = 400) -> Count:  # fmt: skip
+CALLS = ("rename", "fsync", "unlink", "write", "mkdir")
+
+
+def every_call(directory: Path, seed: int, calls: tuple[str, ...] = CALLS, *, start: int = 1, most: int = 400) -> Count:
     """Kill the process that drains into the embedded engine at each of its system calls in turn, with strace."""
     dsn, base, ledger = f"chdb://{directory}/db", directory / "base", Ledger()
     subprocess.run([sys.executable, "-c", COUNT, dsn], check=True, capture_output=True)
@@ -387,11 +389,9 @@ def every_call(directory: Path, seed: int, calls: tuple[str, ...] = ("rename", "
     (directory / "db").rename(base)
     times, total, worst = 0, Counter[str](), Ledger()
     for call in calls:
-        number = 0
-        while number < most:
-            number += 1
+        for number in range(start, most + 1):
             shutil.rmtree(directory / "db", ignore_errors=True)
-            shutil.copytree(base, directory / "db")
+            shutil.copytree(base, directory / "db", symlinks=True)
             if not _kill_at(dsn, call, number):
                 break
             times += 1
@@ -450,7 +450,7 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
         assert counted == writer.dropped["disk_full"] == refused
         assert not (disk / "spool" / "quarantine").exists()
     finally:
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", "-l", disk], check=True)
     note = f"{refused:,} more were refused and counted as `disk_full`"
     return ledger.count("disk full while recording (tmpfs)", rounds, rows, counted_as_dropped=counted, note=note)
 
