@@ -252,8 +252,10 @@ def server(directory: Path) -> Iterator[str]:
     command = [sys.executable, HERE / "clickhouse_over_http.py", directory]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        yield f"http://127.0.0.1:{running.stdout.readline().strip()}/default"
-        running.kill()
+        try:
+            yield f"http://127.0.0.1:{running.stdout.readline().strip()}/default"
+        finally:
+            running.kill()
 
 
 class Proxy:
@@ -342,7 +344,7 @@ def shippers_killed(directory: Path, rounds: int, seed: int, *, agents: bool = F
             child = fork(lambda ready=ready: shipper(dsn, ready))
             ready.wait(0)
             done.wait(0)
-            time.sleep(chance.uniform(0, 0.15))
+            time.sleep(chance.uniform(0, 0.3))
             if agents:
                 end(recorder)
             end(child)

@@ -19,7 +19,7 @@ from fault_campaign import Kept
 from storage_fixtures import DAY, STEP, T0, finished_spans, run_python
 
 from otel_episodes_clickhouse.drain import DrainReport, drain
-from otel_episodes_clickhouse.errors import StoreError, StoreUnavailableError
+from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.rows import SpanEncoder, attributes_as_text
 from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter
@@ -626,3 +626,26 @@ print(len(kept.rows), set(kept.rows.values()), list(spool.glob("*.jsonl")))
     assert done.stdout.splitlines() == [
         "File too large", "0", "File too large", "0", "File too large", "20 {1} []",
     ], done.stderr  # fmt: skip
+
+
+def test_an_account_that_may_not_read_relies_on_the_token(tmp_path: Path) -> None:
+    class Blind(Kept):
+        def mend(self) -> None:
+            pass
+
+        def missing_rows(self, rows: Sequence[Row]) -> list[Row]:
+            raise QueryError("not enough privileges", code=497)
+
+        def insert_rows(self, rows: Sequence[Row], *, token: str | None = None) -> int:
+            known = token in self.tokens
+            count = super().insert_rows(rows, token=token)
+            if not known:
+                raise StoreUnavailableError("connection reset")
+            return count
+
+    named_spans(tmp_path, "a").close()
+    blind = Blind({})
+    with pytest.raises(StoreUnavailableError):
+        blind.drain(tmp_path)
+    assert blind.drain(tmp_path).rows == 1
+    assert blind.rows == {"a": 1}

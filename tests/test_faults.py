@@ -75,7 +75,7 @@ def actions(spool: Path) -> list[str]:
     for segment in sorted(spool.glob("*.jsonl")):
         decoder = LineDecoder()
         for line in segment.read_bytes().split(b"\n")[:-1]:
-            row = decoder(line)
+            row = decoder(line) if line else None
             if row is not None and "episode.step.action" in row.span_attributes:
                 found.append(row.span_attributes["episode.step.action"])
     return found

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 import orjson
 
-from otel_episodes_clickhouse.errors import DataError, StoreError
+from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
 from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
@@ -343,13 +343,10 @@ class _Drain:
     def _repeat(self, pending: Pending) -> None:
         """Do again what may have been done, or half done."""
         batch = self._read_again(pending)
-        verifying = self._sink if isinstance(self._sink, VerifyingSink) else None
-        if verifying is not None and pending.session != _SESSION:
-            verifying.mend()
+        self._mend(pending)
         refused = self._insert(batch.rows, pending.token)
         turned_down = {id(row) for row, _ in refused}
-        sent = [row for row in batch.rows if id(row) not in turned_down]
-        missing = verifying.missing_rows(sent) if verifying is not None and sent else []
+        missing = self._missing([row for row in batch.rows if id(row) not in turned_down])
         token = pending.token
         if missing:
             # The store was killed between noting the token and keeping the rows: under this token they never arrive.
@@ -358,6 +355,20 @@ class _Drain:
             self._save_pending(token, batch)
             refused += self._insert(missing, token)
         self._finish(batch, token, refused)
+
+    def _mend(self, pending: Pending) -> None:
+        if isinstance(self._sink, VerifyingSink) and pending.session != _SESSION:
+            self._sink.mend()
+
+    def _missing(self, rows: list[Row]) -> list[Row]:
+        if not rows or not isinstance(self._sink, VerifyingSink):
+            return []
+        try:
+            return self._sink.missing_rows(rows)
+        except QueryError as error:
+            # An account that may insert and not read: the token has to do, as it nearly always does.
+            logger.warning("cannot look whether a repeated insert is in the store, its token is relied on: %s", error)
+            return []
 
     def _insert(self, rows: Sequence[Row], token: str) -> list[tuple[Row, str]]:
         """Insert rows; return those the store refuses, with its reasons."""
