@@ -37,8 +37,9 @@ class Dashboard:
 
     @property
     def panels(self) -> list[Panel]:
-        """Return the panels that ask something; a row has none."""
-        return [Panel(self.name, panel) for panel in self.json["panels"] if panel.get("targets")]
+        """Return the panels that ask something, those inside of folded rows too."""
+        placed = [inner for panel in self.json["panels"] for inner in (panel, *panel.get("panels", ()))]
+        return [Panel(self.name, panel) for panel in placed if panel.get("targets")]
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,7 @@ MACROS: Final[dict[str, Callable[[Asked, str], str]]] = {
     "timeFilter": lambda asked, column: (
         f"{column} >= toDateTime({asked.start}) AND {column} <= toDateTime({asked.end})"
     ),
-    "timeInterval": lambda asked, column: (
-        f"toStartOfInterval(toDateTime({column}), INTERVAL {asked.interval} second)"
-    ),
+    "timeInterval": lambda asked, column: f"toStartOfInterval(toDateTime({column}), INTERVAL {asked.interval} second)",
     "fromTime": lambda asked, _: f"toDateTime({asked.start})",
     "toTime": lambda asked, _: f"toDateTime({asked.end})",
     "interval_s": lambda asked, _: str(asked.interval),

@@ -1,4 +1,4 @@
-# ruff: noqa: E501, S608  # statements read best on one line; some are what a careless dashboard would send
+# ruff: noqa: E501  # statements read best on one line; some are what a careless dashboard would send
 """Dashboards: each panel's query, expanded as Grafana would, runs on the engine and returns what the panel draws."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECOND = 10**9
 CHOSEN = {
     "clickhouse": "otel-episodes-clickhouse", "jaeger": "otel-episodes-jaeger", "jaeger_ui": "http://localhost:16686",
-    "domain": ALL, "agent": ALL, "service": ALL, "type": ALL, "formula": "v2", "pattern": "",
+    "domain": ALL, "agent": ALL, "service": ALL, "type": ALL, "formula": "v2", "pattern": "c5d25025c771647a",
     "episode": "", "shown": "week-3", "trace": "week-3-0",
 }  # fmt: skip
 ASKED = Asked(NOW // SECOND - 90 * 86_400, NOW // SECOND + 60, 86_400, CHOSEN)
@@ -44,10 +44,15 @@ def store(storage_store: Store) -> Store:
     return storage_store
 
 
-def ask(store: Store, panel: Panel | str, **variables: str) -> Result:
+@pytest.fixture(scope="module")
+def answers(store: Store) -> dict[str, Result]:
+    """Return what each panel is answered with nothing but one episode and one pattern chosen."""
+    return {title: ask(store, title) for title in PANELS}
+
+
+def ask(store: Store, panel: str, **variables: str) -> Result:
     """Ask as a user who may only read, with these variables chosen."""
-    shown = PANELS[panel] if isinstance(panel, str) else panel
-    return store.sql(expand(shown.sql, replace(ASKED, variables={**CHOSEN, **variables})))
+    return store.sql(expand(PANELS[panel].sql, replace(ASKED, variables={**CHOSEN, **variables})))
 
 
 def rows(store: Store, panel: str, **variables: str) -> list[dict[str, Any]]:
@@ -60,14 +65,21 @@ def kinds(result: Result) -> dict[str, str]:
     found = {}
     for column, kind in zip(result.columns, result.types, strict=True):
         inner = re.sub(r"^(?:(?:Nullable|LowCardinality)\()+|\)+$", "", kind)
-        families = {"Date": "time", "Int": "number", "UInt": "number", "Float": "number", "String": "string", "Bool": "boolean"}
+        families = {
+            "Date": "time",
+            "Int": "number",
+            "UInt": "number",
+            "Float": "number",
+            "String": "string",
+            "Bool": "boolean",
+        }
         found[column] = next((name for start, name in families.items() if inner.startswith(start)), "json")
     return found
 
 
 @each_panel
-def test_a_panel_gets_rows_of_the_shape_it_draws(store: Store, panel: Panel) -> None:
-    result = ask(store, panel)
+def test_a_panel_gets_rows_of_the_shape_it_draws(answers: dict[str, Result], panel: Panel) -> None:
+    result = answers[str(panel)]
     found = kinds(result)
     assert result.rows
     assert len(set(result.columns)) == len(result.columns)
@@ -94,14 +106,13 @@ def test_a_panel_gets_rows_of_the_shape_it_draws(store: Store, panel: Panel) -> 
 
 
 @each_panel
-def test_what_overrides_and_links_name_is_in_the_result(store: Store, panel: Panel) -> None:
-    result = ask(store, panel)
+def test_what_overrides_and_links_name_is_in_the_result(answers: dict[str, Result], panel: Panel) -> None:
     named = {name for name, _, _ in panel.properties}
     linked = {name for link in panel.links for name in re.findall(r"\$\{__data\.fields\.(\w+)", link["url"])}
-    assert named | linked <= set(result.columns)
+    assert named | linked <= set(answers[str(panel)].columns)
 
 
-@pytest.mark.parametrize("value", [HOSTILE, HOSTILE_WITH_BACKSLASH, "')) OR 1=1 --", "$__fromTime ${shown} %27", "no such"])
+@pytest.mark.parametrize("value", [HOSTILE, HOSTILE_WITH_BACKSLASH, "')) $__fromTime ${shown} %27"])
 @pytest.mark.parametrize("dashboard", dashboards(), ids=lambda dashboard: dashboard.name)
 def test_no_value_of_a_variable_is_read_as_sql(store: Store, dashboard: Any, value: str) -> None:
     texts = [panel.sql for panel in dashboard.panels]
@@ -128,7 +139,9 @@ def test_grafanas_own_quoting_would_not_have_been_enough(store: Store, quoting: 
 def test_variables_reach_sql_only_as_decoded_text() -> None:
     texts = [panel.sql for panel in PANELS.values()]
     for dashboard in dashboards():
-        texts += [variable["query"]["rawSql"] for variable in dashboard.variables.values() if variable["type"] == "query"]
+        texts += [
+            variable["query"]["rawSql"] for variable in dashboard.variables.values() if variable["type"] == "query"
+        ]
     for text in texts:
         rest = re.sub(r"decodeURLComponent\('\$\{\w+:percentencode\}'\)", "", text)
         rest = re.sub(r", \$\w+\)", ")", rest)  # the second argument of $__conditionalAll
@@ -140,7 +153,9 @@ def test_the_variables_of_a_dashboard_offer_what_there_is(store: Store) -> None:
     for dashboard in dashboards():
         for name, variable in dashboard.variables.items():
             if variable["type"] == "query":
-                offered[f"{dashboard.name}.{name}"] = [value for (value,) in store.sql(expand(variable["query"]["rawSql"], ASKED)).rows]
+                offered[f"{dashboard.name}.{name}"] = [
+                    value for (value,) in store.sql(expand(variable["query"]["rawSql"], ASKED)).rows
+                ]
     assert offered == {
         "overview.domain": ["parser", "release", "web", HOSTILE, HOSTILE_WITH_BACKSLASH],
         "overview.agent": ["coder"],
@@ -152,7 +167,9 @@ def test_the_variables_of_a_dashboard_offer_what_there_is(store: Store) -> None:
     }
 
 
-@pytest.mark.parametrize(("said", "found"), [(RESUMED, RESUMED), ("resu", RESUMED), ("resumed-1", RESUMED), ("", RUNNING), ("no such", None)])
+@pytest.mark.parametrize(
+    ("said", "found"), [(RESUMED, RESUMED), ("resu", RESUMED), ("resumed-1", RESUMED), ("", RUNNING), ("no such", None)]
+)
 def test_an_episode_is_found_by_its_id_the_start_of_it_or_a_trace(store: Store, said: str, found: str | None) -> None:
     (episode,) = [dashboard for dashboard in dashboards() if dashboard.name == "episode"]
     asked = replace(ASKED, variables={**CHOSEN, "episode": said})
@@ -163,7 +180,10 @@ def test_an_episode_is_found_by_its_id_the_start_of_it_or_a_trace(store: Store, 
 def test_a_resumed_episode_offers_its_traces_and_shows_the_steps_of_all_once(store: Store) -> None:
     (episode,) = [dashboard for dashboard in dashboards() if dashboard.name == "episode"]
     asked = replace(ASKED, variables={**CHOSEN, "shown": RESUMED})
-    assert store.sql(expand(episode.variables["trace"]["query"]["rawSql"], asked)).rows == [("resumed-0",), ("resumed-1",)]
+    assert store.sql(expand(episode.variables["trace"]["query"]["rawSql"], asked)).rows == [
+        ("resumed-0",),
+        ("resumed-1",),
+    ]
     steps = rows(store, "episode: Steps", shown=RESUMED)
     assert [(row["Tool"], row["Success"], row["TraceId"]) for row in steps] == [
         ("read", True, "resumed-0"), ("edit", False, "resumed-0"), ("edit", True, "resumed-1"),
@@ -176,7 +196,9 @@ def test_a_resumed_episode_offers_its_traces_and_shows_the_steps_of_all_once(sto
 def test_a_span_is_what_the_trace_panel_expects(store: Store) -> None:
     (found,) = store.query("SELECT EpisodeId, TraceId FROM episodes WHERE has(Tools, 'delegate')")
     spans = {row["operationName"]: row for row in rows(store, "episode: Trace", trace=found["TraceId"])}
-    (stored,) = store.query(f"SELECT *, toUnixTimestamp64Nano(Timestamp) AS Ns FROM otel_traces WHERE SpanName = 'execute_tool delegate' AND TraceId = '{found['TraceId']}'")
+    (stored,) = store.query(
+        f"SELECT *, toUnixTimestamp64Nano(Timestamp) AS Ns FROM otel_traces WHERE SpanName = 'execute_tool delegate' AND TraceId = '{found['TraceId']}'"
+    )
     span = spans["execute_tool delegate"]
     assert span["parentSpanID"] == spans["invoke_agent coder"]["spanID"]
     assert span["startTime"] == pytest.approx(stored["Ns"] / 1e6, abs=0.001)
@@ -188,17 +210,25 @@ def test_a_span_is_what_the_trace_panel_expects(store: Store) -> None:
     assert {"key": "episode.link.kind", "value": "delegates"} in [tag for link in linked(span) for tag in link["tags"]]
     assert [link["traceID"] for link in linked(span)] == [child["TraceId"]]
     # What the panel gets travels as JSON.
-    json.dumps([{name: value for name, value in span.items() if name not in ("startTime",)}])
+    json.dumps([{name: value for name, value in span.items() if name != "startTime"}])
 
 
 def linked(span: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(link) if isinstance(link, dict) else dict(zip(("traceID", "spanID", "tags"), link, strict=True)) for link in span["references"]]
+    return [
+        dict(link) if isinstance(link, dict) else dict(zip(("traceID", "spanID", "tags"), link, strict=True))
+        for link in span["references"]
+    ]
 
 
 def test_the_items_of_a_burst_are_the_logs_of_its_span(store: Store) -> None:
-    (found,) = store.query("SELECT TraceId, SpanId, BatchCount, StartTime FROM episode_steps FINAL WHERE BatchCount > 0")
+    (found,) = store.query(
+        "SELECT TraceId, SpanId, BatchCount, StartTime FROM episode_steps FINAL WHERE BatchCount > 0"
+    )
     (span,) = [row for row in rows(store, "episode: Trace", trace=found["TraceId"]) if row["spanID"] == found["SpanId"]]
-    logs = [log if isinstance(log, dict) else dict(zip(("timestamp", "name", "fields"), log, strict=True)) for log in span["logs"]]
+    logs = [
+        log if isinstance(log, dict) else dict(zip(("timestamp", "name", "fields"), log, strict=True))
+        for log in span["logs"]
+    ]
     assert len(logs) == found["BatchCount"]
     assert all({"key", "value"} == set(field) for log in logs for field in log["fields"])
     assert logs[0]["timestamp"] >= found["StartTime"] / 1e6 - 0.001
@@ -234,10 +264,18 @@ def test_a_panel_heeds_the_time_range(store: Store) -> None:
 
 def test_tools_count_each_step_once_however_often_it_was_sent(store: Store) -> None:
     read = {row["Tool"]: row["Steps"] for row in rows(store, "overview: Slowest tools")}
-    counted = {row["Tool"]: row["n"] for row in store.query("SELECT Tool, count() AS n FROM episode_steps FINAL WHERE Tool != '' GROUP BY Tool")}
+    counted = {
+        row["Tool"]: row["n"]
+        for row in store.query("SELECT Tool, count() AS n FROM episode_steps FINAL WHERE Tool != '' GROUP BY Tool")
+    }
     assert read == counted
     (push,) = [row for row in rows(store, "overview: Most failing tools") if row["Tool"] == "push"]
-    assert (push["Failed"], push["FailureRate"], push["LastError"], push["LastEpisodeId"]) == (12, 1.0, "permission denied", "week-23")
+    assert (push["Failed"], push["FailureRate"], push["LastError"], push["LastEpisodeId"]) == (
+        12,
+        1.0,
+        "permission denied",
+        "week-23",
+    )
 
 
 def test_patterns_lead_to_their_evidence_and_that_to_its_episodes(store: Store) -> None:
@@ -245,19 +283,22 @@ def test_patterns_lead_to_their_evidence_and_that_to_its_episodes(store: Store) 
     assert (pitfall["Key"], pitfall["Support"], pitfall["SuccessRate"]) == ("guess → push", 12, 0.0)
     (good,) = [row for row in rows(store, "patterns: Good ones", type="tool_sequence") if row["Domain"] == "web"]
     assert (good["Key"], good["Support"], good["SuccessRate"]) == ("plan → test", 12, 1.0)
-    evidence = rows(store, "patterns: Evidence", pattern=pitfall["PatternId"])
-    assert evidence
-    assert {row["Outcome"] for row in evidence} == {"failure"}
-    assert {row["EpisodeId"] for row in evidence} <= {f"week-{number}" for number in range(1, 24, 2)}
-    trend = rows(store, "patterns: The chosen pattern, week by week", pattern=pitfall["PatternId"])
-    assert sum(row["Support"] for row in trend) == 12
+    assert pitfall["PatternId"] == CHOSEN["pattern"]
+    evidence = rows(store, "patterns: Evidence for the chosen pattern")
+    assert {row["EpisodeId"] for row in evidence} == {f"week-{number}" for number in range(1, 24, 2)}
+    assert {(row["Outcome"], row["Task"]) for row in evidence} == {("failure", "ship it")}
+    trend = rows(store, "patterns: The chosen pattern, week by week")
+    assert sum(row["Episodes"] for row in trend) == 12
     assert {row["SuccessRate"] for row in trend} == {0.0}
     seen = {row["PatternId"] for row in rows(store, "episode: Patterns it shows")}
     assert pitfall["PatternId"] in seen
 
 
 def test_the_health_page_says_which_episodes_have_no_end_and_which_jobs_ran(store: Store) -> None:
-    assert {row["EpisodeId"]: row["Outcome"] for row in rows(store, "health: Without an end")} == {RUNNING: "running", ABANDONED: "abandoned"}
+    assert {row["EpisodeId"]: row["Outcome"] for row in rows(store, "health: Without an end")} == {
+        RUNNING: "running",
+        ABANDONED: "abandoned",
+    }
     jobs = {row["Job"]: row["State"] for row in rows(store, "health: Jobs")}
     assert {"facts", "rewards", "reflections", "observations", "patterns"} <= set(jobs)
     assert set(jobs.values()) == {"done"}
@@ -288,7 +329,10 @@ def rows_to_read(store: Store, panel: str, asked: Asked) -> int:
     return sum(row[result.columns.index("rows")] for row in result.rows)
 
 
-@pytest.mark.parametrize("panel", ["episode: The episode", "episode: Steps", "episode: What it teaches", "episode: Reward and what it is made of"])
+@pytest.mark.parametrize(
+    "panel",
+    ["episode: The episode", "episode: Steps", "episode: What it teaches", "episode: Reward and what it is made of"],
+)
 def test_one_episode_is_read_by_its_key(store: Store, panel: str) -> None:
     plan = plan_of(store, panel)
     reads = len(re.findall(r"ReadFromMergeTree \(\S+\.episode_(?!settings)", plan))
@@ -334,7 +378,9 @@ def test_a_trace_id_leads_to_explore_with_the_jaeger_data_source() -> None:
         filled = interpolate(filled.replace("${__from}", "1").replace("${__to}", "2"), CHOSEN)
         panes = json.loads(unquote(urlsplit(filled).query.partition("panes=")[2]))
         query = {"refId": "A", "datasource": {"type": "jaeger", "uid": CHOSEN["jaeger"]}, "query": "abc"}
-        assert panes == {"trace": {"datasource": CHOSEN["jaeger"], "queries": [query], "range": {"from": "1", "to": "2"}}}
+        assert panes == {
+            "trace": {"datasource": CHOSEN["jaeger"], "queries": [query], "range": {"from": "1", "to": "2"}}
+        }
 
 
 def test_every_page_leads_to_every_other_and_keeps_time_and_choices() -> None:
