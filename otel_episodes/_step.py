@@ -72,6 +72,9 @@ class StepSpec:
         self.success = success
         self.name = f"{_SPAN_NAMES[kind]} {tool}".rstrip()
         self.attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_STEP, semconv.STEP_KIND: kind}
+        if success is None:
+            # Until it fails: an attribute costs less at the start than set later. A predicate has yet to judge.
+            self.attributes[STEP_SUCCESS] = True
         if kind == "tool_use":
             self.attributes[semconv.GEN_AI_OPERATION_NAME] = semconv.EXECUTE_TOOL
         if tool and kind in ("tool_use", "error_handling"):
@@ -291,10 +294,10 @@ class Step(Block):
 
     def _describe(self, span: Span, settings: Settings) -> None:
         """Set what is known at the end only: one by one, since `set_attributes` costs more than three calls."""
-        if self._failure is None:
-            span.set_attribute(STEP_SUCCESS, True)  # noqa: FBT003  # the attribute's value
-        else:
+        if self._failure is not None:
             self._describe_failure(span, self._failure, settings)
+        elif self.spec.success is not None:
+            span.set_attribute(STEP_SUCCESS, True)  # noqa: FBT003  # the attribute's value
         if self._observation is not None:
             span.set_attribute(STEP_OBSERVATION, self._observation)
         usage = self._usage or self._model_usage

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_episodes_clickhouse.drain import Cursor, State
+from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.rows import LineDecoder, SpoolLineError
-from otel_episodes_clickhouse.spool import SpoolReader
+from otel_episodes_clickhouse.spool import STATE, SpoolReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ class Backlog:
 def measure(spool: Path) -> Backlog:
     """Look at a spool; what it cannot read counts as nothing."""
     reader = SpoolReader(spool)
-    cursors = _cursors(spool)
+    cursors = _cursors(reader)
     waiting = files = rows = read = oldest = 0
     for name in reader.segments():
         cursor = cursors.get(name) or Cursor()
@@ -58,10 +59,10 @@ def measure(spool: Path) -> Backlog:
     return Backlog(files, waiting, rows, oldest)
 
 
-def _cursors(spool: Path) -> dict[str, Cursor]:
+def _cursors(reader: SpoolReader) -> dict[str, Cursor]:
     try:
-        return State.load(spool / "state.json").cursors
-    except (OSError, ValueError, LookupError, TypeError):
+        return State.parse(reader.read_file(STATE)).cursors
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StoreError):
         # Damaged, which the next drain says.
         return {}
 

@@ -26,11 +26,15 @@ DSN_VARIABLE: Final = "OTEL_EPISODES_DSN"
 HOME_VARIABLE: Final = "OTEL_EPISODES_HOME"
 PASSWORD_VARIABLE: Final = "OTEL_EPISODES_PASSWORD"  # noqa: S105  # the name of one
 SHIP_VARIABLE: Final = "OTEL_EPISODES_SHIP"
+SPOOL_LIMIT_VARIABLE: Final = "OTEL_EPISODES_SPOOL_LIMIT"
+SPOOL_FSYNC_VARIABLE: Final = "OTEL_EPISODES_SPOOL_FSYNC"
 
 _SERVER_SCHEMES: Final = {"clickhouse": False, "http": False, "clickhouses": True, "https": True}
 _HTTP_PORT: Final = 8123
 _HTTPS_PORT: Final = 8443
 _NATIVE_PORTS: Final = {9000: _HTTP_PORT, 9440: _HTTPS_PORT}
+_SIZE: Final = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
 _FALSE: Final = frozenset(("0", "false", "no", "off"))
 # How inserts can be compressed, best first.
@@ -178,6 +182,28 @@ def _or_nothing(read: Callable[[], str]) -> str:
         return read()
     except ConfigurationError:
         return ""
+
+
+@dataclass(frozen=True)
+class SpoolSettings:
+    """How a spool is written; the fields are those of `spool.SpoolWriter`."""
+
+    limit_bytes: int | None = None
+    fsync: bool = False
+
+    @classmethod
+    def resolve(cls, *, environ: Mapping[str, str] = os.environ) -> SpoolSettings:
+        """Read OTEL_EPISODES_SPOOL_LIMIT (``500M``, ``2G``, 0 for none) and OTEL_EPISODES_SPOOL_FSYNC."""
+        limit = environ.get(SPOOL_LIMIT_VARIABLE, "").strip()
+        fsync = environ.get(SPOOL_FSYNC_VARIABLE, "").strip().lower() in _TRUE
+        return cls(limit_bytes=_bytes(limit) if limit else None, fsync=fsync)
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(f"{SPOOL_LIMIT_VARIABLE} is no size: write bytes, or 500M, or 2G, or 0 for no limit")
+    return int(found[1]) * _UNITS[found[2].lower()]
 
 
 def _no_dsn(text: str) -> str:

@@ -2,29 +2,35 @@
 
 `state.json` in the spool says how far each segment has been read. Before an insert it also names the insert to come:
 its token and the exact bytes of each segment in it. Whatever dies between the two writes of the state, the next drain
-repeats that insert from the same bytes under the same token, and the store drops what it has seen.
+repeats that insert from the same bytes under the same token, and the store drops what it has seen. Since an engine
+that is killed can have noted a token without its rows, what is repeated is then looked for, and added where it is not.
 
-A line that is no span goes to ``quarantine/`` and never blocks what is behind it.
+A line that is no span goes to ``quarantine/``, a segment that cannot be read or is of a later version is left where
+it is, and neither blocks the others.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 import orjson
 
-from otel_episodes_clickhouse.errors import DataError
+from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
-from otel_episodes_clickhouse.spool import SpoolReader
+from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +40,16 @@ BATCH_BYTES: Final = 32 * 1024 * 1024
 _READ_BYTES: Final = 4 * 1024 * 1024
 _MAX_REFUSED: Final = 1000
 _QUARANTINE: Final = "quarantine"
+_STATE_FORMAT: Final = 1
+_RESERVE: Final = ".reserve"
+# Room for the state of some hundred living processes.
+_RESERVE_BYTES: Final = 256 * 1024
+# What encoding a row can raise when a line has the shape of a span and the wrong things in it.
+_ENCODING_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_SESSION: Final = secrets.token_hex(8)
+# Told about once by a process, however often it drains.
+_told: set[tuple[str, str]] = set()
 
 
 class RowSink(Protocol):
@@ -44,9 +60,25 @@ class RowSink(Protocol):
         ...
 
 
+@runtime_checkable
+class VerifyingSink(RowSink, Protocol):
+    """A store that can say what of an insert is in it."""
+
+    def mend(self) -> None:
+        """Make repeating an insert that was cut short fill the tables that follow from ``otel_traces``."""
+        ...
+
+    def missing_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows that are not in the store; none of them where it can be relied on to know its tokens."""
+        ...
+
+
 @dataclass(frozen=True)
 class DrainReport:
-    """What a drain did. ``busy``: nothing, because another process was draining the same spool."""
+    """What a drain did. ``busy``: nothing, because another process was draining the same spool.
+
+    ``left``: segments it could not read, or that a later version has written.
+    """
 
     rows: int = 0
     inserts: int = 0
@@ -54,6 +86,7 @@ class DrainReport:
     segments: int = 0
     deleted: int = 0
     busy: bool = False
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +104,8 @@ class Pending:
 
     token: str
     parts: tuple[Part, ...]
+    # Whose it is: of another process means that one has ended in the middle.
+    session: str = ""
 
 
 @dataclass
@@ -89,36 +124,35 @@ class State:
     pending: Pending | None = None
 
     @classmethod
-    def load(cls, path: Path) -> State:
-        """Read the state; a missing file means nothing has been drained yet."""
-        try:
-            data = orjson.loads(path.read_bytes())
-        except FileNotFoundError:
-            return cls()
+    def parse(cls, text: bytes) -> State:
+        """Read the state. Raises `StoreError` for one of a later version, others for what is none."""
+        data = orjson.loads(text)
+        if data.get("format", _STATE_FORMAT) > _STATE_FORMAT:
+            raise StoreError("a later version of otel-episodes has drained this spool: upgrade this one")
         pending = data["pending"]
-        return cls(
+        state = cls(
             cursors={name: Cursor(*cursor) for name, cursor in data["segments"].items()},
-            pending=pending and Pending(pending["token"], tuple(Part(*part) for part in pending["parts"])),
+            pending=pending
+            and Pending(pending["token"], tuple(Part(*part) for part in pending["parts"]), pending.get("session", "")),
         )
+        names = [*state.cursors, *(part.segment for part in (state.pending.parts if state.pending else ()))]
+        if not all(map(is_segment_name, names)):
+            raise ValueError("a segment outside of the spool")
+        return state
 
-    def save(self, path: Path) -> None:
-        """Write the state so that a crash leaves the old one or the new one, nothing between."""
+    def dump(self) -> bytes:
+        """Return what `parse` reads."""
         data: dict[str, Any] = {
-            "format": 1,
+            "format": _STATE_FORMAT,
             "segments": {name: [cursor.offset, cursor.definitions] for name, cursor in self.cursors.items()},
             "pending": self.pending
             and {
                 "token": self.pending.token,
                 "parts": [[part.segment, part.start, part.end] for part in self.pending.parts],
+                "session": self.pending.session,
             },
         }
-        temporary = path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(orjson.dumps(data))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        return orjson.dumps(data)
 
 
 @dataclass(frozen=True)
@@ -130,6 +164,8 @@ class Batch:
     bad: dict[Part, list[dict[str, str]]]
     # Where the cursors stand once the batch is in the store.
     cursors: dict[str, Cursor]
+    # Segments that could not be read on.
+    left: set[str]
 
 
 def drain(
@@ -145,15 +181,22 @@ def drain(
     ``breathe`` is called for every line read, by whoever must let other threads run now and then.
 
     Another process draining the same spool is waited for; after ``wait_seconds`` the report says ``busy``. An error
-    of the store passes through; what was not acknowledged is sent again by the next drain.
+    of the store passes through, and so does what stands in the way of the spool itself, as `StoreError`; what was not
+    acknowledged is sent again by the next drain.
     """
-    if not spool.is_dir():
-        return DrainReport()
-    lock = ProcessLock(spool / "drain.lock")
-    if not lock.acquire(wait_seconds=wait_seconds):
-        return DrainReport(busy=True)
-    with lock:
-        return _Drain(sink, spool, batch_rows, breathe).run()
+    try:
+        with open_directory(spool):
+            lock = ProcessLock(spool / "drain.lock")
+            if not lock.acquire(wait_seconds=wait_seconds):
+                return DrainReport(busy=True)
+        with lock:
+            return _Drain(sink, spool, batch_rows, breathe).run()
+    except FileNotFoundError as error:
+        if not os.path.lexists(spool):
+            return DrainReport()
+        raise StoreError(f"cannot take in the spool {spool}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"cannot take in the spool {spool}: {error}") from error
 
 
 class _Drain:
@@ -163,18 +206,17 @@ class _Drain:
         self._sink = sink
         self._spool = spool
         self._reader = SpoolReader(spool)
-        self._state_path = spool / "state.json"
+        self._files = _Files(spool)
         self._state = self._load_state()
         self._batch_rows = batch_rows
         self._breathe = breathe
         self._report = DrainReport()
 
     def run(self) -> DrainReport:
+        self._files.reserve()
         if self._state.pending is not None:
-            self._insert(self._read_again(self._state.pending), self._state.pending.token)
-        # Names and sizes as of now: a process that writes faster than we insert must not hold us here for ever.
-        until = {name: self._reader.size(name) for name in self._reader.segments()}
-        self._report = replace(self._report, segments=len(until))
+            self._repeat(self._state.pending)
+        until = self._readable()
         self._forget_lost(until)
         while True:
             batch = self._gather(until)
@@ -182,9 +224,8 @@ class _Drain:
                 break
             if batch.rows:
                 token = secrets.token_hex(16)
-                self._state.pending = Pending(token, tuple(batch.parts))
-                self._state.save(self._state_path)
-                self._insert(batch, token)
+                self._save_pending(token, batch)
+                self._finish(batch, token, self._insert(batch.rows, token))
             else:
                 self._commit(batch)
         self._clean_up(until)
@@ -192,26 +233,62 @@ class _Drain:
 
     def _load_state(self) -> State:
         try:
-            return State.load(self._state_path)
-        except (ValueError, LookupError, TypeError):
-            # Not by a crash of ours, see State.save. Reading everything again doubles rows in otel_traces at worst;
+            return State.parse(self._reader.read_file(STATE))
+        except FileNotFoundError:
+            return State()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # Not by a crash of ours, see _Files.write. Reading everything again doubles rows in otel_traces at worst;
             # episode_steps and episode_roots collapse them.
-            aside = self._state_path.with_suffix(".damaged")
-            logger.exception("%s is damaged; kept as %s, draining the spool from its start", self._state_path, aside)
-            self._state_path.replace(aside)
+            path = self._spool / STATE
+            aside = path.with_suffix(".damaged")
+            logger.exception("%s is damaged; kept as %s, draining the spool from its start", path, aside)
+            path.replace(aside)
             return State()
 
+    def _save(self) -> None:
+        self._files.write(STATE, self._state.dump())
+
+    def _save_pending(self, token: str, batch: Batch) -> None:
+        self._state.pending = Pending(token, tuple(batch.parts), _SESSION)
+        self._save()
+
+    def _readable(self) -> dict[str, int]:
+        """Return the segments to read, with their sizes as of now.
+
+        A process that writes faster than we insert must not hold us here for ever.
+        """
+        until = {}
+        for name in self._reader.segments():
+            try:
+                version = self._reader.format(name)
+            except OSError as error:
+                self._leave(name, error.strerror or str(error))
+                continue
+            if version > FORMAT:
+                self._leave(name, f"a later version of otel-episodes wrote it (format {version}): upgrade this one")
+                continue
+            until[name] = self._reader.size(name)
+        self._report = replace(self._report, segments=len(until))
+        return until
+
+    def _leave(self, name: str, reason: str) -> None:
+        self._report = replace(self._report, left=self._report.left + 1)
+        if (name, reason) not in _told:
+            _told.add((name, reason))
+            logger.warning("segment %s in %s is left alone: %s", name, self._spool, reason)
+
     def _forget_lost(self, until: dict[str, int]) -> None:
-        for name in [name for name in self._state.cursors if name not in until]:
+        present = {*until, *self._reader.segments()}
+        for name in [name for name in self._state.cursors if name not in present]:
             del self._state.cursors[name]
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def _gather(self, until: dict[str, int]) -> Batch:
-        batch = Batch([], [], {}, {})
+        batch = Batch([], [], {}, {}, set())
         size = 0
         for name, stop in until.items():
-            while len(batch.rows) < self._batch_rows and size < BATCH_BYTES:
+            while name not in batch.left and len(batch.rows) < self._batch_rows and size < BATCH_BYTES:
                 cursor = batch.cursors.get(name) or self._state.cursors.get(name) or Cursor()
                 if cursor.offset >= stop:
                     break
@@ -224,32 +301,44 @@ class _Drain:
         return batch
 
     def _read_part(self, batch: Batch, name: str, cursor: Cursor, limit: int) -> Part | None:
-        chunk = self._reader.read(name, cursor.offset, limit=limit)
+        try:
+            chunk = self._reader.read(name, cursor.offset, limit=limit)
+        except OSError as error:
+            batch.left.add(name)
+            if not isinstance(error, FileNotFoundError):
+                self._leave(name, error.strerror or str(error))
+            return None
         if chunk.start == chunk.end:
             return None
-        lines = chunk.lines[: self._batch_rows - len(batch.rows)]
-        part = Part(name, chunk.start, chunk.start + sum(len(line) + 1 for line in lines))
-        self._decode(batch, part, cursor, lines)
+        room = self._batch_rows - len(batch.rows)
+        if len(chunk.lines) > room:
+            lines = chunk.lines[:room]
+            chunk = Chunk(lines, chunk.start, chunk.start + sum(len(line) + 1 for line in lines))
+        part = Part(name, chunk.start, chunk.end)
+        self._decode(batch, part, cursor, chunk)
         return part
 
     def _read_again(self, pending: Pending) -> Batch:
-        batch = Batch([], [], {}, {})
+        batch = Batch([], [], {}, {}, set())
         for part in pending.parts:
             cursor = batch.cursors.get(part.segment) or self._state.cursors.get(part.segment) or Cursor()
             try:
-                lines = self._reader.read(part.segment, part.start, end=part.end).lines
+                chunk = self._reader.read(part.segment, part.start, end=part.end)
             except FileNotFoundError:
                 logger.warning("segment %s was removed while its insert was under way", part.segment)
                 continue
-            self._decode(batch, part, cursor, lines)
+            self._decode(batch, part, cursor, chunk)
         return batch
 
-    def _decode(self, batch: Batch, part: Part, cursor: Cursor, lines: Sequence[bytes]) -> None:
+    def _decode(self, batch: Batch, part: Part, cursor: Cursor, chunk: Chunk) -> None:
         decoder = LineDecoder(cursor.definitions)
         offset = part.start
-        for line in lines:
+        for line in chunk.lines:
             try:
-                row = decoder(line)
+                if chunk.cut:
+                    raise SpoolLineError(f"a line of {part.end - part.start:,} bytes; this is its beginning")
+                # An empty line ends what was written of one before it.
+                row = decoder(line) if line else None
             except SpoolLineError as error:
                 batch.bad.setdefault(part, []).append(_bad_line(offset, str(error), line))
             else:
@@ -263,30 +352,64 @@ class _Drain:
 
     # --- inserting -------------------------------------------------------------------------------------------------
 
-    def _insert(self, batch: Batch, token: str) -> None:
-        refused: list[dict[str, str]] = []
-        if batch.rows:
-            self._insert_what_fits(batch.rows, token, refused)
+    def _repeat(self, pending: Pending) -> None:
+        """Do again what may have been done, or half done."""
+        batch = self._read_again(pending)
+        self._mend(pending)
+        refused = self._insert(batch.rows, pending.token)
+        turned_down = {id(row) for row, _ in refused}
+        missing = self._missing([row for row in batch.rows if id(row) not in turned_down])
+        token = pending.token
+        if missing:
+            # The store was killed between noting the token and keeping the rows: under this token they never arrive.
+            logger.warning("%d rows of an insert that was cut short are not in the store; sent again", len(missing))
+            token = secrets.token_hex(16)
+            self._save_pending(token, batch)
+            refused += self._insert(missing, token)
+        self._finish(batch, token, refused)
+
+    def _mend(self, pending: Pending) -> None:
+        if isinstance(self._sink, VerifyingSink) and pending.session != _SESSION:
+            self._sink.mend()
+
+    def _missing(self, rows: list[Row]) -> list[Row]:
+        if not rows or not isinstance(self._sink, VerifyingSink):
+            return []
+        try:
+            return self._sink.missing_rows(rows)
+        except QueryError as error:
+            # An account that may insert and not read: the token has to do, as it nearly always does.
+            logger.warning("cannot look whether a repeated insert is in the store, its token is relied on: %s", error)
+            return []
+
+    def _insert(self, rows: Sequence[Row], token: str) -> list[tuple[Row, str]]:
+        """Insert rows; return those the store refuses, with its reasons."""
+        refused: list[tuple[Row, str]] = []
+        if rows:
+            self._insert_what_fits(rows, token, refused)
+        return refused
+
+    def _finish(self, batch: Batch, token: str, refused: list[tuple[Row, str]]) -> None:
         if refused:
-            self._set_aside(f"{token}.refused", refused)
+            self._set_aside(f"{token}.refused", [{"reason": reason, "row": repr(row)} for row, reason in refused])
         self._report = replace(
             self._report, rows=self._report.rows + len(batch.rows) - len(refused), inserts=self._report.inserts + 1
         )
         self._commit(batch)
 
-    def _insert_what_fits(self, rows: Sequence[Row], token: str, refused: list[dict[str, str]]) -> None:
+    def _insert_what_fits(self, rows: Sequence[Row], token: str, refused: list[tuple[Row, str]]) -> None:
         """Insert the rows, halving around those the store refuses, which go to ``refused``.
 
         The tokens of the halves follow from the token of the whole, so that a repeated insert repeats them too.
         """
         try:
             self._sink.insert_rows(rows, token=token)
-        except DataError as error:
+        except (DataError, *_ENCODING_ERRORS) as error:
             if len(refused) >= _MAX_REFUSED:
                 # Not one odd row but a table that does not fit: keep the spool as it is.
                 raise
             if len(rows) == 1:
-                refused.append({"reason": str(error), "row": repr(rows[0])})
+                refused.append((rows[0], str(error)))
                 return
             middle = len(rows) // 2
             self._insert_what_fits(rows[:middle], f"{token}.0", refused)
@@ -298,13 +421,11 @@ class _Drain:
             self._set_aside(f"{part.segment}.{part.start}", lines)
         self._state.cursors.update(batch.cursors)
         self._state.pending = None
-        self._state.save(self._state_path)
+        self._save()
 
     def _set_aside(self, name: str, lines: list[dict[str, str]]) -> None:
-        directory = self._spool / _QUARANTINE
-        directory.mkdir(mode=0o700, exist_ok=True)
-        path = directory / f"{name}.json"
-        path.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
+        text = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        path = self._files.set_aside(f"{name}.json", text)
         self._report = replace(self._report, quarantined=self._report.quarantined + len(lines))
         logger.warning("%d lines of the spool cannot be stored; kept in %s: %s", len(lines), path, lines[0]["reason"])
 
@@ -312,26 +433,85 @@ class _Drain:
 
     def _clean_up(self, until: dict[str, int]) -> None:
         deleted = [name for name in until if self._delete_if_done(name)]
-        if not deleted:
-            return
-        for name in deleted:
-            self._state.cursors.pop(name, None)
-        self._state.save(self._state_path)
+        # Their cursors go with the next state that is saved: should a power cut bring a file back, it is known.
         self._report = replace(self._report, deleted=self._report.deleted + len(deleted))
+        self._reader.delete_left_over()
 
     def _delete_if_done(self, name: str) -> bool:
-        # In this order: once it is finished, its size is final.
-        if not self._reader.finished(name):
-            return False
         offset = self._state.cursors.get(name, Cursor()).offset
-        tail = self._reader.tail(name, offset)
-        if b"\n" in tail:
+        try:
+            # In this order: once it is finished, its size is final.
+            if not self._reader.finished(name) or self._reader.read(name, offset).lines:
+                return False
+            tail = self._reader.tail(name, offset)
+        except OSError:
+            # Left alone, or gone.
             return False
         if tail:
             reason = "the last line is not whole: its process ended while writing it"
             self._set_aside(f"{name}.{offset}", [_bad_line(offset, reason, tail)])
         self._reader.delete(name)
         return True
+
+
+class _Files:
+    """What a drain writes in the spool's directory, so that a crash leaves the old file or the new one.
+
+    There is a reserve, given up when the disk is full: taking in the spool is what makes room.
+    """
+
+    def __init__(self, spool: Path) -> None:
+        self._spool = spool
+
+    def reserve(self) -> None:
+        """Keep some room for a full disk."""
+        with suppress(OSError), open_directory(self._spool) as parent:
+            # Not found full again and again: whoever cannot have it now tries at the next drain.
+            descriptor = os.open(_RESERVE, _CREATE_FLAGS, 0o600, dir_fd=parent)
+            try:
+                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+            except OSError:
+                os.unlink(_RESERVE, dir_fd=parent)
+            finally:
+                os.close(descriptor)
+
+    def write(self, name: str, text: bytes) -> None:
+        """Replace a file, durably before this returns."""
+        with open_directory(self._spool) as parent:
+            self._with_room(parent, lambda: _replace_file(parent, name, text))
+
+    def set_aside(self, name: str, text: bytes) -> Path:
+        """Keep something in the quarantine and return where."""
+        with open_directory(self._spool) as parent:
+            with suppress(FileExistsError):
+                os.mkdir(_QUARANTINE, mode=0o700, dir_fd=parent)
+            with open_directory(self._spool / _QUARANTINE) as quarantine:
+                self._with_room(parent, lambda: _replace_file(quarantine, name, text))
+        return self._spool / _QUARANTINE / name
+
+    def _with_room(self, parent: int, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            with suppress(FileNotFoundError):
+                os.unlink(_RESERVE, dir_fd=parent)
+            write()
+
+
+def _replace_file(parent: int, name: str, text: bytes) -> None:
+    temporary = f"{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=parent)
+    descriptor = os.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    # The new name too must outlive a power cut: an insert follows that this file has to know of.
+    os.fsync(parent)
 
 
 def _bad_line(offset: int, reason: str, line: bytes) -> dict[str, str]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import sys
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PAUSE_SECONDS = 0.02
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _held: weakref.WeakSet[ProcessLock] = weakref.WeakSet()
 
 
@@ -36,21 +39,35 @@ class ProcessLock:
     def acquire(self, *, wait_seconds: float = 0.0) -> bool:
         """Take the lock and return True, or False when it is still held after that time."""
         deadline = time.monotonic() + wait_seconds
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        while not self._try():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE_SECONDS)
+        return True
+
+    def _try(self) -> bool:
+        descriptor = os.open(self.path, _FLAGS, 0o600)
         try:
-            while not try_lock(descriptor):
-                if time.monotonic() >= deadline:
-                    os.close(descriptor)
-                    return False
-                time.sleep(_PAUSE_SECONDS)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                raise OSError(errno.EINVAL, "not a file of our own", str(self.path))
+            # Removed while we waited, it would lock out nobody who comes after us.
+            taken = try_lock(descriptor) and os.path.samestat(status, self.path.lstat())
+        except FileNotFoundError:
+            taken = False
         except BaseException:
             os.close(descriptor)
             raise
+        if not taken:
+            os.close(descriptor)
+            return False
         self._descriptor = descriptor
         _held.add(self)
         note = orjson.dumps({"pid": os.getpid(), "command": _command(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note, 0)
+        # On a full disk the note is missing, the lock is not.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note, 0)
         return True
 
     def release(self) -> None:

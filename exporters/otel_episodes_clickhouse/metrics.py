@@ -67,8 +67,7 @@ class Delivery:
 
     def dropped(self) -> Mapping[str, int]:
         """Return the spans that could not be written down, by reason."""
-        dropped: Mapping[str, int] = getattr(self.writer, "dropped", {})
-        return dropped
+        return self.writer.dropped if self.writer is not None else {}
 
 
 def _processed(delivery: Delivery) -> Iterable[tuple[float, dict[str, str]]]:

@@ -49,7 +49,8 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
                 "ship=True needs a server: the embedded store takes in what is recorded when it is next read"
             )
         self.target = target
-        self.writer = SpoolWriter(target.spool, SpanEncoder)
+        settings = config.SpoolSettings.resolve()
+        self.writer = SpoolWriter(target.spool, SpanEncoder, limit_bytes=settings.limit_bytes, fsync=settings.fsync)
         self._spool = str(target.spool)
         self.count_user()
         self._include_agents = include_agents

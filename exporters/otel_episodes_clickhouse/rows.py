@@ -59,6 +59,7 @@ _MAX_INTERNED: Final = 1024
 _MAX_DEPTH: Final = 64
 # Of a line without events and links, which most are.
 _FIELDS: Final = 13
+_TEXT: Final = frozenset((str,))
 # Attribute values that are the same in JSON; a float may be NaN, a list may hold one.
 _PLAIN_TYPES: Final = frozenset((str, int, bool))
 # Go writes these two as escapes in JSON, orjson as they are.
@@ -340,7 +341,7 @@ class LineDecoder:
                 self._define(fields)
                 return None
             return self._row(fields)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise SpoolLineError(f"not in the spool's format: {error!r}") from None
 
     def _define(self, fields: list[Any]) -> None:
@@ -357,6 +358,8 @@ class LineDecoder:
 
     def _row(self, fields: list[Any]) -> Row:
         start, duration, trace_id, span_id, parent, state, name, kind, resource, scope, status, message = fields[:12]
+        if not _TEXT.issuperset(map(type, (trace_id, _hex(span_id), _hex(parent), state, name, message))):
+            raise TypeError("ids, names and messages are text")
         service_name, resource_attributes = self._resources[resource]
         scope_name, scope_version = self._scopes[scope]
         row = Row(

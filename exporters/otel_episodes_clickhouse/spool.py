@@ -1,23 +1,30 @@
 """The spool: append-only files between a process that records and the store.
 
 One file (segment) per process, named so that names sort by time. A line is in the kernel's page cache before
-`SpoolWriter.append` returns, so ``kill -9`` one instant later loses nothing; a power cut can lose the last seconds
-unless ``fsync=True``, which costs a disk flush for every span.
+`SpoolWriter.append` returns, so ``kill -9`` one instant later loses nothing; a power cut can lose what the kernel has
+not written back yet, half a minute by Linux's defaults, unless ``fsync=True``, which costs a disk flush for every span.
 
 The writer holds flock on its open segment for as long as it writes there. That, not a process id, is how a reader
 knows a segment is finished: the kernel drops the lock when the process ends, however it ends. It needs a file system
 with flock, which local disks have.
+
+What cannot be written is counted by reason, in `SpoolWriter.dropped` and, for other processes, in the name of an empty
+file (`read_dropped`): a name needs no room on a full disk.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
 import os
 import secrets
+import stat
 import threading
 import time
 import weakref
+from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -26,18 +33,46 @@ import orjson
 from otel_episodes_clickhouse.locks import try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from types import TracebackType
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
+# A limit of None is a tenth of the file system, but no more than this.
+MOST_BYTES: Final = 10 * 1024**3
+_SHARE: Final = 10
+# The version of the lines. A reader leaves segments of a later one alone.
 FORMAT: Final = 1
+STATE: Final = "state.json"
+# What a reader takes into memory for one line; of a longer one it keeps the beginning.
+LINE_BYTES: Final = 64 * 1024 * 1024
+_KEPT_BYTES: Final = 64 * 1024
+
+DISK_FULL: Final = "disk_full"
+SPOOL_LIMIT: Final = "spool_limit"
+UNWRITABLE: Final = "unwritable"
+ENCODE_ERROR: Final = "encode_error"
+REMOVED: Final = "removed"
+_NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
 _SUFFIX: Final = ".jsonl"
+_NEW_SUFFIX: Final = ".new"
+_DROPPED_SUFFIX: Final = ".dropped"
 _LOOK_SECONDS: Final = 1.0
-_READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_LOOK_BYTES: Final = 1024 * 1024
+_SAY_SECONDS: Final = 60.0
+_EXIT_SECONDS: Final = 1.0
+# A file is given its final name within microseconds; who is an hour old has died before.
+_LEFT_OVER_SECONDS: Final = 3600
+_PIECE_BYTES: Final = 1024 * 1024
+_HEADER_BYTES: Final = 4096
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+# Not blocking: a pipe someone put there would wait for its other end.
+_READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _writers: weakref.WeakSet[SpoolWriter[Any]] = weakref.WeakSet()
@@ -48,8 +83,28 @@ class SpoolWriter(Generic[Item]):
 
     ``new_encoder`` is called for every segment; what it returns turns one item into whole lines, and may keep what
     it has defined in that segment. Nothing here raises into the caller because of the disk: what could not be
-    written is counted in ``lost`` and logged once.
+    written is counted in ``dropped``, by reason, and logged at most once a minute.
+
+    ``limit_bytes`` is for what waits in the directory, whoever wrote it; None for a tenth of the file system and
+    `MOST_BYTES` at most, 0 for no limit. At the limit new items are dropped, not old ones: those were promised.
     """
+
+    # Set by `_start_over`, so also after a fork.
+    _lock: Any
+    _writing: bool
+    _aside: SpoolWriter[Item] | None
+    _descriptor: int | None
+    _encode: Callable[[Item], bytes]
+    _name: str
+    _identity: tuple[int, int]
+    _size: int
+    _look_size: int
+    _look_at: float
+    _torn: bool
+    _written_at_look: int
+    _pid: int
+    _id: str
+    _published: str
 
     def __init__(
         self,
@@ -57,149 +112,417 @@ class SpoolWriter(Generic[Item]):
         new_encoder: Callable[[], Callable[[Item], bytes]],
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        limit_bytes: int | None = None,
         fsync: bool = False,
     ) -> None:
         self.directory = directory
         self.written = 0
-        self.lost = 0
+        self._dropped: Counter[str] = Counter()
         self._new_encoder = new_encoder
         self._segment_bytes = segment_bytes
+        self._limit_bytes = limit_bytes
         self._fsync = fsync
-        self._descriptor: int | None = None
-        self._encode = new_encoder()
-        self._size = 0
-        self._torn = False
-        self._look_at = 0.0
         self._failing = False
-        # Reentrant, because a garbage collection inside append can end a span: see `append`.
-        self._lock = threading.RLock()
-        self._writing = False
-        self._waiting: list[Item] = []
+        self._said = False
+        self._say_at = 0.0
+        self._full_until = 0.0
+        self._news: list[tuple[int, str]] = []
+        self._start_over()
         _writers.add(self)
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many items this process has lost, by reason: a copy."""
+        return self._dropped + self._aside.dropped if self._aside is not None else Counter(self._dropped)
+
+    @property
+    def lost(self) -> int:
+        """How many items were dropped, for whatever reason."""
+        return self.dropped.total()
 
     def append(self, item: Item) -> bool:
         """Write one item before returning; False when it was lost."""
         with self._lock:
             if self._writing:
-                # A signal handler or a finaliser ended a span while this thread was writing another: that one first.
-                self._waiting.append(item)
-                return True
+                return self._append_aside(item)
             self._writing = True
             try:
                 written = self._append(item)
-                while self._waiting:
-                    self._append(self._waiting.pop(0))
             finally:
                 self._writing = False
-            return written
+        if self._news:
+            self._tell()
+        return written
 
     def close(self) -> None:
         """Finish the segment, so that a reader may delete it; a later append opens a new one."""
         with self._lock:
-            descriptor, self._descriptor = self._descriptor, None
-            self._torn = False
-            if descriptor is not None:
-                os.close(descriptor)
+            if self._writing:
+                # In a signal handler in the middle of an append, which still needs the segment. It is finished when
+                # the process ends, and may be read before.
+                return
+            if self._aside is not None:
+                self._aside.close()
+            self._close_segment()
 
-    def _append(self, item: Item) -> bool:
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def _append(self, item: Item, *, again: bool = False) -> bool:
         try:
             descriptor = self._descriptor
             if descriptor is None or time.monotonic() > self._look_at:
                 descriptor = self._open_segment()
             lines = self._encode(item)
             if self._torn:
-                # What is left of a line the disk had no room for ends here; a reader sets it aside.
+                # What is left of a line ends here.
                 lines = b"\n" + lines
+                self._torn = False
             written = os.write(descriptor, lines)
             self._size += written
             if written != len(lines):
                 self._write_rest(descriptor, lines, written)
-            self._torn = False
             if self._fsync:
                 os.fsync(descriptor)
         except OSError as error:
-            # Definitions may be among what was not written: the next item brings its own again.
+            return self._fail(item, error, again=again)
+        except BaseException as error:
+            # The encoder may believe it has defined what was never written, and a line may be half there.
             self._encode = self._new_encoder()
-            self._count_loss(error)
-            return False
-        except BaseException:
-            # The encoder may believe it has defined what was never written.
-            self._encode = self._new_encoder()
+            self._torn = True
+            if isinstance(error, Exception):
+                self._drop(ENCODE_ERROR)
             raise
         self.written += 1
         if self._failing:
-            self._failing = False
-            logger.warning("writing spans to %s works again; %d were lost", self.directory, self.lost)
-        if self._size >= self._segment_bytes:
-            self.close()
+            self._recover()
+        if self._size >= self._look_size:
+            self._look_at_size()
         return True
 
     def _write_rest(self, descriptor: int, lines: bytes, written: int) -> None:
-        """Write what a short write has left over."""
-        self._torn = True
-        while written < len(lines):
-            count = os.write(descriptor, memoryview(lines)[written:])
-            self._size += count
-            written += count
+        """Write what a short write has left over, or take back the part of a line there was room for."""
+        try:
+            while written < len(lines):
+                count = os.write(descriptor, memoryview(lines)[written:])
+                self._size += count
+                written += count
+        except OSError:
+            # Whole lines stay: a reader may have them already.
+            part = written - (lines.rfind(b"\n", 0, written) + 1)
+            try:
+                os.ftruncate(descriptor, self._size - part)
+                self._size -= part
+            except OSError:
+                self._torn = True
+            raise
+
+    def _append_aside(self, item: Item) -> bool:
+        """Write an item that comes in the middle of another: a signal handler or a finaliser has ended a span.
+
+        Into a segment of its own, since the line of the other may be half written and its encoder half through.
+        """
+        if self._aside is None:
+            self._aside = SpoolWriter(
+                self.directory,
+                self._new_encoder,
+                segment_bytes=self._segment_bytes,
+                limit_bytes=self._limit_bytes,
+                fsync=self._fsync,
+            )
+        written = self._aside.append(item)
+        self.written += written
+        return written
+
+    # --- segments --------------------------------------------------------------------------------------------------
 
     def _open_segment(self) -> int:
         """Open a segment, or go on with the open one where it is still there: looked after once a second."""
-        if self._descriptor is not None:
-            self._look_at = time.monotonic() + _LOOK_SECONDS
-            if os.fstat(self._descriptor).st_nlink:
-                return self._descriptor
-            logger.warning("the spool %s was removed while in use; going on in a new file", self.directory)
-            self.close()
-        descriptor, self._size = create_segment(self.directory)
+        now = time.monotonic()
+        if self._descriptor is not None and self._in_place(self._descriptor):
+            self._look_at = now + _LOOK_SECONDS
+            self._written_at_look = self.written
+            return self._descriptor
+        if now < self._full_until:
+            raise SpoolLimitError(self.directory)
+        if self._over_limit():
+            self._full_until = now + _LOOK_SECONDS
+            raise SpoolLimitError(self.directory)
+        descriptor, self._size, self._name = create_segment(self.directory, fsync=self._fsync)
         self._descriptor = descriptor
+        self._identity = _identity(os.fstat(descriptor))
+        self._torn = False
         self._encode = self._new_encoder()
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._pid = os.getpid()
+        if self._dropped and not self._published:
+            self._publish()
+        self._look_at = now + _LOOK_SECONDS
+        self._written_at_look = self.written
+        self._set_look_size()
         return descriptor
 
-    def _count_loss(self, error: OSError) -> None:
-        self.lost += 1
-        if not self._failing:
-            self._failing = True
-            logger.error("cannot write to %s (%s); spans are lost until that is mended", self.directory, error)
+    def _in_place(self, descriptor: int) -> bool:
+        """Tell whether the open segment is ours and where readers look; give it up otherwise."""
+        opened, named = _status(descriptor), _status(self.directory / self._name)
+        if opened is None or _identity(opened) != self._identity:
+            # Closed behind our back, and the number may be another file's by now: not ours to close.
+            self._descriptor = None
+            return False
+        in_place = named is not None and _identity(named) == self._identity
+        # Else it was forked behind Python's back: the file, and the lock on it, are the parent's.
+        if in_place and self._pid == os.getpid():
+            return True
+        if not in_place:
+            text = f"the spool {self.directory} was removed or replaced while in use; going on in a new file"
+            self._news.append((logging.WARNING, text))
+        if not opened.st_nlink:
+            self._drop(REMOVED, self.written - self._written_at_look)
+        self._close_segment()
+        return False
+
+    def _look_at_size(self) -> None:
+        """Finish a full segment, and the open one when the spool is at its limit: only finished ones make room."""
+        if self._size >= self._segment_bytes or self._over_limit():
+            self._close_segment()
+        else:
+            self._set_look_size()
+
+    def _set_look_size(self) -> None:
+        step = _LOOK_BYTES if not self._limit_bytes else min(_LOOK_BYTES, max(self._limit_bytes // 16, 1))
+        self._look_size = min(self._size + step, self._segment_bytes)
+
+    def _over_limit(self) -> bool:
+        if self._limit_bytes == 0:
+            return False
+        try:
+            return is_over_limit(self.directory, self._limit_bytes)
+        except FileNotFoundError:
+            return False
+
+    def _close_segment(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        self._torn = False
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
+
+    # --- losses ----------------------------------------------------------------------------------------------------
+
+    def _fail(self, item: Item, error: OSError, *, again: bool) -> bool:
+        # Definitions may be among what was not written: the next item brings its own again.
+        self._encode = self._new_encoder()
+        if error.errno == errno.EBADF and not again:
+            # Somebody closed every file there was, as programs do that become a daemon.
+            self._descriptor = None
+            return self._append(item, again=True)
+        if isinstance(error, SpoolLimitError):
+            reason = SPOOL_LIMIT
+        else:
+            reason = DISK_FULL if error.errno in _NO_ROOM else UNWRITABLE
+        if not self._failing and time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + _SAY_SECONDS
+            self._said = True
+            self._news.append((
+                logging.ERROR, f"cannot write to {self.directory} ({error}); spans are lost until that is mended"
+            ))  # fmt: skip
+        self._failing = True
+        self._drop(reason)
+        return False
+
+    def _recover(self) -> None:
+        self._failing = False
+        if self._said:
+            self._said = False
+            text = f"writing spans to {self.directory} works again; {self.lost} were lost"
+            self._news.append((logging.WARNING, text))
+
+    def _tell(self) -> None:
+        # Not under the lock: a log handler may wait for a thread that is about to record.
+        news, self._news = self._news, []
+        for level, text in news:
+            logger.log(level, "%s", text)
+
+    def _drop(self, reason: str, count: int = 1) -> None:
+        if count:
+            self._dropped[reason] += count
+            self._publish()
+
+    def _publish(self) -> None:
+        """Say in the name of a file how much was lost, where there is a place for it."""
+        counts = ".".join(f"{reason}-{count}" for reason, count in sorted(self._dropped.items()))
+        name = f"{self._id}.{counts}{_DROPPED_SUFFIX}"
+        with suppress(OSError), open_directory(self.directory) as parent:
+            try:
+                os.rename(self._published or name, name, src_dir_fd=parent, dst_dir_fd=parent)
+            except FileNotFoundError:
+                os.close(os.open(name, _WRITE_FLAGS, 0o600, dir_fd=parent))
+            self._published = name
+
+    # --- forks and ends --------------------------------------------------------------------------------------------
+
+    def _start_over(self) -> None:
+        """Forget the open segment, and the lock that a thread may hold which will never run again."""
+        # Reentrant, because a garbage collection inside append can end a span: see `append`.
+        self._lock = threading.RLock()
+        self._writing = False
+        self._aside = None
+        self._descriptor = None
+        self._encode = self._new_encoder()
+        self._name = ""
+        self._identity = (0, 0)
+        self._size = 0
+        self._look_size = 0
+        self._torn = False
+        self._look_at = 0.0
+        self._written_at_look = self.written
+        self._pid = os.getpid()
+        self._id = f"{self._pid}-{secrets.token_hex(4)}"
+        self._published = ""
 
     def _after_fork_in_child(self) -> None:
         # The lock may be held by a thread the child does not have, and the open file, with its flock, is shared with
         # the parent: close it (unlocking would unlock the parent's) and start a segment of one's own.
+        self._close_segment()
+        self._dropped = Counter()
+        self._start_over()
+
+    def _before_exit(self) -> None:
+        self._lock = _LockAtExit(self)
+
+
+class SpoolLimitError(OSError):
+    """What waits in the spool has reached its limit."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(errno.EDQUOT, "the spool is at its limit; see OTEL_EPISODES_SPOOL_LIMIT", str(directory))
+
+
+class _LockAtExit:
+    """A writer's lock from when the interpreter is ending.
+
+    A daemon thread that comes back from a system call then is stopped for good, with the lock; whoever records last
+    does not wait for it longer than a moment.
+    """
+
+    def __init__(self, writer: SpoolWriter[Any]) -> None:
+        self._writer = writer
+        self._lock = writer._lock  # noqa: SLF001  # same module
+
+    def __enter__(self) -> None:
+        if self._lock.acquire(timeout=_EXIT_SECONDS):
+            return
         self._lock = threading.RLock()
-        self._writing = False
-        self._waiting = []
-        self.close()
+        self._lock.acquire()
+        self._writer._start_over()  # noqa: SLF001  # same module
+        self._writer._lock = self  # noqa: SLF001  # likewise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
 
 
-def create_segment(directory: Path) -> tuple[int, int]:
-    """Create this process's next segment, locked and with its header; return the descriptor and the bytes in it."""
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
+# --- the directory ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_directory(path: Path) -> Iterator[int]:
+    """Open a spool's directory, which is no symbolic link and not another user's; every file below is found from it."""
+    try:
+        descriptor = os.open(path, _DIRECTORY_FLAGS)
+    except NotADirectoryError:
+        if path.is_symlink():
+            raise PermissionError(errno.ELOOP, "a symbolic link, which is not followed", str(path)) from None
+        raise
+    try:
+        owner = os.fstat(descriptor).st_uid
+        if owner not in (0, os.geteuid()) and os.geteuid() != 0:
+            raise PermissionError(errno.EACCES, f"it belongs to another user ({owner})", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make a spool's directory, and those above it, for the owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+
+
+def create_segment(directory: Path, *, fsync: bool = False) -> tuple[int, int, str]:
+    """Create this process's next segment, locked and with its header; return descriptor, bytes in it and name."""
+    make_directory(directory)
     name = f"{time.time_ns():019d}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
     header = orjson.dumps({"format": FORMAT, "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
     # Under its final name only once it is locked: a reader takes an unlocked segment for a finished one.
-    hidden = directory / f".{name}.new"
-    descriptor = os.open(hidden, _WRITE_FLAGS, 0o600)
+    hidden = f".{name}{_NEW_SUFFIX}"
+    with open_directory(directory) as parent:
+        descriptor = os.open(hidden, _WRITE_FLAGS, 0o600, dir_fd=parent)
+        try:
+            if not try_lock(descriptor):
+                raise OSError(errno.EWOULDBLOCK, "a new file is locked by another process", hidden)
+            if os.write(descriptor, header) != len(header):
+                raise OSError(errno.ENOSPC, "no room for a new file", hidden)
+            os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)
+            if fsync:
+                os.fsync(parent)
+        except BaseException:
+            os.close(descriptor)
+            with suppress(OSError):
+                os.unlink(hidden, dir_fd=parent)
+            raise
+    return descriptor, len(header), name
+
+
+def is_over_limit(directory: Path, limit_bytes: int | None) -> bool:
+    """Tell whether what waits in a spool has reached the limit; see `SpoolWriter` for None."""
+    reader = SpoolReader(directory)
+    with open_directory(directory) as parent:
+        if limit_bytes is None:
+            disk = os.fstatvfs(parent)
+            limit_bytes = min(disk.f_blocks * disk.f_frsize // _SHARE, MOST_BYTES)
+    sizes = {name: reader.size(name) for name in reader.segments()}
+    if sum(sizes.values()) < limit_bytes:
+        return False
+    # Of an open segment what is in the store already does not count, though its bytes are still there.
+    read = _read_up_to(reader)
+    return sum(max(0, size - read.get(name, 0)) for name, size in sizes.items()) >= limit_bytes
+
+
+def _read_up_to(reader: SpoolReader) -> dict[str, int]:
     try:
-        if not try_lock(descriptor):
-            raise OSError(errno.EWOULDBLOCK, "a new file is locked by another process", str(hidden))
-        if os.write(descriptor, header) != len(header):
-            raise OSError(errno.ENOSPC, "no room for a new file", str(hidden))
-        hidden.rename(directory / name)
-    except BaseException:
-        os.close(descriptor)
-        hidden.unlink(missing_ok=True)
-        raise
-    return descriptor, len(header)
+        return {name: cursor[0] for name, cursor in orjson.loads(reader.read_file(STATE))["segments"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def read_dropped(directory: Path) -> Counter[str]:
+    """Return what all processes, the dead ones too, have counted as lost in this spool, by reason."""
+    total: Counter[str] = Counter()
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except OSError:
+        return total
+    for name in names:
+        if name.endswith(_DROPPED_SUFFIX):
+            for count in name.removesuffix(_DROPPED_SUFFIX).split(".")[1:]:
+                reason, _, number = count.rpartition("-")
+                if reason and number.isascii() and number.isdigit():
+                    total[reason] += int(number)
+    return total
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of one segment, without their newlines: its bytes from ``start`` up to, not including, ``end``."""
+    """Whole lines of one segment, without their newlines: its bytes from ``start`` up to, not including, ``end``.
+
+    ``cut`` says that there is one line, too long to take into memory, of which this is the beginning.
+    """
 
     lines: tuple[bytes, ...]
     start: int
     end: int
+    cut: bool = False
 
 
 class SpoolReader:
@@ -211,51 +534,109 @@ class SpoolReader:
     def segments(self) -> list[str]:
         """Return the names of all segments, oldest first."""
         try:
-            names = [path.name for path in self.directory.iterdir()]
+            with open_directory(self.directory) as parent:
+                names = os.listdir(parent)  # noqa: PTH208  # of a directory that is open already
         except FileNotFoundError:
             return []
-        return sorted(name for name in names if name.endswith(_SUFFIX) and not name.startswith("."))
+        return sorted(name for name in names if is_segment_name(name))
 
     def size(self, name: str) -> int:
         """Return the bytes in a segment, 0 when it is gone."""
         try:
-            return (self.directory / name).stat().st_size
+            return (self.directory / name).lstat().st_size
         except FileNotFoundError:
             return 0
 
+    def format(self, name: str) -> int:
+        """Return the version of a segment's lines, that of this package where it does not say."""
+        with self._opened(name) as descriptor:
+            line = os.pread(descriptor, _HEADER_BYTES, 0).partition(b"\n")[0]
+        try:
+            header = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return FORMAT
+        number = header.get("format") if isinstance(header, dict) else None
+        return number if isinstance(number, int) else FORMAT
+
     def read(self, name: str, start: int, *, end: int | None = None, limit: int = SEGMENT_BYTES) -> Chunk:
         """Read whole lines from an offset: up to ``end`` exactly, or about ``limit`` bytes, one line at the least."""
-        want = limit if end is None else end - start
-        descriptor = os.open(self.directory / name, _READ_FLAGS)
-        try:
+        with self._opened(name) as descriptor:
+            if end is not None and end - start > LINE_BYTES:
+                return Chunk((os.pread(descriptor, _KEPT_BYTES, start),), start, end, cut=True)
+            want = limit if end is None else end - start
             data = _read_at(descriptor, start, want)
             while end is None and b"\n" not in data and len(data) == want:
+                if want > LINE_BYTES:
+                    return _long_line(descriptor, start, data)
                 want *= 2
                 data = _read_at(descriptor, start, want)
-        finally:
-            os.close(descriptor)
         whole = data[: data.rfind(b"\n") + 1]
         return Chunk(tuple(whole.split(b"\n")[:-1]), start, start + len(whole))
 
+    def read_file(self, name: str) -> bytes:
+        """Return the whole of a small file beside the segments."""
+        with self._opened(name) as descriptor:
+            return _read_at(descriptor, 0, os.fstat(descriptor).st_size)
+
     def tail(self, name: str, start: int) -> bytes:
-        """Return everything from an offset, an unfinished line included."""
-        descriptor = os.open(self.directory / name, _READ_FLAGS)
-        try:
-            return _read_at(descriptor, start, os.fstat(descriptor).st_size - start)
-        finally:
-            os.close(descriptor)
+        """Return what follows an offset, an unfinished line included; of much the beginning."""
+        with self._opened(name) as descriptor:
+            return _read_at(descriptor, start, min(os.fstat(descriptor).st_size - start, _KEPT_BYTES))
 
     def finished(self, name: str) -> bool:
         """Tell whether nobody will write to the segment any more."""
-        descriptor = os.open(self.directory / name, _READ_FLAGS)
-        try:
+        with self._opened(name) as descriptor:
             return try_lock(descriptor)
-        finally:
-            os.close(descriptor)
 
     def delete(self, name: str) -> None:
         """Remove a segment; harmless when it is gone."""
-        (self.directory / name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError), open_directory(self.directory) as parent:
+            os.unlink(name, dir_fd=parent)
+
+    def delete_left_over(self) -> None:
+        """Remove segments that were never given their name: their process died at that moment, with nothing in them."""
+        for path in self.directory.glob(f".*{_SUFFIX}{_NEW_SUFFIX}"):
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _LEFT_OVER_SECONDS:
+                    path.unlink()
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[int]:
+        with open_directory(self.directory) as parent:
+            descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", name)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def is_segment_name(name: str) -> bool:
+    """Tell whether a segment of this directory, and no file elsewhere, may be called that."""
+    return name.endswith(_SUFFIX) and not name.startswith(".") and "/" not in name
+
+
+def _long_line(descriptor: int, start: int, data: bytes) -> Chunk:
+    """Find the end of a line nobody has written on purpose; an empty chunk while it has none."""
+    position = start + len(data)
+    while piece := os.pread(descriptor, _PIECE_BYTES, position):
+        found = piece.find(b"\n")
+        if found >= 0:
+            return Chunk((data[:_KEPT_BYTES],), start, position + found + 1, cut=True)
+        position += len(piece)
+    return Chunk((), start, start)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _status(file: int | Path) -> os.stat_result | None:
+    try:
+        return os.fstat(file) if isinstance(file, int) else file.lstat()
+    except OSError:
+        return None
 
 
 def _read_at(descriptor: int, start: int, count: int) -> bytes:
@@ -275,4 +656,11 @@ def _after_fork_in_child() -> None:
         writer._after_fork_in_child()  # noqa: SLF001  # same module
 
 
+def _before_exit() -> None:
+    for writer in list(_writers):
+        writer._before_exit()  # noqa: SLF001  # same module
+
+
 os.register_at_fork(after_in_child=_after_fork_in_child)
+# Registered before any provider's own: it runs after them, last of all.
+atexit.register(_before_exit)

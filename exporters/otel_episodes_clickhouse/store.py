@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_episodes_clickhouse import drain as draining
@@ -20,7 +21,7 @@ from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.transport import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import TypeVar
 
@@ -82,6 +83,12 @@ _FIXES: Final = {
     516: _LOGIN,
 }
 _PREFIX: Final = re.compile(r"^Received ClickHouse exception, code: \d+, server response: ")
+_FORGET_TOKENS: Final = (
+    "forget_tokens_trace_ids", "forget_tokens_steps", "forget_tokens_roots",
+    "keep_tokens_trace_ids", "keep_tokens_steps", "keep_tokens_roots",
+)  # fmt: skip
+# Their ids go into the address of a request, which proxies cut.
+_TRACES_AT_ONCE: Final = 50
 _SUBSECOND: Final = re.compile(r"(?:Nullable\()?DateTime64\((\d)")
 _WRITES_A_FILE: Final = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
 
@@ -205,6 +212,30 @@ class Store:
             )
         return body.rows
 
+    def mend(self) -> None:
+        """Let a repeated insert fill the tables that views fill, where this process alone writes to the store."""
+        if self.target.embedded:
+            for name in _FORGET_TOKENS:
+                self.execute(sql.named(name))
+
+    def missing_rows(self, batch: Sequence[rows.Row]) -> list[rows.Row]:
+        """Return the rows whose spans are not in ``otel_traces``; none where the engine can be relied on to keep them.
+
+        For after an insert whose end nobody saw, see ``recovery.sql``.
+        """
+        if not self.query_named("tokens_may_lie")[0]["Tables"]:
+            return []
+        missing = []
+        for part in _in_traces(batch):
+            times = [row.timestamp for row in part]
+            found = self.query_named(
+                "stored_spans",
+                {"first": min(times), "last": max(times), "traces": sorted({row.trace_id for row in part})},
+            )
+            stored = {(span["TraceId"], span["SpanId"]) for span in found}
+            missing += [row for row in part if (row.trace_id, row.span_id) not in stored]
+        return missing
+
     def execute(self, statement: sql.Statement, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement of ours that returns no rows: DDL, or an INSERT ... SELECT of a job."""
         self._refuse_when_read_only(statement.name)
@@ -326,6 +357,21 @@ class Store:
     def _refuse_when_read_only(self, doing: str) -> None:
         if self.read_only:
             raise StoreError(f"cannot {doing}: this store was opened read-only")
+
+
+def _in_traces(batch: Sequence[rows.Row]) -> Iterator[list[rows.Row]]:
+    """Split rows so that each list has few enough trace ids for one statement's parameters, and all of its traces."""
+    ordered = sorted(batch, key=attrgetter("trace_id"))
+    part: list[rows.Row] = []
+    traces: set[str] = set()
+    for row in ordered:
+        if len(traces) == _TRACES_AT_ONCE and row.trace_id not in traces:
+            yield part
+            part, traces = [], set()
+        part.append(row)
+        traces.add(row.trace_id)
+    if part:
+        yield part
 
 
 def _lock(target: Target, wait_seconds: float) -> ProcessLock:

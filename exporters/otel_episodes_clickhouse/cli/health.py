@@ -16,12 +16,14 @@ import typer
 from otel_episodes import __version__
 from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
-from otel_episodes_clickhouse.config import DSN_VARIABLE, HOME_VARIABLE, Target
+from otel_episodes_clickhouse.config import DSN_VARIABLE, HOME_VARIABLE, SpoolSettings, Target
 from otel_episodes_clickhouse.errors import StoreError, StoreLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_episodes_clickhouse.backlog import Backlog
+    from otel_episodes_clickhouse.spool import SpoolReader
     from otel_episodes_clickhouse.store import Store
 
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "chdb-core")
@@ -129,20 +131,20 @@ def _bytes_of(path: Path) -> int:
 
 def _spool(target: Target) -> Iterator[Finding]:
     from otel_episodes_clickhouse.backlog import measure  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.spool import SpoolReader, is_over_limit  # noqa: PLC0415  # likewise
 
-    waiting = measure(target.spool)
-    text = "empty"
-    if waiting.files:
-        age = output.duration(int(waiting.lag_seconds() * 1e9))
-        text = (
-            f"{output.plural(waiting.rows, 'span')} ({output.size(waiting.bytes)}) in "
-            f"{output.plural(waiting.files, 'file')} waiting in {target.spool}, the oldest for {age}"
-        )
-    # The embedded store takes in what waits when it is read: there only size matters.
-    late = waiting.bytes > _MANY_WAITING or (not target.embedded and waiting.lag_seconds() > _LATE_SECONDS)
-    fix = "bring it in: otel-episodes episodes" if target.embedded else "bring it in: otel-episodes ship --once"
-    yield Finding("spool", "warn" if late else "ok", text, fix if late else "")
+    reader = SpoolReader(target.spool)
+    try:
+        names = reader.segments()
+        limit = SpoolSettings.resolve().limit_bytes
+        full = bool(names) and limit != 0 and is_over_limit(target.spool, limit)
+    except OSError as error:
+        yield Finding("spool", "fail", f"{target.spool}: {error.strerror}", _mend(target.spool.parent))
+        return
+    yield _waiting(target, measure(target.spool), full=full)
     yield from _shipping(target)
+    yield from _left_alone(reader, names)
+    yield from _lost(target)
     aside = target.spool / "quarantine"
     kept = sorted(aside.iterdir()) if aside.is_dir() else []
     if kept:
@@ -150,6 +152,22 @@ def _spool(target: Target) -> Iterator[Finding]:
             "quarantine", "warn", f"{output.plural(len(kept), 'file')} of lines that could not be stored in {aside}",
             "each line says why; delete what you do not need",
         )  # fmt: skip
+
+
+def _waiting(target: Target, waiting: Backlog, *, full: bool) -> Finding:
+    text = "empty"
+    if waiting.files:
+        age = output.duration(int(waiting.lag_seconds() * 1e9))
+        text = (
+            f"{output.plural(waiting.rows, 'span')} ({output.size(waiting.bytes)}) in "
+            f"{output.plural(waiting.files, 'file')} waiting in {target.spool}, the oldest for {age}"
+        )
+    if full:
+        text += "; at its limit, so new steps are lost"
+    # The embedded store takes in what waits when it is read: there only size matters.
+    late = full or waiting.bytes > _MANY_WAITING or (not target.embedded and waiting.lag_seconds() > _LATE_SECONDS)
+    fix = "bring it in: otel-episodes episodes" if target.embedded else "bring it in: otel-episodes ship --once"
+    return Finding("spool", "warn" if late else "ok", text, fix if late else "")
 
 
 def _shipping(target: Target) -> Iterator[Finding]:
@@ -182,12 +200,42 @@ def _ago(moment: int) -> str:
     return f"{output.duration(max(0, time.time_ns() - moment))} ago"
 
 
+def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
+    from otel_episodes_clickhouse.spool import FORMAT  # noqa: PLC0415  # not for the other commands
+
+    later, unreadable = [], []
+    for name in names:
+        try:
+            if reader.format(name) > FORMAT:
+                later.append(name)
+        except FileNotFoundError:  # brought in while we look
+            continue
+        except OSError as error:
+            unreadable.append(f"{name} ({error.strerror})")
+    if later:
+        text = f"{output.plural(len(later), 'file')} of a later version, left alone: {', '.join(later)}"
+        yield Finding("spool files", "warn", text, "upgrade otel-episodes here")
+    if unreadable:
+        text = f"{output.plural(len(unreadable), 'file')} that cannot be read: {', '.join(unreadable)}"
+        yield Finding("spool files", "warn", text, "run as the user who recorded them, or move them away")
+
+
+def _lost(target: Target) -> Iterator[Finding]:
+    from otel_episodes_clickhouse.spool import read_dropped  # noqa: PLC0415  # not for the other commands
+
+    dropped = read_dropped(target.spool)
+    if dropped:
+        text = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common())
+        fix = f"see docs/faults.md; once read, delete {target.spool}/*.dropped"
+        yield Finding("lost steps", "warn", text, fix)
+
+
 def _can_write_spool(target: Target) -> Finding:
     # The nearest directory that exists: what is missing below is made by the first span.
     directory = next(path for path in (target.spool, *target.spool.parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=directory):
-            pass
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            file.write(b"room")
     except OSError as error:
         return Finding("recording", "fail", f"cannot write to {directory}: {error.strerror}", _mend(directory))
     return Finding("recording", "ok", f"can write to {target.spool}")
