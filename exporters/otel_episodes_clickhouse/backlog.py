@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_episodes_clickhouse.drain import Cursor, State
-from otel_episodes_clickhouse.errors import StoreError
+import orjson
+
+from otel_episodes_clickhouse.drain import Cursor
 from otel_episodes_clickhouse.rows import LineDecoder, SpoolLineError
 from otel_episodes_clickhouse.spool import STATE, SpoolReader
 
@@ -40,7 +41,7 @@ class Backlog:
 def measure(spool: Path) -> Backlog:
     """Look at a spool; what it cannot read counts as nothing."""
     reader = SpoolReader(spool)
-    cursors = _cursors(reader)
+    cursors = _cursors(spool)
     waiting = files = rows = read = oldest = 0
     for name in reader.segments():
         cursor = cursors.get(name) or Cursor()
@@ -59,10 +60,11 @@ def measure(spool: Path) -> Backlog:
     return Backlog(files, waiting, rows, oldest)
 
 
-def _cursors(reader: SpoolReader) -> dict[str, Cursor]:
+def _cursors(spool: Path) -> dict[str, Cursor]:
     try:
-        return State.parse(reader.read_file(STATE)).cursors
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, StoreError):
+        segments = orjson.loads((spool / STATE).read_bytes())["segments"]
+        return {name: Cursor(*cursor) for name, cursor in segments.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         # Damaged, which the next drain says.
         return {}
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 import orjson
 
-from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError
+from otel_episodes_clickhouse.errors import ConfigurationError, DataError, QueryError, StoreError
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
 from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
@@ -404,6 +404,9 @@ class _Drain:
         """
         try:
             self._sink.insert_rows(rows, token=token)
+        except ConfigurationError:
+            # A ValueError too, but of the DSN: no row is at fault.
+            raise
         except (DataError, *_ENCODING_ERRORS) as error:
             if len(refused) >= _MAX_REFUSED:
                 # Not one odd row but a table that does not fit: keep the spool as it is.
