@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 # An insert costs about 40 ms however small it is; at 50,000 rows that no longer matters.
 BATCH_ROWS: Final = 50_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
-_READ_BYTES: Final = 4 * 1024 * 1024
+# At once: half a megabyte takes a millisecond, in which no other thread runs.
+_READ_BYTES: Final = 512 * 1024
 _MAX_REFUSED: Final = 1000
 _QUARANTINE: Final = "quarantine"
 _STATE_FORMAT: Final = 1
