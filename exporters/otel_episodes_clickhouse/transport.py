@@ -7,7 +7,9 @@ of our errors, and a server that said when to come back is heard.
 
 from __future__ import annotations
 
+import socket
 import time
+import urllib.request
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 LONGEST_RETRY_AFTER_SECONDS: Final = 600.0
 _FILES: Final = ("ca_cert", "client_cert", "client_cert_key")
 _BUNDLED_CAS: Final = "certifi"
+_KNOCK_SECONDS: Final = 0.5
 
 
 class Connections:
@@ -86,6 +89,19 @@ class Connections:
                 lasting=True,
             )
         return StoreUnavailableError(f"{self._target} does not answer: {_reason(error)}")
+
+
+def knock(target: Target) -> None:
+    """Raise `StoreUnavailableError` when nobody listens at a server, without loading what would speak to it."""
+    if urllib.request.getproxies() or target.option("http_proxy") or target.option("https_proxy"):
+        return
+    try:
+        socket.create_connection((target.host, target.port), timeout=_KNOCK_SECONDS).close()
+    except TimeoutError:
+        # Left to the client and its own time limits.
+        return
+    except OSError as error:
+        raise StoreUnavailableError(f"{target} does not answer: {error.strerror or error}") from error
 
 
 def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> float | None:
