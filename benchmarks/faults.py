@@ -44,6 +44,7 @@ def faults(rounds: int, seed: int) -> dict[str, Callable[[Path], Count]]:
             f"server-{fault}": partial(campaign.server_misbehaves, rounds=max(rounds // 15, 1), seed=seed, fault=fault)
             for fault in MISBEHAVIOURS
         },
+        "server-away": partial(campaign.server_away, rounds=max(rounds // 30, 1), seed=seed),
         "power": partial(campaign.power_cuts, rounds=rounds, seed=seed),
         "limit": partial(campaign.spool_limit_reached, rounds=max(rounds // 15, 2), seed=seed),
         "disk": partial(campaign.disk_fills, rounds=rounds, seed=seed),

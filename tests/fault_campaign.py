@@ -31,7 +31,7 @@ from otel_episodes_clickhouse import processor as _  # noqa: F401  # imported be
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.rows import SpanEncoder
-from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter, read_dropped
+from otel_episodes_clickhouse.spool import SpoolWriter, read_dropped
 from otel_episodes_clickhouse.store import Store
 
 if TYPE_CHECKING:
@@ -380,6 +380,40 @@ def server_misbehaves(directory: Path, rounds: int, seed: int, fault: str) -> Co
     return ledger.count(f"kill -9 of the shipper, server: {fault}", rounds, rows, steps)
 
 
+def server_away(directory: Path, rounds: int, seed: int) -> Count:
+    """Let the server be away for longer than a retry waits at first, then back; agents ship by themselves."""
+    chance, ledger = random.Random(seed), Ledger()
+    with server(directory / "server") as dsn, home(directory):
+        prepare(dsn)
+        proxy = Proxy(dsn)
+        try:
+            for number in range(rounds):
+                proxy.do("refuse", times=None)
+                done, name = Slots(8), f"away{number}"
+                child = fork(lambda name=name, done=done: agent(proxy.dsn, name, 2, done))
+                done.wait(0)
+                time.sleep(chance.uniform(3, 12))
+                proxy.do("behave")
+                deadline = time.monotonic() + 90
+                # What an open segment holds stays in it: so the store is asked, not the spool.
+                while _stored(dsn, name) < 800 and time.monotonic() < deadline:
+                    time.sleep(0.5)
+                for thread in range(2):
+                    ledger.returned[f"{name}/{thread}"] = done[1 + thread]
+                end(child)
+            # Nothing else drains: what arrived, the agents have sent.
+            with Store.open(Target.resolve(dsn)) as store:
+                rows, steps = ({row["Action"]: row["Times"] for row in store.query(text)} for text in (STORED, STEPS))
+        finally:
+            proxy.close()
+    return ledger.count("server away for 3 to 12 s, then back, agents shipping themselves", rounds, rows, steps)
+
+
+def _stored(dsn: str, name: str) -> int:
+    with Store.open(Target.resolve(dsn)) as store:
+        return sum(row["Action"].startswith(f"{name}/") for row in store.query(STORED))
+
+
 CALLS = ("rename", "fsync", "unlink", "write", "mkdir")
 
 
@@ -554,12 +588,6 @@ def prepare(dsn: str) -> None:
     """Make the tables."""
     with Store.open(Target.resolve(dsn)) as store:
         store.migrate()
-
-
-def waiting(dsn: str) -> int:
-    """Return the bytes in a spool."""
-    reader = SpoolReader(Target.resolve(dsn).spool)
-    return sum(reader.size(name) for name in reader.segments())
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 import orjson
 
-from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError
+from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
 from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
@@ -172,7 +172,7 @@ def drain(sink: RowSink, spool: Path, *, wait_seconds: float = 0.0, batch_rows: 
     """Insert everything the spool holds now and delete the segments nobody writes to any more.
 
     Another process draining the same spool is waited for; after ``wait_seconds`` the report says ``busy``. An error
-    of the store passes through, and so does what stands in the way of the spool itself, as `StoreError`; what was not
+    of the store passes through; what stands in the way of the spool itself is a `StoreUnavailableError`. What was not
     acknowledged is sent again by the next drain.
     """
     try:
@@ -185,9 +185,9 @@ def drain(sink: RowSink, spool: Path, *, wait_seconds: float = 0.0, batch_rows: 
     except FileNotFoundError as error:
         if not os.path.lexists(spool):
             return DrainReport()
-        raise StoreError(f"cannot take in the spool {spool}: {error}") from error
+        raise StoreUnavailableError(f"cannot take in the spool {spool}: {error}") from error
     except OSError as error:
-        raise StoreError(f"cannot take in the spool {spool}: {error}") from error
+        raise StoreUnavailableError(f"cannot take in the spool {spool}: {error}") from error
 
 
 class _Drain:
