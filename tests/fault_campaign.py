@@ -212,8 +212,7 @@ def record_old(spool: Path, name: str, count: int, days: int = 3) -> list[str]:
     def work() -> None:
         writer = SpoolWriter(spool, SpanEncoder, limit_bytes=0)
         for action, span in zip(names, finished_spans(count, days=days), strict=True):
-            span._attributes._dict["episode.step.action"] = action
-            assert writer.append(span)
+            assert writer.append(_named(span, action))
 
     assert os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1]) == 0
     return names
@@ -463,6 +462,9 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
         writer = SpoolWriter(disk / "spool", SpanEncoder, limit_bytes=0)
         sink = Kept(rows)
         ballast = disk / "ballast"
+        assert writer.append(_named(finished_spans()[0], "disk/0"))
+        ledger.names.append("disk/0")
+        sink.drain(disk / "spool")
         for number in range(rounds):
             if number % 2:
                 ballast.unlink(missing_ok=True)
@@ -473,8 +475,7 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
                         file.write(bytes(chance.choice((100, 4096, 65536))))
             for place, span in enumerate(finished_spans(30)):
                 action = f"disk{number}/{place}"
-                span._attributes._dict["episode.step.action"] = action
-                span._attributes._dict["padding"] = "x" * chance.choice((10, 100, 3000))
+                _named(span, action)._attributes._dict["padding"] = "x" * chance.choice((10, 100, 3000))
                 if writer.append(span):
                     ledger.names.append(action)
                 else:
@@ -491,6 +492,11 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
     return ledger.count("disk full while recording (tmpfs)", rounds, rows, counted_as_dropped=counted, note=note)
 
 
+def _named(span: Any, action: str) -> Any:
+    span._attributes._dict["episode.step.action"] = action
+    return span
+
+
 def spool_limit_reached(directory: Path, rounds: int, seed: int) -> Count:
     """Record more than the limit allows, drain, and record again."""
     ledger, refused, rows = Ledger(), 0, dict[str, int]()
@@ -500,8 +506,7 @@ def spool_limit_reached(directory: Path, rounds: int, seed: int) -> Count:
     for number in range(rounds):
         for place, span in enumerate(finished_spans(400)):
             action = f"limit{number}/{place}"
-            span._attributes._dict["episode.step.action"] = action
-            if writer.append(span):
+            if writer.append(_named(span, action)):
                 ledger.names.append(action)
             else:
                 refused += 1
