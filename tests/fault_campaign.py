@@ -449,6 +449,7 @@ def _kill_at(dsn: str, call: str, number: int) -> bool:
     done = subprocess.run(
         [*command, sys.executable, "-c", DRAIN, dsn, "once"], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
 
 
