@@ -124,9 +124,16 @@ class State:
     pending: Pending | None = None
 
     @classmethod
-    def parse(cls, text: bytes) -> State:
-        """Read the state. Raises `StoreError` for one of a later version, others for what is none."""
-        data = orjson.loads(text)
+    def load(cls, path: Path) -> State:
+        """Read the state; a missing file means nothing has been drained yet.
+
+        Raises `StoreError` for one of a later version, ValueError, LookupError, TypeError, AttributeError for what is
+        none, OSError for what cannot be read, a symbolic link too.
+        """
+        try:
+            data = orjson.loads(SpoolReader(path.parent).read_file(path.name))
+        except FileNotFoundError:
+            return cls()
         if data.get("format", _STATE_FORMAT) > _STATE_FORMAT:
             raise StoreError("a later version of otel-episodes has drained this spool: upgrade this one")
         pending = data["pending"]
@@ -141,7 +148,7 @@ class State:
         return state
 
     def dump(self) -> bytes:
-        """Return what `parse` reads."""
+        """Return what `load` reads."""
         data: dict[str, Any] = {
             "format": _STATE_FORMAT,
             "segments": {name: [cursor.offset, cursor.definitions] for name, cursor in self.cursors.items()},
@@ -223,9 +230,7 @@ class _Drain:
 
     def _load_state(self) -> State:
         try:
-            return State.parse(self._reader.read_file(STATE))
-        except FileNotFoundError:
-            return State()
+            return State.load(self._spool / STATE)
         except (ValueError, LookupError, TypeError, AttributeError):
             # Not by a crash of ours, see _Files.write. Reading everything again doubles rows in otel_traces at worst;
             # episode_steps and episode_roots collapse them.
