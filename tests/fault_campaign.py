@@ -386,12 +386,11 @@ def server_away(directory: Path, rounds: int, seed: int) -> Count:
     chance, ledger = random.Random(seed), Ledger()
     with server(directory / "server") as dsn, home(directory):
         prepare(dsn)
-        proxy = Proxy(dsn)
-        try:
-            for number in range(rounds):
+        for number in range(rounds):
+            proxy, done, name = Proxy(dsn), Slots(8), f"away{number}"
+            try:
                 proxy.do("refuse", times=None)
-                done, name = Slots(8), f"away{number}"
-                child = fork(lambda name=name, done=done: agent(proxy.dsn, name, 2, done))
+                child = fork(lambda name=name, done=done, proxy=proxy: agent(proxy.dsn, name, 2, done))
                 done.wait(0)
                 time.sleep(chance.uniform(3, 12))
                 proxy.do("behave")
@@ -399,14 +398,14 @@ def server_away(directory: Path, rounds: int, seed: int) -> Count:
                 # What an open segment holds stays in it: so the store is asked, not the spool.
                 while _stored(dsn, name) < 800 and time.monotonic() < deadline:
                     time.sleep(0.5)
-                for thread in range(2):
-                    ledger.returned[f"{name}/{thread}"] = done[1 + thread]
                 end(child)
-            # Nothing else drains: what arrived, the agents have sent.
-            with Store.open(Target.resolve(dsn)) as store:
-                rows, steps = ({row["Action"]: row["Times"] for row in store.query(text)} for text in (STORED, STEPS))
-        finally:
-            proxy.close()
+            finally:
+                proxy.close()
+            for thread in range(2):
+                ledger.returned[f"{name}/{thread}"] = done[1 + thread]
+        # Nothing else drains: what arrived, the agents have sent.
+        with Store.open(Target.resolve(dsn)) as store:
+            rows, steps = ({row["Action"]: row["Times"] for row in store.query(text)} for text in (STORED, STEPS))
     return ledger.count("server away for 3 to 12 s, then back, agents shipping themselves", rounds, rows, steps)
 
 
