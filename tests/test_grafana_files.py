@@ -208,11 +208,12 @@ def test_no_secret_and_no_address_is_in_a_file() -> None:
     assert yaml.safe_load(text)["datasources"][0]["secureJsonData"] == {"password": "${CLICKHOUSE_PASSWORD}"}
 
 
-def test_dashboards_find_the_data_sources_by_what_is_provisioned(sources: dict[str, Any]) -> None:
-    assert {source["uid"] for source in sources.values()} == {"otel-episodes-clickhouse", "otel-episodes-jaeger"}
+def test_dashboards_choose_the_provisioned_data_sources_first(sources: dict[str, Any]) -> None:
+    provisioned_as = {kind: (source["name"], source["uid"]) for kind, source in sources.items()}
     for dashboard in dashboards():
-        offered = {variable["query"] for variable in dashboard.variables.values() if variable["type"] == "datasource"}
-        assert offered == set(sources)
+        chosen = [variable for variable in dashboard.variables.values() if variable["type"] == "datasource"]
+        current = {source["query"]: (source["current"]["text"], source["current"]["value"]) for source in chosen}
+        assert current == provisioned_as
 
 
 def test_a_trace_leads_from_one_data_source_to_the_other(store: Store, sources: dict[str, Any]) -> None:
