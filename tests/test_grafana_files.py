@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.grafana_dashboards import HOME, all_panels, dashboards, interpolate
-from tests.grafana_data import RESUMED, fill
+from tests.grafana_data import RESUMED, resumed
+from tests.learning_data import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -240,5 +241,5 @@ def test_the_dashboards_are_provisioned_from_a_directory() -> None:
 
 @pytest.fixture(scope="module")
 def store(storage_store: Store) -> Store:
-    fill(storage_store)
+    storage_store.insert_rows([row for episode in resumed() for row in rows_of(episode)])
     return storage_store
