@@ -11,7 +11,7 @@ from otel_episodes import configure, episode, step
 
 SOURCES = {
     "docs": ["A request without a timeout waits for ever.", "Retries wait twice as long each time."],
-    "issues": ["#17: the client hangs when the server never answers; no timeout is set."],
+    "issues": ["#17: it hangs, for no timeout is set."],
     "code": ["client.get(url)  # timeout=None"],
 }
 busy = {"issues"}  # answers at the second time of asking
