@@ -11,6 +11,7 @@ from otel_episodes_clickhouse.advice import advise
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.store import Store
 
+GIVE_UP = 0.3
 TASK = {"agent": "fixer", "task_type": "debugging", "domain": "web-api"}
 
 
@@ -35,8 +36,8 @@ def main() -> None:
     tool = ""
     with episode("Fix a failing test", **TASK) as ep:
         while tool != "run_tests":
-            advice = advise(ep)  # reads the steps so far; to ask of a run before it starts: advise(domain=..., task=...)
-            if advice.probability < 0.3:
+            advice = advise(ep)  # of the steps so far; before a run starts: advise(domain=..., task=...)
+            if advice.probability < GIVE_UP:
                 ep.abstain("runs that came to this point mostly failed")
                 return
             best = advice.next_steps[0]

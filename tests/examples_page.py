@@ -16,7 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "examples.md"
-PROGRAM = re.compile(r"(\[`(examples/[\w.]+)`\]\([^)]*\)[^`]*?\n\n```(?:py|bash)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL)
+PROGRAM = re.compile(
+    r"(\[`(examples/[\w.]+)`\]\([^)]*\)[^`]*?\n\n```(?:py|bash)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL
+)
 SESSION = re.compile(r"(^```console\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL)
 _ID = re.compile(r"\b[0-9a-f]{8}\b")
 # What differs from run to run, and what stands for it when two sessions are compared.

@@ -51,7 +51,7 @@ class GoProgram:
         unfinished.rename(self.path)
 
 
-# v1.76.0 is the tag under which a Go client finds Jaeger 2.13.0: tags of version 2 are not of a module named without /v2.
+# Jaeger 2.13.0: its module is named without /v2, so Go finds it by the tag of version 1 on the same commit.
 JAEGER = GoProgram("jaeger", "github.com/jaegertracing/jaeger", "v1.76.0", "./cmd/jaeger")
 PROGRAMS = {program.name: program for program in (JAEGER,)}
 

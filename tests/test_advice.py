@@ -79,7 +79,8 @@ def test_an_agent_asks_about_the_run_that_it_is_in(dsn: str) -> None:
 def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
     weigh = (
         "import sys; from otel_episodes_clickhouse.advice import advise\n"
-        "print([advise(domain='hills', task='climb', tools=[t], dsn=sys.argv[1]).probability > 0.5 for t in ('look', 'act')])"
+        "run = {'domain': 'hills', 'task': 'climb', 'dsn': sys.argv[1]}\n"
+        "print([advise(**run, tools=[tool]).probability > 0.5 for tool in ('look', 'act')])"
     )
     assert ask(weigh, dsn) == "[True, False]\n"
 

@@ -82,9 +82,7 @@ def test_secrets_come_from_the_environment() -> None:
             assert "PASSWORD" not in name or INTERPOLATED.search(value), name
 
 
-@pytest.mark.parametrize(
-    ("service", "file"), [("collector", "otelcol/gateway.yaml"), ("jaeger", "jaeger/jaeger.yaml")]
-)
+@pytest.mark.parametrize(("service", "file"), [("collector", "otelcol/gateway.yaml"), ("jaeger", "jaeger/jaeger.yaml")])
 def test_a_configuration_gets_the_variables_that_it_reads(service: str, file: str) -> None:
     read = dict(re.findall(r"\$\{env:(\w+)(:-)?", (FOLDER / file).read_text()))
     given = SERVICES[service]["environment"]

@@ -33,7 +33,7 @@ def collector(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[s
     with socket.socket() as http, socket.socket() as grpc:
         for each in (http, grpc):
             each.bind(("127.0.0.1", 0))
-        addresses = ["127.0.0.1:{}".format(each.getsockname()[1]) for each in (http, grpc)]
+        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (http, grpc)]
     log = tmp_path / "rotel.log"
     command = [
         str(Path(rotel.__file__).with_name("rotel-agent")), "start", "--exporter", "blackhole",

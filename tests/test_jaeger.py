@@ -36,11 +36,11 @@ configure(otlp=sys.argv[1], service_name=sys.argv[2])
 traces = {}
 
 with episode("Fix the flaky test", agent="coder", task_type="debugging", domain="web-api", tags=["ci"]) as ep:
-    log_step(tool="cargo", action="test", latency_ms=20, success=False, observation="2 tests failed")
+    log_step(tool="cargo", action="test", success=False, observation="2 tests failed")
     with step("edit", kind="error_handling", action="sort the ids") as s:
         s.observe("1 line")
         s.tokens(input=1200, output=300)
-    log_step(tool="cargo", action="test", latency_ms=30)
+    log_step(tool="cargo", action="test")
     ep.decide("look it up?", options=["yes", "no"], choice="yes", confidence=0.7)
     with step("delegate", action="to the researcher"):
         with episode("Look it up", agent="researcher") as sub:
@@ -71,7 +71,7 @@ with episode.resume(ep.handle) as ep:
 traces["resumed"] = ep.trace_id
 
 ep = episode("Still at it", agent="watcher").start()
-ep.log_step(tool="poll", action="once", latency_ms=5)
+ep.log_step(tool="poll", action="once")
 traces["running"] = ep.trace_id
 ep.leave_open()
 print(json.dumps(traces))
@@ -90,7 +90,7 @@ class Jaeger:
             return json.load(answer)
 
     def spans(self, trace_id: str) -> dict[str, dict[str, Any]]:
-        """Return the spans of a trace by name, as OTLP has them; those of the same name as a list would be a mistake."""
+        """Return the spans of a trace as OTLP has them, by name; a second one of the same name ends in 1."""
         answer = self.get(f"/api/v3/traces/{trace_id}")["result"]["resourceSpans"]
         found = [span for part in answer for scope in part["scopeSpans"] for span in scope["spans"]]
         for span in found:
@@ -105,7 +105,7 @@ class Jaeger:
 
 def numbered(spans: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
     """Pair each span with how many of its name started before it."""
-    ordered = sorted(spans, key=lambda span: (int(span["startTimeUnixNano"]), span["name"]))
+    ordered = sorted(spans, key=lambda span: (int(span["startTimeUnixNano"]), "parentSpanId" in span))
     return [
         (span, sum(other["name"] == span["name"] for other in ordered[:place])) for place, span in enumerate(ordered)
     ]
@@ -124,9 +124,7 @@ def plain(value: dict[str, Any]) -> Any:
 
 
 def links(span: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [
-        (attributes(link)[semconv.LINK_KIND], link["traceId"], link["spanId"]) for link in span.get("links", ())
-    ]
+    return [(attributes(link)[semconv.LINK_KIND], link["traceId"], link["spanId"]) for link in span.get("links", ())]
 
 
 def free_ports(count: int) -> list[int]:
@@ -252,19 +250,34 @@ def test_the_start_marker_does_not_disturb(jaeger: Jaeger, traces: dict[str, str
         root, marker = spans[:2]
         assert marker["name"] == "episode.start"
         assert marker["parentSpanId"] == root["spanId"]
-        assert marker["startTimeUnixNano"] == marker["endTimeUnixNano"] == root["startTimeUnixNano"]
+        assert marker["startTimeUnixNano"] == root["startTimeUnixNano"]
+        assert int(marker["endTimeUnixNano"]) == int(marker["startTimeUnixNano"]) + 1
         assert "code" not in marker["status"]
 
 
-def test_the_trace_view_has_no_warnings_and_one_root(jaeger: Jaeger, traces: dict[str, str]) -> None:
-    for name in ("fixed", "nested", "failed", "first", "resumed", "running"):
-        (trace,) = jaeger.get(f"/api/traces/{traces[name]}")["data"]
-        assert not trace["warnings"]
-        assert not [span["warnings"] for span in trace["spans"] if span["warnings"]]
-        known = {span["spanID"] for span in trace["spans"]}
-        # The first reference to a span of the same trace is the parent: links come after it.
-        parents = [[r["spanID"] for r in span["references"] if r["spanID"] in known][:1] for span in trace["spans"]]
-        assert parents.count([]) == (len(known) if name == "running" else 1)
+def trace_view(jaeger: Jaeger, trace_id: str) -> tuple[int, set[str]]:
+    """Return how many spans have no parent in the trace, and what the trace view warns of."""
+    (trace,) = jaeger.get(f"/api/traces/{trace_id}")["data"]
+    known = {span["spanID"] for span in trace["spans"]}
+    # Links follow the parent, and point to spans of the same trace as well: only the first counts.
+    firsts = [[other["spanID"] for other in span["references"]][:1] for span in trace["spans"]]
+    warnings = {text for part in (trace, *trace["spans"]) for text in part["warnings"] or ()}
+    return sum(not known.intersection(first) for first in firsts), warnings
+
+
+def test_the_trace_view_has_one_root_and_no_warnings(jaeger: Jaeger, traces: dict[str, str]) -> None:
+    for name in ("fixed", "failed", "nested", "first"):
+        assert trace_view(jaeger, traces[name]) == (1, set()), name
+    # The first reference of a resumed root is the link to where it resumes, in another trace.
+    assert trace_view(jaeger, traces["resumed"]) == (1, set())
+
+
+def test_of_an_episode_that_runs_the_trace_view_warns_that_the_root_is_not_there(
+    jaeger: Jaeger, traces: dict[str, str]
+) -> None:
+    without_parent, warnings = trace_view(jaeger, traces["running"])
+    assert without_parent == len(jaeger.spans(traces["running"]))
+    assert [text.split("=")[0] for text in warnings] == ["invalid parent span IDs"]
 
 
 def test_an_episode_that_runs_is_there_with_what_it_has_done(jaeger: Jaeger, traces: dict[str, str]) -> None:
@@ -275,7 +288,7 @@ def test_an_episode_that_runs_is_there_with_what_it_has_done(jaeger: Jaeger, tra
     assert traces["running"] in jaeger.search(**{"episode.span": "start"})
 
 
-def test_search_finds_by_episode_tool_error_and_outcome(jaeger: Jaeger, traces: dict[str, str]) -> None:
+def test_search_finds_by_episode_tool_failure_and_outcome(jaeger: Jaeger, traces: dict[str, str]) -> None:
     mine = set(traces.values())
 
     def found(**tags: str) -> set[str]:
@@ -284,11 +297,18 @@ def test_search_finds_by_episode_tool_error_and_outcome(jaeger: Jaeger, traces: 
     assert found(**{"episode.id": traces["fixed"]}) == {"fixed"}
     assert found(**{"gen_ai.tool.name": "cargo"}) == {"fixed"}
     assert found(**{"gen_ai.tool.name": "make"}) == {"first", "resumed"}
-    assert found(error="true") == {"fixed", "failed"}
+    assert found(**{"episode.step.success": "false"}) == {"fixed", "failed"}
     assert found(**{"episode.outcome": "failure"}) == {"failed"}
     assert found(**{"error.type": "OSError"}) == {"failed"}
     assert found(**{"episode.parent.id": traces["fixed"]}) == {"nested"}
     assert found(**{"gen_ai.tool.name": "nothing"}) == set()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the memory storage of 2.13.0 compares the text 'true' as a boolean; later ones do not"
+)
+def test_search_finds_any_error(jaeger: Jaeger, traces: dict[str, str]) -> None:
+    assert {traces["fixed"], traces["failed"]} <= jaeger.search(error="true")
 
 
 def test_the_list_of_operations_is_agents_and_tools(jaeger: Jaeger, traces: dict[str, str]) -> None:

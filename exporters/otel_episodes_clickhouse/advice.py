@@ -82,7 +82,9 @@ def advise(
 def _so_far(store: Store, identifier: str, about_to_use: Sequence[str]) -> dict[str, Any]:
     rows = store.query_named("run_so_far", {"episode": identifier})
     if not rows:
-        raise UsageError(f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)")
+        raise UsageError(
+            f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)"
+        )
     return {"domain": rows[0]["Domain"], "task": rows[0]["Task"], "tools": [*rows[0]["Tools"], *about_to_use]}
 
 
