@@ -1,20 +1,22 @@
 """Programs written in Go that tests run against, built once and kept outside of the repository.
 
-``python tests/go_tools.py jaeger`` builds it where it is not there yet: about a quarter of an hour on two cores, and
-a gigabyte of modules. Tests only use what has been built; without it they skip and say how to get it.
+``python tests/go_tools.py jaeger`` builds it where it is not there yet: a quarter of an hour or more on two cores, and
+some gigabytes of modules and build cache. Tests only use what has been built; without it they skip and say so.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ class GoProgram:
 
     @property
     def path(self) -> Path:
-        """Where the built program is, or would be; OTEL_EPISODES_TOOLS moves it."""
-        kept = os.environ.get("OTEL_EPISODES_TOOLS") or platformdirs.user_cache_path("otel-episodes")
-        return Path(kept) / f"{self.name}-{self.version.removeprefix('v')}" / self.name
+        """Where the built program is, or would be."""
+        return (
+            platformdirs.user_cache_path("otel-episodes") / f"{self.name}-{self.version.removeprefix('v')}" / self.name
+        )
 
     def missing(self) -> str:
         """Say why it cannot be run here; empty when it can."""
