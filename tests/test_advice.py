@@ -76,6 +76,13 @@ def test_an_agent_asks_about_the_run_that_it_is_in(dsn: str) -> None:
     assert same == "True"
 
 
+def test_an_agent_asks_a_server(storage_server: str) -> None:
+    ask(LIVE_AND_LEARN, storage_server)
+    odds, same = ask(ASK, storage_server).splitlines()
+    assert float(odds.split()[1]) > 0.8
+    assert same == "True"
+
+
 def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
     weigh = (
         "import sys; from otel_episodes_clickhouse.advice import advise\n"

@@ -174,16 +174,19 @@ def jaeger(ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> I
         process.wait(30)
 
 
-@pytest.fixture(scope="module", params=["http", "grpc"])
-def traces(request: pytest.FixtureRequest, jaeger: Jaeger, ports: dict[str, int]) -> dict[str, str]:
+def record(endpoint: str) -> dict[str, str]:
     """Record, and return the traces by what they are."""
-    port = ports["JAEGER_OTLP_HTTP" if request.param == "http" else "JAEGER_OTLP_GRPC"]
     done = subprocess.run(
-        [sys.executable, "-c", RECORD, f"{request.param}://127.0.0.1:{port}", SERVICE],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", RECORD, endpoint, SERVICE], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module", params=["http", "grpc"])
+def traces(request: pytest.FixtureRequest, jaeger: Jaeger, ports: dict[str, int]) -> dict[str, str]:
+    """Return the traces that were sent to Jaeger itself."""
+    return record(f"{request.param}://127.0.0.1:{ports[f'JAEGER_OTLP_{request.param.upper()}']}")
 
 
 def test_an_episode_reads_as_its_agent_and_its_tools(jaeger: Jaeger, traces: dict[str, str]) -> None:
@@ -314,6 +317,23 @@ def test_search_finds_any_error(jaeger: Jaeger, traces: dict[str, str]) -> None:
 def test_the_list_of_operations_is_agents_and_tools(jaeger: Jaeger, traces: dict[str, str]) -> None:
     names = {operation["name"] for operation in jaeger.get("/api/v3/operations", service=SERVICE)["operations"]}
     assert {"invoke_agent coder", "invoke_agent researcher", "execute_tool cargo", "recover edit"} <= names
+
+
+def test_the_collector_shows_jaeger_what_it_stores(jaeger: Jaeger, ports: dict[str, int], tmp_path: Path) -> None:
+    collectors = pytest.importorskip("tests.collectors")
+    shown = f"127.0.0.1:{ports['JAEGER_OTLP_GRPC']}"
+    with (
+        collectors.front_end(tmp_path / "clickhouse") as server,
+        collectors.otelcol(
+            tmp_path / "otelcol", "gateway.yaml", CLICKHOUSE_ENDPOINT=server, JAEGER_ENDPOINT=shown
+        ) as collector,
+    ):
+        sent = record(f"grpc://{collector}")
+        collectors.eventually(
+            lambda: sent["resumed"] in jaeger.search(**{"episode.segment": "1"}), "nothing comes to Jaeger"
+        )
+    root = jaeger.spans(sent["resumed"])["invoke_agent ci"]
+    assert [link[:2] for link in links(root)] == [("resumes", sent["first"])]
 
 
 def test_the_page_gets_our_configuration(jaeger: Jaeger) -> None:
