@@ -358,7 +358,7 @@ class LineDecoder:
 
     def _row(self, fields: list[Any]) -> Row:
         start, duration, trace_id, span_id, parent, state, name, kind, resource, scope, status, message = fields[:12]
-        if not _TEXT.issuperset(map(type, (trace_id, span_id, parent, state, name, message))):
+        if not _TEXT.issuperset(map(type, (trace_id, state, name, message))):
             raise TypeError("ids, names and messages are text")
         service_name, resource_attributes = self._resources[resource]
         scope_name, scope_version = self._scopes[scope]
