@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from otel_episodes import Episode, UsageError
 from otel_episodes_clickhouse.advice import Advice, _advice, advise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from otel_episodes_clickhouse.store import Store
 
 # Ten runs that looked first and went well, ten that did not and failed; and what is learned from them.
@@ -59,10 +62,11 @@ def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
     return name
 
 
-def ask(program: str, *arguments: str) -> str:
+def ask(program: str, dsn: str, **environ: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
+        [sys.executable, "-c", program, dsn],
+        env={**os.environ, **environ}, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -76,9 +80,10 @@ def test_an_agent_asks_about_the_run_that_it_is_in(dsn: str) -> None:
     assert same == "True"
 
 
-def test_an_agent_asks_a_server(storage_server: str) -> None:
-    ask(LIVE_AND_LEARN, storage_server)
-    odds, same = ask(ASK, storage_server).splitlines()
+def test_an_agent_asks_a_server(storage_server: str, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")  # where the spool is
+    ask(LIVE_AND_LEARN, storage_server, OTEL_EPISODES_HOME=home)
+    odds, same = ask(ASK, storage_server, OTEL_EPISODES_HOME=home).splitlines()
     assert float(odds.split()[1]) > 0.8
     assert same == "True"
 
