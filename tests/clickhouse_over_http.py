@@ -21,7 +21,7 @@ from pathlib import Path
 # The place in a buffer, which the transport has to know, is hidden in the C version of the client's reader.
 os.environ["CLICKHOUSE_CONNECT_USE_C"] = "false"
 
-from front_end.server import Server  # noqa: E402  # after the setting above
+from front_end.server import Server  # after the setting above
 
 if __name__ == "__main__":
     server = Server(Path(sys.argv[1]))

@@ -26,11 +26,16 @@ _QUIET = "service: {telemetry: {metrics: {level: none}, logs: {level: info}}}\n"
 _PATIENCE_SECONDS = 120
 
 
-def otelcol_binary() -> Path:
-    """Return the OpenTelemetry Collector that `make collector` built from this manifest, or skip."""
+def cached_collector() -> Path:
+    """Return where the OpenTelemetry Collector built from the manifest as it is now belongs."""
     digest = hashlib.sha256((CONFIGS / "builder.yaml").read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    binary = cache / "otel-episodes" / f"otelcol-{digest}" / "otelcol-episodes"
+    return cache / "otel-episodes" / f"otelcol-{digest}" / "otelcol-episodes"
+
+
+def otelcol_binary() -> Path:
+    """Return the OpenTelemetry Collector that `make collector` built, or skip."""
+    binary = cached_collector()
     if not binary.exists():
         pytest.skip("no OpenTelemetry Collector built from collector-config/otelcol/builder.yaml: make collector")
     return binary

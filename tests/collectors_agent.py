@@ -72,8 +72,8 @@ def succeeds(number: int) -> str:
                 burst.add(f"fix {name}", latency_ms=4, success=name != "b")
         log_step(tool="cargo", action="build", latency_ms=3200, success=False, observation="error[E0502]")
         ep.milestone("tests green")
-        span = trace.get_current_span()
-        span.add_event("gen_ai.evaluation.result", {"gen_ai.evaluation.name": "judge", "gen_ai.evaluation.score.value": 0.8})
+        judged = {"gen_ai.evaluation.name": "judge", "gen_ai.evaluation.score.value": 0.8}
+        trace.get_current_span().add_event("gen_ai.evaluation.result", judged)
         ep.reward(0.5)
         ep.succeed("all 48 tests pass", artifacts=["src/parser.rs", "tests/parser_test.rs"])
         return ep.handle

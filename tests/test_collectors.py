@@ -207,9 +207,7 @@ def test_steps_episodes_rewards_and_patterns_are_the_same_whoever_wrote_the_span
     learned = {}
     for name in ("own", way):
         jobs.run(stores[name], full=True)
-        learned[name] = {
-            what: without(stores[name].query(statement), *unlike) for what, statement in LEARNED.items()
-        }
+        learned[name] = {what: without(stores[name].query(statement), *unlike) for what, statement in LEARNED.items()}
     assert all(learned["own"].values())
     assert learned[way] == learned["own"]
 

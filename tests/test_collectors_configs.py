@@ -14,7 +14,7 @@ from collectors import CONFIGS, ROOT, eventually, front_end, otelcol, otelcol_bi
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.config import Target
@@ -117,15 +117,15 @@ def test_an_answer_that_is_lost_costs_no_span_and_doubles_none(tmp_path: Path) -
         with otelcol(tmp_path / "otelcol", "gateway.yaml", **environ) as collector:
             lost = tmp_path / "server" / "lose-answers"
             lost.touch()
-            export(collector, finished_spans(40, days=120))
+            export(collector, finished_spans(120, days=120))
             log = tmp_path / "otelcol" / "log"
             eventually(lambda: "Will retry the request" in log.read_text(), f"no second try, see {log}")
             lost.unlink()
             export(collector, finished_spans(1, service="later"))
             eventually(lambda: count(store, "ServiceName = 'later'") == 1, f"the later span, see {log}")
             # The collector is stopped, so nothing is still on its way.
-        assert count(store, "ServiceName = 'svc'") == 40
-        assert store.query("SELECT count() AS n FROM episode_steps WHERE ServiceName = 'svc'") == [{"n": 40}]
+        assert count(store, "ServiceName = 'svc'") == 120
+        assert store.query("SELECT count() AS n FROM episode_steps WHERE ServiceName = 'svc'") == [{"n": 120}]
 
 
 def test_a_gateway_that_samples_keeps_every_trace_with_an_episode_in_it(url: str, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Progress(Protocol):
 
 
 def backfill(store: Store, *, progress: Progress | None = None) -> list[Backfilled]:
-    """Insert what the materialized views would have, had they been there before the spans; create them first if need be.
+    """Insert what the materialized views would have, had they been there first; make them if they are missing.
 
     Where tables are spread over a cluster, it reads and fills those of the server it is connected to.
     """

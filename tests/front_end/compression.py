@@ -49,7 +49,7 @@ def read_blocks(data: bytes) -> bytes:
         size, plain_size = _HEADER.unpack_from(data, _CHECKSUM.size)[1:]
         block, rest = data[_CHECKSUM.size : _CHECKSUM.size + size], data[_CHECKSUM.size + size :]
         if data[: _CHECKSUM.size] != _checksum(block):
-            raise ChecksumError("Code: 40. DB::Exception: Checksum doesn't match: corrupted data. (CHECKSUM_DOESNT_MATCH)")
+            raise ChecksumError("Code: 40. DB::Exception: Checksum doesn't match: corrupted. (CHECKSUM_DOESNT_MATCH)")
         parts.append(_read_block(block[0], block[_HEADER.size :], plain_size))
         data = rest
     return b"".join(parts)
@@ -73,7 +73,7 @@ def _read_block(method: int, packed: bytes, plain_size: int) -> bytes:
         return zstandard.ZstdDecompressor().decompress(packed, max_output_size=plain_size)
     if method == _PLAIN:
         return packed
-    raise ChecksumError(f"Code: 89. DB::Exception: Unknown compression method {method:#x}. (UNKNOWN_COMPRESSION_METHOD)")
+    raise ChecksumError(f"Code: 89. DB::Exception: Unknown codec {method:#x}. (UNKNOWN_COMPRESSION_METHOD)")
 
 
 def _checksum(block: bytes) -> bytes:

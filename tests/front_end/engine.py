@@ -80,9 +80,7 @@ class Engine:
                 if request.inserts_rows:
                     self._insert(session, request)
                     return b""
-                parameters = {
-                    name[6:]: value for name, value in request.arguments.items() if name.startswith("param_")
-                }
+                parameters = {name[6:]: value for name, value in request.arguments.items() if name.startswith("param_")}
                 result = session.query(request.statement, request.default_format, params=parameters)
                 body = bytes(result.bytes() or b"")
             finally:
