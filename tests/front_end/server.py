@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -20,7 +21,6 @@ _STATUS = {
     **dict.fromkeys((46, 47, 60, 63, 81, 115), 404),
     **dict.fromkeys((6, 26, 27, 38, 41, 53, 62, 69, 70, 72, 456, 457), 400),
     516: 403,
-    164: 403,
 }
 _DENIED = (
     "Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there is no user with such "
@@ -67,7 +67,11 @@ class Handler(BaseHTTPRequestHandler):
             user = self.refuse_strangers(arguments)
             if user:
                 raise PermissionError(_DENIED.format(user=user))
-            request = Request.of(self.decoded(body, arguments), arguments, self.default_format(arguments))
+            body = self.decoded(body, arguments)
+            if self.headers.get_content_type() == "multipart/form-data":
+                # Long parameters, which no URL would hold.
+                body, arguments = b"", arguments | self.form(body)
+            request = Request.of(body, arguments, self.default_format(arguments))
             result = self.server.engine.answer(request)
         except Exception as error:
             self.answer_error(error, arguments)
@@ -99,6 +103,13 @@ class Handler(BaseHTTPRequestHandler):
         if encoding:
             body = DECODERS[encoding](body)
         return read_blocks(body) if arguments.get("decompress") == "1" else body
+
+    def form(self, body: bytes) -> dict[str, str]:
+        message = message_from_bytes(b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n" + body)
+        return {
+            str(part.get_param("name", header="Content-Disposition")): part.get_payload(decode=True).decode()
+            for part in message.get_payload()
+        }
 
     def default_format(self, arguments: dict[str, str]) -> str:
         return arguments.get("default_format") or self.headers.get("X-ClickHouse-Format") or "TabSeparated"
