@@ -15,6 +15,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.trace import Status, StatusCode
 from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.config import Target
@@ -159,8 +160,7 @@ def test_a_gateway_masks_what_others_let_through_and_counts_steps(url: str, tmp_
         with otelcol(tmp_path / "otelcol", "gateway.yaml", **environ) as collector:
             spans = finished_spans(3, service="leaky", **leaks)
             for span in spans:
-                span._status._description = f"refused: Bearer {JWT}"
-                span._status._status_code = type(span._status._status_code).ERROR
+                span._status = Status(StatusCode.ERROR, f"refused: Bearer {JWT}")
             export(collector, spans)
             eventually(lambda: count(store, "ServiceName = 'leaky'") == 3, f"the spans, see {tmp_path}")
             (row, *_) = store.query("SELECT * FROM otel_traces WHERE ServiceName = 'leaky'")
@@ -174,3 +174,21 @@ def test_a_gateway_masks_what_others_let_through_and_counts_steps(url: str, tmp_
                 "Attributes['gen_ai.agent.name'] = 'coder' AND ServiceName = 'leaky'"
             )
             eventually(lambda: store.query(calls) == [{"n": 3}], f"the counts, see {tmp_path}")
+
+
+def test_a_span_of_10_megabytes_passes_and_one_that_ends_before_it_starts_took_no_time(
+    url: str, tmp_path: Path
+) -> None:
+    large, backwards = finished_spans(2, service="odd", large="ä🦀" * 1_700_000)
+    backwards._end_time = backwards._start_time - 5
+    with Store.open(Target.resolve(f"{url}/default")) as store:
+        store.migrate()
+        environ = {"CLICKHOUSE_ENDPOINT": url, "JAEGER_ENDPOINT": "127.0.0.1:1"}
+        with otelcol(tmp_path / "otelcol", "gateway.yaml", **environ) as collector:
+            export(collector, [large])
+            export(collector, [backwards])
+            eventually(lambda: count(store, "ServiceName = 'odd'") == 2, f"the spans, see {tmp_path}")
+        lengths = "SELECT length(SpanAttributes['large']) AS n FROM otel_traces WHERE ServiceName = 'odd'"
+        assert store.query(lengths) == [{"n": 10_200_000}] * 2
+        took = "SELECT DurationNs FROM episode_steps WHERE ServiceName = 'odd' ORDER BY DurationNs"
+        assert store.query(took) == [{"DurationNs": 0}, {"DurationNs": 1_000_000}]

@@ -51,7 +51,8 @@ AS SELECT
     SpanAttributes['error.type'] AS ErrorType,
     StatusMessage AS ErrorMessage,
     Timestamp AS StartTime,
-    Duration AS DurationNs,
+    -- A collector writes the end less the start even where a clock was set back between them.
+    if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs,
     toUInt64OrZero(SpanAttributes['episode.step.tokens.input']) AS InputTokens,
     toUInt64OrZero(SpanAttributes['episode.step.tokens.output']) AS OutputTokens,
     toUInt32OrZero(SpanAttributes['episode.step.batch.count']) AS BatchCount,
@@ -134,7 +135,7 @@ AS SELECT
     toUInt32OrZero(SpanAttributes['episode.stopped_at_step']) AS StoppedAtStep,
     toFloat64OrNull(SpanAttributes['episode.reward']) AS ExternalReward,
     Timestamp AS StartTime,
-    Duration AS DurationNs,
+    if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs,
     toUInt64OrZero(SpanAttributes['episode.tokens.input']) AS InputTokens,
     toUInt64OrZero(SpanAttributes['episode.tokens.output']) AS OutputTokens,
     SpanAttributes['episode.parent.id'] AS ParentEpisodeId,
