@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench jaeger clean
+.PHONY: demo test lint types wheel bench collector jaeger clean
 
 demo: $(VENV)/.installed          ## set up and record, store and show sample episodes
 	@$(BIN)/otel-episodes demo
@@ -22,6 +22,9 @@ types: $(VENV)/.installed-dev     ## mypy over the code, pyright over the public
 
 wheel: $(VENV)/.installed-dev     ## build the wheel and test it in a fresh environment
 	$(BIN)/python tests/check_wheel.py
+
+collector: $(VENV)/.installed-dev ## build the collector of collector-config/ with Go, for the tests that need it (minutes, once)
+	@$(BIN)/python tests/build_collector.py
 
 bench: $(VENV)/.installed-dev     ## what a step costs, beside a hand-written span
 	$(BIN)/python benchmarks/step_cost.py
