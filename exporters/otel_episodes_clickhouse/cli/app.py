@@ -39,17 +39,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-from otel_episodes_clickhouse.cli import (
-    backfilling,
-    demo,
-    health,
-    importing,
-    learn,
-    look,
-    output,
-    record,
-    ship,
-)
+for module in (demo, record, importing, look, learn, ship, backfilling, health):
     module.register(app)
 
 # What typer calls a wrong option; its base is the class of every error that carries its own exit code.
