@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench clean
+.PHONY: demo test lint types wheel bench collector jaeger clean
 
 demo: $(VENV)/.installed          ## set up and record, store and show sample episodes
 	@$(BIN)/otel-episodes demo
@@ -23,8 +23,14 @@ types: $(VENV)/.installed-dev     ## mypy over the code, pyright over the public
 wheel: $(VENV)/.installed-dev     ## build the wheel and test it in a fresh environment
 	$(BIN)/python tests/check_wheel.py
 
+collector: $(VENV)/.installed-dev ## build the collector of collector-config/ with Go, for the tests that need it (minutes, once)
+	@$(BIN)/python tests/build_collector.py
+
 bench: $(VENV)/.installed-dev     ## what a step costs, beside a hand-written span
 	$(BIN)/python benchmarks/step_cost.py
+
+jaeger: $(VENV)/.installed-dev    ## build the Jaeger that tests/test_jaeger.py runs, once (needs Go, 15 minutes)
+	$(BIN)/python tests/go_tools.py jaeger
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }

@@ -44,18 +44,19 @@ def faults(rounds: int, seed: int) -> dict[str, Callable[[Path], Count]]:
             f"server-{fault}": partial(campaign.server_misbehaves, rounds=max(rounds // 15, 1), seed=seed, fault=fault)
             for fault in MISBEHAVIOURS
         },
+        "server-away": partial(campaign.server_away, rounds=max(rounds // 30, 1), seed=seed),
         "power": partial(campaign.power_cuts, rounds=rounds, seed=seed),
         "limit": partial(campaign.spool_limit_reached, rounds=max(rounds // 15, 2), seed=seed),
         "disk": partial(campaign.disk_fills, rounds=rounds, seed=seed),
         "reader": partial(campaign.reader_killed, rounds=few, seed=seed),
-        "calls": partial(campaign.every_call, seed=seed),
+        **{f"call-{call}": partial(campaign.every_call, call=call) for call in campaign.CALLS},
     }
     if os.geteuid() != 0:
         print("not run, needs root: disk")
         del found["disk"]
     if shutil.which("strace") is None:
-        print("not run, needs strace: calls")
-        del found["calls"]
+        print("not run, needs strace: call-...")
+        found = {name: cause for name, cause in found.items() if not name.startswith("call-")}
     return found
 
 

@@ -17,7 +17,7 @@ run() { # run TOOL COMMAND...: the command itself, and a step that says how it w
   otel-episodes step "$episode" "${flags[@]}" --observation "$(tail -n 1 <<<"$output")"
 }
 
-run python python3 -c 'import sys; print(sys.version.split()[0])'
+run python python3 --version
 run git git --version
 run list ls /nowhere
 otel-episodes complete "$episode" --outcome "$outcome"

@@ -13,16 +13,17 @@ from pathlib import Path
 from otel_episodes import configure, episode, step
 
 
-@step(action="find {pattern} in {folder}")
+@step(action="find {pattern} in {folder.name}")
 def find(folder: Path, pattern: str) -> list[str]:
     """Return the names of matching files."""
     return sorted(path.name for path in folder.glob(pattern))
 
 
-@step(tool="py_compile", action="compile {path.name}", success=lambda done: done.returncode == 0)
-def check(path: Path) -> subprocess.CompletedProcess[str]:
-    """Compile one file."""
-    return subprocess.run([sys.executable, "-m", "py_compile", path], capture_output=True, text=True, check=False)
+@step(tool="py_compile", action="compile {path.name}", success=lambda errors: not errors)
+def check(path: Path) -> list[str]:
+    """Compile one file and return what is wrong with it; whether the step succeeded is judged by that."""
+    done = subprocess.run([sys.executable, "-m", "py_compile", path], capture_output=True, text=True, check=False)
+    return done.stderr.splitlines()[-1:]
 
 
 @step(tool="edit", kind="error_handling", action="replace {old} in {path.name}")
@@ -37,7 +38,7 @@ def run(folder: Path) -> None:
     with episode(f"Make {folder.name} compile", agent="mender", task_type="debugging", language="python") as ep:
         mended = []
         for name in find(folder, "*.py"):
-            if check(folder / name).returncode == 0:
+            if not check(folder / name):
                 continue
             ep.decide("mend or give up?", options=["mend", "give up"], choice="mend", confidence=0.9)
             edit(folder / name, "def broken(:", "def broken():")
@@ -49,8 +50,9 @@ def run(folder: Path) -> None:
 
 if __name__ == "__main__":
     configure(service_name="examples")
-    with tempfile.TemporaryDirectory(prefix="project-") as name:
-        project = Path(name)
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name) / "project"
+        project.mkdir()
         (project / "good.py").write_text("def good():\n    return 1\n")
         (project / "bad.py").write_text("def broken(:\n    return 2\n")
         run(project)

@@ -383,7 +383,8 @@ class Episode(Block):
         marker = self.tracer.start_span(
             "episode.start", self.context, attributes=attributes, start_time=self._start_time
         )
-        marker.end(self._start_time)
+        # A nanosecond long: Jaeger marks every span that ends when it starts with a warning of a negative duration.
+        marker.end((self._start_time or 0) + 1)
 
     def _finish(self, error: BaseException | None, end_time: int | None) -> None:
         if self._handle is None:
@@ -622,7 +623,8 @@ def _log(episode: Episode | None, step: LoggedStep) -> None:
     logged = Step(StepSpec(name, kind, attributes=step.get("attributes")), episode, step.get("action"))
     if "input_tokens" in step or "output_tokens" in step:
         logged.tokens(input=step.get("input_tokens", 0), output=step.get("output_tokens", 0))
-    if not _state.enabled() or not logged.begin(start_time=end - duration):
+    # As short as can be where nobody said: see the start marker.
+    if not _state.enabled() or not logged.begin(start_time=end - (duration or 1)):
         return
     observation = step.get("observation", "")
     if observation:

@@ -31,7 +31,7 @@ from otel_episodes_clickhouse import processor as _  # noqa: F401  # imported be
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.rows import SpanEncoder
-from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter, read_dropped
+from otel_episodes_clickhouse.spool import SpoolWriter, read_dropped
 from otel_episodes_clickhouse.store import Store
 
 if TYPE_CHECKING:
@@ -212,8 +212,7 @@ def record_old(spool: Path, name: str, count: int, days: int = 3) -> list[str]:
     def work() -> None:
         writer = SpoolWriter(spool, SpanEncoder, limit_bytes=0)
         for action, span in zip(names, finished_spans(count, days=days), strict=True):
-            span._attributes._dict["episode.step.action"] = action
-            assert writer.append(span)
+            assert writer.append(_named(span, action))
 
     assert os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1]) == 0
     return names
@@ -370,7 +369,9 @@ def server_misbehaves(directory: Path, rounds: int, seed: int, fault: str) -> Co
                 proxy.do(fault, times=None if fault == "refuse" else chance.randint(1, 3))
                 ready = Slots(1)
                 child = fork(lambda ready=ready: shipper(proxy.dsn, ready))
-                ready.wait(0)
+                with suppress(TimeoutError):
+                    # Not while it hangs.
+                    ready.wait(0, 2)
                 time.sleep(chance.uniform(0, 0.3))
                 end(child)
                 proxy.do("behave")
@@ -380,31 +381,62 @@ def server_misbehaves(directory: Path, rounds: int, seed: int, fault: str) -> Co
     return ledger.count(f"kill -9 of the shipper, server: {fault}", rounds, rows, steps)
 
 
-CALLS = ("rename", "fsync", "unlink", "write", "mkdir")
+def server_away(directory: Path, rounds: int, seed: int) -> Count:
+    """Let the server be away for longer than a retry waits at first, then back; agents ship by themselves."""
+    chance, ledger = random.Random(seed), Ledger()
+    with server(directory / "server") as dsn, home(directory):
+        prepare(dsn)
+        for number in range(rounds):
+            proxy, done, name = Proxy(dsn), Slots(8), f"away{number}"
+            try:
+                proxy.do("refuse", times=None)
+                child = fork(lambda name=name, done=done, proxy=proxy: agent(proxy.dsn, name, 2, done))
+                done.wait(0)
+                time.sleep(chance.uniform(3, 12))
+                proxy.do("behave")
+                deadline = time.monotonic() + 90
+                # What an open segment holds stays in it: so the store is asked, not the spool.
+                while _stored(dsn, name) < 800 and time.monotonic() < deadline:
+                    time.sleep(0.5)
+                end(child)
+            finally:
+                proxy.close()
+            for thread in range(2):
+                ledger.returned[f"{name}/{thread}"] = done[1 + thread]
+        # Nothing else drains: what arrived, the agents have sent.
+        with Store.open(Target.resolve(dsn)) as store:
+            rows, steps = ({row["Action"]: row["Times"] for row in store.query(text)} for text in (STORED, STEPS))
+    return ledger.count("server away for 3 to 12 s, then back, agents shipping themselves", rounds, rows, steps)
 
 
-def every_call(directory: Path, seed: int, calls: tuple[str, ...] = CALLS, *, start: int = 1, most: int = 400) -> Count:
-    """Kill the process that drains into the embedded engine at each of its system calls in turn, with strace."""
-    dsn, base, ledger = f"chdb://{directory}/db", directory / "base", Ledger()
+def _stored(dsn: str, name: str) -> int:
+    with Store.open(Target.resolve(dsn)) as store:
+        return sum(row["Action"].startswith(f"{name}/") for row in store.query(STORED))
+
+
+CALLS = ("rename", "renameat", "unlink", "unlinkat", "fsync", "mkdir", "write")
+
+
+def every_call(directory: Path, call: str, *, most: int = 400) -> Count:
+    """Kill the process that drains into the embedded engine at each of its system calls of a kind, with strace."""
+    dsn, base = f"chdb://{directory}/db", directory / "base"
+    ledger, found, found_steps = Ledger(), dict[str, int](), dict[str, int]()
     subprocess.run([sys.executable, "-c", COUNT, dsn], check=True, capture_output=True)
-    ledger.names += record_old(Target.resolve(dsn).spool, "call", 60)
+    names = record_old(Target.resolve(dsn).spool, "call", 60)
     (directory / "db").rename(base)
-    times, total, worst = 0, Counter[str](), Ledger()
-    for call in calls:
-        for number in range(start, most + 1):
-            shutil.rmtree(directory / "db", ignore_errors=True)
-            shutil.copytree(base, directory / "db", symlinks=True)
-            if not _kill_at(dsn, call, number):
-                break
-            times += 1
-            rows, steps = in_embedded(dsn)
-            for action in ledger.names:
-                total[f"{call}{number}/{action}"] = rows.get(action, 0)
-                if steps.get(action) != 1:
-                    print(f"not in episode_steps after {call} {number}: {action}", flush=True)
-            worst.names += [f"{call}{number}/{action}" for action in ledger.names]
-    rows = {name: count for name, count in total.items() if count}
-    return worst.count("kill -9 at every system call of a drain that changes a file", times, rows)
+    times = 0
+    for number in range(1, most + 1):
+        shutil.rmtree(directory / "db", ignore_errors=True)
+        shutil.copytree(base, directory / "db", symlinks=True)
+        if not _kill_at(dsn, call, number):
+            break
+        times += 1
+        rows, steps = in_embedded(dsn)
+        # Each time the same steps: told apart by the time.
+        ledger.names += [f"{number}/{name}" for name in names]
+        found.update({f"{number}/{name}": count for name, count in rows.items()})
+        found_steps.update({f"{number}/{name}": count for name, count in steps.items()})
+    return ledger.count(f"kill -9 at each `{call}` of a drain into the embedded engine", times, found, found_steps)
 
 
 def _kill_at(dsn: str, call: str, number: int) -> bool:
@@ -414,6 +446,7 @@ def _kill_at(dsn: str, call: str, number: int) -> bool:
     done = subprocess.run(
         [*command, sys.executable, "-c", DRAIN, dsn, "once"], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
 
 
@@ -429,6 +462,9 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
         writer = SpoolWriter(disk / "spool", SpanEncoder, limit_bytes=0)
         sink = Kept(rows)
         ballast = disk / "ballast"
+        assert writer.append(_named(finished_spans()[0], "disk/0"))
+        ledger.names.append("disk/0")
+        sink.drain(disk / "spool")
         for number in range(rounds):
             if number % 2:
                 ballast.unlink(missing_ok=True)
@@ -439,8 +475,7 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
                         file.write(bytes(chance.choice((100, 4096, 65536))))
             for place, span in enumerate(finished_spans(30)):
                 action = f"disk{number}/{place}"
-                span._attributes._dict["episode.step.action"] = action
-                span._attributes._dict["padding"] = "x" * chance.choice((10, 100, 3000))
+                _named(span, action)._attributes._dict["padding"] = "x" * chance.choice((10, 100, 3000))
                 if writer.append(span):
                     ledger.names.append(action)
                 else:
@@ -457,6 +492,11 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
     return ledger.count("disk full while recording (tmpfs)", rounds, rows, counted_as_dropped=counted, note=note)
 
 
+def _named(span: Any, action: str) -> Any:
+    span._attributes._dict["episode.step.action"] = action
+    return span
+
+
 def spool_limit_reached(directory: Path, rounds: int, seed: int) -> Count:
     """Record more than the limit allows, drain, and record again."""
     ledger, refused, rows = Ledger(), 0, dict[str, int]()
@@ -466,8 +506,7 @@ def spool_limit_reached(directory: Path, rounds: int, seed: int) -> Count:
     for number in range(rounds):
         for place, span in enumerate(finished_spans(400)):
             action = f"limit{number}/{place}"
-            span._attributes._dict["episode.step.action"] = action
-            if writer.append(span):
+            if writer.append(_named(span, action)):
                 ledger.names.append(action)
             else:
                 refused += 1
@@ -554,12 +593,6 @@ def prepare(dsn: str) -> None:
     """Make the tables."""
     with Store.open(Target.resolve(dsn)) as store:
         store.migrate()
-
-
-def waiting(dsn: str) -> int:
-    """Return the bytes in a spool."""
-    reader = SpoolReader(Target.resolve(dsn).spool)
-    return sum(reader.size(name) for name in reader.segments())
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

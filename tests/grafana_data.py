@@ -28,21 +28,28 @@ def fill(store: Store) -> None:
     for number, run in enumerate(a_day(until=NOW - 60 * SECOND)):
         store.insert_rows(recorder.rows(run, str(number).encode()))
     store.insert_rows([row for episode in _odd() + _weeks() for row in rows_of(episode)])
-    send_again(store)
+    send_again(store, "s000000")
     jobs.run(store)
 
 
-def send_again(store: Store) -> None:
-    """Store the first step of the resumed episode once more, as a collector does that lost the answer."""
-    store.insert_rows([row for row in rows_of(_odd()[0]) if row.span_id == "s000000"])
+def send_again(store: Store, *spans: str) -> None:
+    """Store spans of the resumed episode once more, as a collector does that lost the answer and gathers anew.
+
+    The very same block would be refused as a repetition.
+    """
+    store.insert_rows([row for row in rows_of(resumed()[0]) if row.span_id in spans])
+
+
+def resumed() -> list[Episode]:
+    """Return the two segments of an episode that went on a day after its end."""
+    first = Episode(RESUMED, steps=[("read", True), ("edit", False)], task="resume me", start=NOW - 3 * DAY)
+    return [first, replace(first, segment=1, steps=[("edit", True)], start=NOW - 2 * DAY)]
 
 
 def _odd() -> list[Episode]:
-    """Return episodes without an end, one that was resumed, and domains that try to be SQL."""
-    first = Episode(RESUMED, steps=[("read", True), ("edit", False)], task="resume me", start=NOW - 3 * DAY)
+    """Return episodes without an end, a resumed one, and domains that try to be SQL."""
     return [
-        first,
-        replace(first, segment=1, steps=[("edit", True)], start=NOW - 2 * DAY),
+        *resumed(),
         Episode(RUNNING, outcome=None, steps=[("read", True)], task="still at it", start=NOW - 100 * SECOND),
         Episode(ABANDONED, outcome=None, steps=[("read", True)], task="never came back", start=NOW - 3 * DAY),
         Episode("hostile-1", steps=[("read", True)], domain=HOSTILE, start=NOW - DAY),

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.grafana_dashboards import HOME, all_panels, dashboards, interpolate
-from tests.grafana_data import RESUMED, fill
+from tests.grafana_data import RESUMED, resumed
+from tests.learning_data import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -208,11 +209,12 @@ def test_no_secret_and_no_address_is_in_a_file() -> None:
     assert yaml.safe_load(text)["datasources"][0]["secureJsonData"] == {"password": "${CLICKHOUSE_PASSWORD}"}
 
 
-def test_dashboards_find_the_data_sources_by_what_is_provisioned(sources: dict[str, Any]) -> None:
-    assert {source["uid"] for source in sources.values()} == {"otel-episodes-clickhouse", "otel-episodes-jaeger"}
+def test_dashboards_choose_the_provisioned_data_sources_first(sources: dict[str, Any]) -> None:
+    provisioned_as = {kind: (source["name"], source["uid"]) for kind, source in sources.items()}
     for dashboard in dashboards():
-        offered = {variable["query"] for variable in dashboard.variables.values() if variable["type"] == "datasource"}
-        assert offered == set(sources)
+        chosen = [variable for variable in dashboard.variables.values() if variable["type"] == "datasource"]
+        current = {source["query"]: (source["current"]["text"], source["current"]["value"]) for source in chosen}
+        assert current == provisioned_as
 
 
 def test_a_trace_leads_from_one_data_source_to_the_other(store: Store, sources: dict[str, Any]) -> None:
@@ -239,5 +241,5 @@ def test_the_dashboards_are_provisioned_from_a_directory() -> None:
 
 @pytest.fixture(scope="module")
 def store(storage_store: Store) -> Store:
-    fill(storage_store)
+    storage_store.insert_rows([row for episode in resumed() for row in rows_of(episode)])
     return storage_store

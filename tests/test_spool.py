@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from storage_fixtures import lines_of, run_python
 
+from otel_episodes_clickhouse.cli import health
+from otel_episodes_clickhouse.config import SpoolSettings, Target
+from otel_episodes_clickhouse.errors import ConfigurationError
+from otel_episodes_clickhouse.processor import open_processor
 from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter, is_over_limit, read_dropped
 
 if TYPE_CHECKING:
@@ -543,3 +547,53 @@ def test_reading_goes_up_to_the_last_whole_line(tmp_path: Path, limit: int) -> N
 
 def test_a_spool_that_does_not_exist_is_empty(tmp_path: Path) -> None:
     assert SpoolReader(tmp_path / "none").segments() == []
+
+
+# --- settings and doctor ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("", None), ("0", 0), ("1000", 1000), ("500M", 500 * 1024**2), ("2 GiB", 2 * 1024**3), ("64kb", 64 * 1024)],
+)
+def test_the_limit_is_a_number_of_bytes_or_of_larger_units(text: str, limit: int | None) -> None:
+    assert SpoolSettings.resolve(environ={"OTEL_EPISODES_SPOOL_LIMIT": text}) == SpoolSettings(limit_bytes=limit)
+
+
+def test_a_limit_that_is_no_size_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="OTEL_EPISODES_SPOOL_LIMIT is no size"):
+        SpoolSettings.resolve(environ={"OTEL_EPISODES_SPOOL_LIMIT": "much"})
+
+
+def test_the_environment_reaches_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EPISODES_SPOOL_LIMIT", "1")
+    monkeypatch.setenv("OTEL_EPISODES_SPOOL_FSYNC", "true")
+    writer = open_processor(f"chdb://{tmp_path}").writer
+    assert (writer._limit_bytes, writer._fsync) == (1, True)
+
+
+def findings(home: Path) -> dict[str, tuple[str, str]]:
+    target = Target.resolve(f"chdb://{home}")
+    return {finding.name: (finding.state, finding.text) for finding in health._spool(target)}
+
+
+def test_doctor_says_what_was_lost_and_what_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = tmp_path / "spool"
+    writer = SpoolWriter(spool, as_lines, limit_bytes=60)
+    assert writer.append(b"[%060d]" % 1)
+    assert not writer.append(b"[2]")
+    (spool / "0.jsonl").write_bytes(b'{"format":2}\n')
+    (spool / "1.jsonl").mkdir()
+    monkeypatch.setenv("OTEL_EPISODES_SPOOL_LIMIT", "60")
+    found = findings(tmp_path)
+    assert found["lost steps"] == ("warn", "1 spool_limit")
+    assert found["later files"][1] == "1 file of a later version, left alone: 0.jsonl"
+    assert found["spool files"][1] == "1 file that cannot be read: 1.jsonl (not a regular file)"
+    assert found["spool"][0] == "warn"
+    assert found["spool"][1].endswith("at its limit, so new steps are lost")
+
+
+def test_doctor_says_that_the_spool_is_no_place_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "spool").symlink_to("/tmp")
+    state, text = findings(tmp_path)["spool"]
+    assert (state, text) == ("fail", f"{tmp_path}/spool: a symbolic link, which is not followed")

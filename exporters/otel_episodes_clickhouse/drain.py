@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 import orjson
 
-from otel_episodes_clickhouse.errors import ConfigurationError, DataError, QueryError, StoreError
+from otel_episodes_clickhouse.errors import (
+    ConfigurationError,
+    DataError,
+    QueryError,
+    StoreError,
+    StoreUnavailableError,
+)
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
 from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
@@ -125,9 +131,16 @@ class State:
     pending: Pending | None = None
 
     @classmethod
-    def parse(cls, text: bytes) -> State:
-        """Read the state. Raises `StoreError` for one of a later version, others for what is none."""
-        data = orjson.loads(text)
+    def load(cls, path: Path) -> State:
+        """Read the state; a missing file means nothing has been drained yet.
+
+        Raises `StoreError` for one of a later version, ValueError, LookupError, TypeError, AttributeError for what is
+        none, OSError for what cannot be read, a symbolic link too.
+        """
+        try:
+            data = orjson.loads(SpoolReader(path.parent).read_file(path.name))
+        except FileNotFoundError:
+            return cls()
         if data.get("format", _STATE_FORMAT) > _STATE_FORMAT:
             raise StoreError("a later version of otel-episodes has drained this spool: upgrade this one")
         pending = data["pending"]
@@ -142,7 +155,7 @@ class State:
         return state
 
     def dump(self) -> bytes:
-        """Return what `parse` reads."""
+        """Return what `load` reads."""
         data: dict[str, Any] = {
             "format": _STATE_FORMAT,
             "segments": {name: [cursor.offset, cursor.definitions] for name, cursor in self.cursors.items()},
@@ -182,7 +195,7 @@ def drain(
     ``breathe`` is called for every line read, by whoever must let other threads run now and then.
 
     Another process draining the same spool is waited for; after ``wait_seconds`` the report says ``busy``. An error
-    of the store passes through, and so does what stands in the way of the spool itself, as `StoreError`; what was not
+    of the store passes through; what stands in the way of the spool itself is a `StoreUnavailableError`. What was not
     acknowledged is sent again by the next drain.
     """
     try:
@@ -195,9 +208,9 @@ def drain(
     except FileNotFoundError as error:
         if not os.path.lexists(spool):
             return DrainReport()
-        raise StoreError(f"cannot take in the spool {spool}: {error}") from error
+        raise StoreUnavailableError(f"cannot take in the spool {spool}: {error}") from error
     except OSError as error:
-        raise StoreError(f"cannot take in the spool {spool}: {error}") from error
+        raise StoreUnavailableError(f"cannot take in the spool {spool}: {error}") from error
 
 
 class _Drain:
@@ -234,9 +247,7 @@ class _Drain:
 
     def _load_state(self) -> State:
         try:
-            return State.parse(self._reader.read_file(STATE))
-        except FileNotFoundError:
-            return State()
+            return State.load(self._spool / STATE)
         except (ValueError, LookupError, TypeError, AttributeError):
             # Not by a crash of ours, see _Files.write. Reading everything again doubles rows in otel_traces at worst;
             # episode_steps and episode_roots collapse them.

@@ -53,6 +53,7 @@ _STATUS_NAMES: Final = ("Unset", "Ok", "Error")
 _STATUS_NUMBERS: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 
 _INT64_MAX: Final = 2**63 - 1
+_INT64_MIN: Final = -(2**63)
 _UINT64_MAX: Final = 2**64 - 1
 # Providers are few; a program that makes thousands gets its definitions written again rather than kept forever.
 _MAX_INTERNED: Final = 1024
@@ -279,11 +280,12 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return _sound_text(value)
     if isinstance(value, int):
-        return int(value) if -_INT64_MAX <= value <= _INT64_MAX else str(int(value))
+        return int(value) if _INT64_MIN <= value <= _INT64_MAX else str(int(value))
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _float_text(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode()
+        # Inside of a list or map the collector writes no bytes at all as null.
+        return base64.b64encode(value).decode() or None
     if depth < _MAX_DEPTH:
         if isinstance(value, (list, tuple)):
             return [_storable(item, depth + 1) for item in value]
@@ -386,8 +388,8 @@ def _hex(span_id: int | str) -> str:
 
 
 def attributes_as_text(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return attributes with every value as the string the collector stores."""
-    return {key: value if type(value) is str else as_string(value) for key, value in attributes.items()}
+    """Return attributes as the collector stores them: sorted by key, every value a string."""
+    return {key: value if type(value) is str else as_string(value) for key, value in sorted(attributes.items())}
 
 
 def as_string(value: Any) -> str:

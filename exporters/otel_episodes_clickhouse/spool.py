@@ -64,6 +64,8 @@ _NEW_SUFFIX: Final = ".new"
 _DROPPED_SUFFIX: Final = ".dropped"
 _LOOK_SECONDS: Final = 1.0
 _LOOK_BYTES: Final = 1024 * 1024
+# A segment that is finished early on a full disk, since deleting it makes some room.
+_WORTH_BYTES: Final = 64 * 1024
 _SAY_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 1.0
 # A file is given its final name within microseconds; who is an hour old has died before.
@@ -326,6 +328,9 @@ class SpoolWriter(Generic[Item]):
             ))  # fmt: skip
         self._failing = True
         self._drop(reason)
+        if reason == DISK_FULL and self._size > _WORTH_BYTES:
+            # What is in the store already can be deleted only once the segment is finished.
+            self._close_segment()
         return False
 
     def _recover(self) -> None:

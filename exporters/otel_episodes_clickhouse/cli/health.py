@@ -214,7 +214,7 @@ def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
             unreadable.append(f"{name} ({error.strerror})")
     if later:
         text = f"{output.plural(len(later), 'file')} of a later version, left alone: {', '.join(later)}"
-        yield Finding("spool files", "warn", text, "upgrade otel-episodes here")
+        yield Finding("later files", "warn", text, "upgrade otel-episodes here")
     if unreadable:
         text = f"{output.plural(len(unreadable), 'file')} that cannot be read: {', '.join(unreadable)}"
         yield Finding("spool files", "warn", text, "run as the user who recorded them, or move them away")

@@ -92,3 +92,17 @@ LIMIT {limit:UInt32};
 SELECT Domain, Task, arrayMap(t -> toString(t), StepTools) AS Tools, Outcome
 FROM episode_facts FINAL
 WHERE EpisodeId = {episode:String};
+
+-- name: run_so_far
+-- Of an episode that runs, from its start marker and the steps there are; no row where it is not known at all.
+SELECT
+    argMax(r.Domain, (r.Domain != '', r.StartTime)) AS Domain,
+    argMax(r.Task, (r.Task != '', r.StartTime)) AS Task,
+    (
+        SELECT arrayMap(s -> toString(s.4), arraySort(groupArray((Segment, StartTime, SpanId, Tool))))
+        FROM episode_steps FINAL
+        WHERE EpisodeId = {episode:String}
+    ) AS Tools
+FROM episode_roots AS r FINAL
+WHERE r.EpisodeId = {episode:String}
+HAVING count() > 0;

@@ -1,0 +1,103 @@
+"""What an agent asks in the middle of a run: how likely is it to go well from here, and what led to success."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from otel_episodes.exceptions import UsageError
+from otel_episodes_clickhouse.config import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_episodes import Episode
+    from otel_episodes_clickhouse.store import Store
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """One tool that came next in earlier episodes that had got this far.
+
+    ``seen`` and ``won`` count how often it did, and how often in an episode that succeeded; ``score`` ranks, and the
+    scores of all tools sum to 1.
+    """
+
+    tool: str
+    score: float
+    seen: int
+    won: int
+    success_rate: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the past says of a run that has come this far.
+
+    ``probability`` is how likely it is to succeed; ``domain_rate`` and ``task_rate`` are how often episodes of the
+    domain and of this very task did, out of ``episodes`` and ``task_episodes``. With no past it is 0.5, out of 0.
+    """
+
+    probability: float
+    domain_rate: float
+    task_rate: float
+    episodes: int
+    task_episodes: int
+    next_steps: tuple[NextStep, ...]
+
+
+def advise(
+    episode: Episode | str = "",
+    *,
+    domain: str = "",
+    task: str = "",
+    tools: Sequence[str] = (),
+    limit: int = 5,
+    dsn: str | None = None,
+) -> Advice:
+    """Ask what the past says of an episode that runs, given as itself or by its id.
+
+    Or of one that could be, given by its ``domain``, its ``task`` (word for word) and the ``tools`` used so far, in
+    order; beside an episode, ``tools`` are those it is about to use. What was learned is as of the last `jobs run`;
+    the episode's own steps are read as they are now. The store is opened for the call and closed again: about a
+    second for the embedded engine, which this then loads into the agent's process.
+
+    Raises:
+        UsageError: no episode of that id is recorded.
+        StoreError: the store does not answer, or another process holds it.
+    """
+    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
+
+    identifier = episode if isinstance(episode, str) else episode.id
+    if not identifier and not isinstance(episode, str):
+        raise UsageError("the episode has not started, or nothing records it: advise within it, after configure()")
+    so_far = {"domain": domain, "task": task, "tools": list(tools)}
+    with Store.open(Target.resolve(dsn)) as store:
+        store.drain()
+        if identifier:
+            so_far = _so_far(store, identifier, tools)
+        return _advice(store, so_far, limit)
+
+
+def _so_far(store: Store, identifier: str, about_to_use: Sequence[str]) -> dict[str, Any]:
+    rows = store.query_named("run_so_far", {"episode": identifier})
+    if not rows:
+        raise UsageError(
+            f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)"
+        )
+    return {"domain": rows[0]["Domain"], "task": rows[0]["Task"], "tools": [*rows[0]["Tools"], *about_to_use]}
+
+
+def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:
+    outlook = store.query_named("outlook", so_far)[0]
+    following = store.query_named("next_steps", {**so_far, "limit": limit})
+    return Advice(
+        probability=outlook["Probability"],
+        domain_rate=outlook["DomainRate"],
+        task_rate=outlook["TaskRate"],
+        episodes=outlook["Episodes"],
+        task_episodes=outlook["TaskEpisodes"],
+        next_steps=tuple(
+            NextStep(row["Tool"], row["Score"], row["Seen"], row["Won"], row["SuccessRate"]) for row in following
+        ),
+    )

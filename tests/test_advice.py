@@ -1,0 +1,116 @@
+"""Asking in the middle of a run, from Python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_episodes import Episode, UsageError
+from otel_episodes_clickhouse.advice import Advice, _advice, advise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_episodes_clickhouse.store import Store
+
+# Ten runs that looked first and went well, ten that did not and failed; and what is learned from them.
+LIVE_AND_LEARN = """
+import sys
+from otel_episodes import configure, episode, log_step
+from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.store import Store
+
+configure(dsn=sys.argv[1])
+for number in range(20):
+    with episode("climb", domain="hills") as ep:
+        log_step(tool="act" if number % 2 else "look")
+        log_step(tool="act")
+        if number % 2:
+            ep.fail()
+with Store.open(Target.resolve(sys.argv[1])) as store:
+    store.drain()
+    jobs.run(store, "patterns")
+"""
+
+# A run that asks twice, while its own process records it.
+ASK = """
+import sys
+from otel_episodes import configure, episode, log_step
+from otel_episodes_clickhouse.advice import advise
+
+configure(dsn=sys.argv[1])
+with episode("climb", domain="hills") as ep:
+    before = advise(ep, dsn=sys.argv[1])
+    log_step(tool="look")
+    after = advise(ep, dsn=sys.argv[1])
+    log_step(tool="act")
+print(before.probability, after.probability, after.next_steps[0].tool)
+print(advise(ep.id, dsn=sys.argv[1]) == advise(domain="hills", task="climb", tools=["look", "act"], dsn=sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a store with a past. It is asked in processes of their own: the engine takes one directory each."""
+    name = f"chdb://{tmp_path_factory.mktemp('advice')}"
+    ask(LIVE_AND_LEARN, name)
+    return name
+
+
+def ask(program: str, dsn: str, **environ: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program, dsn],
+        env={**os.environ, **environ}, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_agent_asks_about_the_run_that_it_is_in(dsn: str) -> None:
+    odds, same = ask(ASK, dsn).splitlines()
+    before, after, best = odds.split()
+    assert float(before) == pytest.approx(0.5, abs=0.01)
+    assert float(after) > 0.8
+    assert best == "act"
+    assert same == "True"
+
+
+def test_an_agent_asks_a_server(storage_server: str, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")  # where the spool is
+    ask(LIVE_AND_LEARN, storage_server, OTEL_EPISODES_HOME=home)
+    odds, same = ask(ASK, storage_server, OTEL_EPISODES_HOME=home).splitlines()
+    assert float(odds.split()[1]) > 0.8
+    assert same == "True"
+
+
+def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
+    weigh = (
+        "import sys; from otel_episodes_clickhouse.advice import advise\n"
+        "run = {'domain': 'hills', 'task': 'climb', 'dsn': sys.argv[1]}\n"
+        "print([advise(**run, tools=[tool]).probability > 0.5 for tool in ('look', 'act')])"
+    )
+    assert ask(weigh, dsn) == "[True, False]\n"
+
+
+def test_without_a_past_the_odds_are_even_and_nothing_is_next(storage_store: Store) -> None:
+    unknown = _advice(storage_store, {"domain": "never", "task": "seen", "tools": []}, 5)
+    assert unknown == Advice(0.5, 0.5, 0.5, 0, 0, ())
+
+
+def test_an_episode_that_is_not_recorded_there_is_wrong_use(dsn: str) -> None:
+    unknown = (
+        "import sys; from otel_episodes_clickhouse.advice import advise\n"
+        "from otel_episodes import UsageError\n"
+        "try:\n    advise('nobody', dsn=sys.argv[1])\nexcept UsageError as error:\n    print(error)"
+    )
+    assert ask(unknown, dsn).startswith("no episode nobody is recorded in chdb://")
+
+
+def test_an_episode_that_has_not_started_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="has not started"):
+        advise(Episode("later"))
