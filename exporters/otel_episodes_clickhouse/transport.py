@@ -92,7 +92,12 @@ class Connections:
 
 
 def knock(target: Target) -> None:
-    """Raise `StoreUnavailableError` when nobody listens at a server, without loading what would speak to it."""
+    """Raise `StoreUnavailableError` when nobody listens at a server, without loading what would speak to it.
+
+    Raises `ConfigurationError` for a file that the DSN names and that cannot be read.
+    """
+    target.secret()
+    _files(target)
     if urllib.request.getproxies() or target.option("http_proxy") or target.option("https_proxy"):
         return
     try:
@@ -133,7 +138,7 @@ def _pool(target: Target) -> PoolManager:
         arguments[f"{scheme}_proxy"] = proxy
     if target.secure:
         arguments["verify"] = target.verified
-        arguments.update((name, _file(name, options[name])) for name in _FILES if name in options)
+        arguments.update(_files(target))
         name = options.get("server_host_name")
         if name:
             arguments["server_hostname"] = name
@@ -141,6 +146,10 @@ def _pool(target: Target) -> PoolManager:
                 arguments["assert_hostname"] = name
     pool: PoolManager = httputil.get_pool_manager(**arguments)
     return pool
+
+
+def _files(target: Target) -> dict[str, str]:
+    return {name: _file(name, path) for name, path in target.options if name in _FILES}
 
 
 def _file(name: str, path: str) -> str:
