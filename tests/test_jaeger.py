@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_episodes import semconv
+from tests import collectors
 from tests.go_tools import JAEGER
 
 if TYPE_CHECKING:
@@ -127,32 +126,18 @@ def links(span: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(attributes(link)[semconv.LINK_KIND], link["traceId"], link["spanId"]) for link in span.get("links", ())]
 
 
-def free_ports(count: int) -> list[int]:
-    open_sockets = [socket.socket() for _ in range(count)]
-    for each in open_sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in open_sockets]
-    for each in open_sockets:
-        each.close()
-    return ports
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            pytest.fail(f"Jaeger ended: {log.read_text()[-2000:]}")
-        try:
-            urllib.request.urlopen(health, timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"Jaeger does not become ready: {log.read_text()[-2000:]}")
+def is_ready(process: subprocess.Popen[bytes], health: str) -> bool:
+    assert process.poll() is None, "Jaeger ended"
+    try:
+        urllib.request.urlopen(health, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
 def ports() -> dict[str, int]:
-    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    return {name: collectors.free_port() for name in PORTS}
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +152,8 @@ def jaeger(ports: dict[str, int], tmp_path_factory: pytest.TempPathFactory) -> I
             [JAEGER.path, "--config", "jaeger.yaml"], cwd=CONFIGURATION, env=environ, stdout=output, stderr=output
         )
     try:
-        wait_until_ready(process, f"http://127.0.0.1:{ports['JAEGER_HEALTH']}/status", log)
+        health = f"http://127.0.0.1:{ports['JAEGER_HEALTH']}/status"
+        collectors.eventually(lambda: is_ready(process, health), f"Jaeger does not start, see {log}")
         yield Jaeger(f"http://127.0.0.1:{ports['JAEGER_HTTP']}")
     finally:
         process.terminate()
@@ -320,7 +306,6 @@ def test_the_list_of_operations_is_agents_and_tools(jaeger: Jaeger, traces: dict
 
 
 def test_the_collector_shows_jaeger_what_it_stores(jaeger: Jaeger, ports: dict[str, int], tmp_path: Path) -> None:
-    collectors = pytest.importorskip("tests.collectors")
     shown = f"127.0.0.1:{ports['JAEGER_OTLP_GRPC']}"
     with (
         collectors.front_end(tmp_path / "clickhouse") as server,

@@ -1,0 +1,219 @@
+"""Measure what a program feels of delivery, beside the standard path: the SDK's batches, OTLP and a collector.
+
+    python benchmarks/delivery.py [--only throughput ...]
+
+Both paths end in the same store: the front end over the embedded engine under ``tests/``, or a server at
+CLICKHOUSE_URL. The collector is rotel (in the group `dev`). Every arm is a process of its own; rows are counted in
+the table. Takes about ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from table import show
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from collectors import front_end, rotel
+from test_collectors import rotel_environ
+
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).resolve().parent
+COUNT = "SELECT count() AS Rows FROM otel_traces WHERE ServiceName = {name:String} AND SpanName = 'execute_tool grep'"
+ARRIVE_SECONDS = 90
+WAYS = {
+    "none": "no processor",
+    "store": "spool, shipped by a thread",
+    "apart": "spool, otel-episodes ship beside",
+    "standard": "BatchSpanProcessor, OTLP, rotel",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the arms deliver to, and a directory for their files."""
+
+    server: str
+    collector: str
+    directory: Path
+
+    def address(self, way: str) -> str:
+        """Return what the arm is to be configured with."""
+        return f"grpc://{self.collector}" if way == "standard" else self.server
+
+    def run(self, way: str, measure: str, steps: int, *, address: str | None = None, **environ: str) -> dict[str, Any]:
+        """Run an arm to its end; add how long it took to exit, and how many of its steps are rows in the end."""
+        name = f"{measure}-{way}"
+        home = {"OTEL_EPISODES_HOME": str(self.directory / name), "PYTHONHASHSEED": "0"}
+        command = [sys.executable, str(HERE / "delivery_arm.py"), way, measure, str(steps), name]
+        with ExitStack() as stack:
+            if way == "apart":
+                stack.enter_context(shipping(self.server, {**os.environ, **home}))
+            ran = subprocess.run(
+                [*command, address or self.address(way)],
+                env={**os.environ, **home, **environ}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                check=True,
+            )  # fmt: skip
+            found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+            found["exit"] = time.time() - found["ended"]
+            if way != "none" and address is None:
+                found["rows"] = self.arrived(name, steps)
+                found["arrived"] = time.time() - found["ended"]
+        return found
+
+    def arrived(self, name: str, steps: int) -> int:
+        """Return how many rows there are once no more come, or all are there."""
+        rows, since = -1, time.monotonic()
+        with Store.open(Target.resolve(self.server), read_only=True) as store:
+            while time.monotonic() - since < (10 if rows > 0 else ARRIVE_SECONDS):
+                now = store.query(COUNT, {"name": name})[0]["Rows"]
+                if now >= steps:
+                    return int(now)
+                if now != rows:
+                    rows, since = now, time.monotonic()
+                time.sleep(0.5)
+        return rows
+
+
+@contextmanager
+def shipping(server: str, environ: dict[str, str]) -> Iterator[None]:
+    """Run `otel-episodes ship` beside the arm."""
+    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "ship", "--dsn", server]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """Give a port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        yield silent.getsockname()[1]
+
+
+def throughput(stage: Stage) -> None:
+    """CPU of the recording process per span, from its end to the row, and how long the rows took."""
+    steps = 20_000
+    # Room for all of it: here nothing is to be lost.
+    roomy = {"OTEL_BSP_MAX_QUEUE_SIZE": str(steps * 2), "OTEL_BSP_EXPORT_TIMEOUT": "120000"}
+    found = {way: stage.run(way, "throughput", steps, **roomy) for way in WAYS}
+    bare = found["none"]["cpu"]
+    rows = []
+    for way in ("store", "apart", "standard"):
+        each = found[way]
+        delivery = (each["cpu"] - bare) / steps * 1e6
+        ratio = (found["standard"]["cpu"] - bare) / (each["cpu"] - bare)
+        rows.append([
+            WAYS[way], f"{each['rows']:,} of {steps:,}", f"{delivery:.0f}", f"{each['recording'] / steps * 1e6:.0f}",
+            f"{each['cpu'] / steps * 1e6:.0f}", f"{ratio:.1f}", f"{found['standard']['cpu'] / each['cpu']:.1f}",
+        ])  # fmt: skip
+    columns = [
+        "path",
+        "rows",
+        "µs CPU delivery",
+        "µs recording loop",
+        "µs in all",
+        "times the standard, delivery",
+        "in all",
+    ]
+    without = f"{bare / steps * 1e6:.0f}"
+    note = f"Per span, of the recording process; without any processor it is {without}, taken off in 'delivery'."
+    show("From span end to stored row", columns, rows, note=note)
+
+
+def burst(stage: Stage) -> None:
+    """50,000 steps at once, every setting at its default."""
+    steps = 50_000
+    rows = []
+    for way in ("store", "apart", "standard"):
+        found = stage.run(way, "burst", steps)
+        lost = steps - found["rows"]
+        rows.append([WAYS[way], f"{found['rows']:,}", f"{lost:,} ({lost / steps:.0%})", f"{found['exit']:.1f} s"])
+    show("A burst of 50,000 steps", ["path", "rows", "lost", "exit took"], rows)
+
+
+def latency(stage: Stage) -> None:
+    """Quantiles of one call by the clock."""
+    rows = []
+    for way, text in WAYS.items():
+        found = stage.run(way, "latency", 30_000)
+        rows.append([text, *(f"{found[key]:.0f}" for key in ("p50", "p99", "p99.9"))])
+    show("A step, µs by the clock", ["path", "p50", "p99", "p99.9"], rows)
+
+
+def memory(stage: Stage) -> None:
+    """Resident memory over as many steps as an hour has at 100 a second."""
+    rows = []
+    for way in ("store", "apart", "standard"):
+        found = stage.run(way, "memory", 360_000, address=None)["megabytes"]
+        rows.append([WAYS[way], *(f"{found[place]:.0f}" for place in (0, 2, 5, 8, 11)), f"{found[-1] - found[0]:+.0f}"])
+    columns = ["path", "5 min", "15 min", "30 min", "45 min", "60 min", "growth"]
+    show("Resident MB over 360,000 steps (an hour at 100 a second, as fast as possible)", columns, rows)
+
+
+def threads(stage: Stage) -> None:
+    """Sixteen threads at once."""
+    steps = 32_000
+    rows = []
+    for way, text in WAYS.items():
+        found = stage.run(way, "threads", steps)
+        rows.append([text, str(found.get("rows", "")), f"{found['micros']:.0f}"])
+    show(f"16 threads, {steps:,} steps", ["path", "rows", "µs CPU a step, shipping included"], rows)
+
+
+def away(stage: Stage) -> None:
+    """Exit and force_flush(2 s) while the server refuses, and while it never answers."""
+    rows = []
+    with nobody() as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        for case, port in (("refuses", closed.getsockname()[1]), ("never answers", silent)):
+            for way, scheme in (("store", "http"), ("standard", "http")):
+                address = f"{scheme}://127.0.0.1:{port}" + ("/default" if way == "store" else "")
+                found = stage.run(way, "away", 1_000, address=address)
+                rows.append([WAYS[way], case, f"{found['flush']:.2f} s", f"{found['exit']:.2f} s"])
+    show("With the server away", ["path", "it", "force_flush(2 s) took", "exit took"], rows)
+
+
+MEASURES: dict[str, Callable[[Stage], None]] = {
+    measure.__name__: measure for measure in (latency, throughput, burst, memory, threads, away)
+}
+
+
+def main() -> None:
+    """Run what is asked for."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="MEASURE")
+    given = options.parse_args()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = os.environ.get("CLICKHOUSE_URL") or stack.enter_context(front_end(directory / "engine"))
+        server = f"{url}/default"
+        with Store.open(Target.resolve(server)) as store:
+            store.migrate()
+        collector = stack.enter_context(rotel(directory / "rotel", **rotel_environ(url, "default")))
+        for name in given.only:
+            MEASURES[name](Stage(server, collector, directory))
+
+
+if __name__ == "__main__":
+    main()
