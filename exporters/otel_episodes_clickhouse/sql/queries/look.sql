@@ -29,7 +29,7 @@ LIMIT 20;
 SELECT
     TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors
-FROM episode_steps FINAL
+FROM steps_of_episodes
 WHERE EpisodeId = {id:String}
 ORDER BY Segment, StartTime, StepIndex, SpanId;
 
@@ -37,7 +37,7 @@ ORDER BY Segment, StartTime, StepIndex, SpanId;
 -- One row per trace of the episode, its end where that is there, else its start marker.
 SELECT
     Segment, TraceId, argMax(SpanId, Ended) AS SpanId, min(r.StartTime) AS StartTime, max(r.EndTime) AS EndTime
-FROM episode_roots AS r FINAL
+FROM roots_of_episodes AS r
 WHERE EpisodeId = {id:String}
 GROUP BY Segment, TraceId
 ORDER BY Segment, StartTime;

@@ -12,17 +12,23 @@ AS WITH
             EpisodeId, TraceId, Segment, true AS IsRoot, Ended, Task, TaskType, Domain, Language, Framework, Complexity,
             Tags, Outcome, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
             AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
-            '' AS Tool, false AS FailedStep
-        FROM episode_roots FINAL
-        WHERE EpisodeId != ''
+            '' AS Tool, false AS IsStep, false AS FailedStep, 0 AS ModelCalls
+        FROM roots_of_episodes
         UNION ALL
         SELECT
             EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
             [], '', '', [], 0, 0, 0, NULL, '',
             AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
-            Tool, NOT Success
-        FROM episode_steps FINAL
-        WHERE EpisodeId != ''
+            Tool, true, NOT Success, 0
+        FROM steps_of_episodes
+        UNION ALL
+        SELECT
+            EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
+            [], '', '', [], 0, 0, 0, NULL, '',
+            '', '', '', map(), StartTime, EndTime, 0, 0,
+            '', false, false, ModelCalls
+        FROM agent_traces
+        WHERE Own OR IsEpisode
     ),
     -- One row per trace. Its end speaks for it; where the end is silent (it was written by a process that only
     -- had the handle), the start marker does; and a step whose root has not arrived yet shows its episode all the same.
@@ -52,9 +58,10 @@ AS WITH
             argMax(r.StoppedAtStep, (r.Ended, r.EndTime)) AS StoppedAtStep,
             argMax(tuple(r.ExternalReward), (r.ExternalReward IS NOT NULL, r.Ended, r.EndTime)).1 AS ExternalReward,
             argMax(r.Attributes, (r.IsRoot, r.Ended, r.EndTime)) AS Attributes,
-            countIf(NOT r.IsRoot) AS Steps,
+            countIf(r.IsStep) AS Steps,
             countIf(r.FailedStep) AS FailedSteps,
             groupUniqArrayIf(r.Tool, r.Tool != '') AS Tools,
+            sum(r.ModelCalls) AS ModelCalls,
             if(max(r.IsRoot), minIf(r.StartTime, r.IsRoot), min(r.StartTime)) AS StartTime,
             if(max(r.Ended), maxIf(r.EndTime, r.Ended), max(r.EndTime)) AS EndTime,
             -- The root's total counts model calls outside any step too; steps added by handle it does not know.
@@ -97,6 +104,7 @@ SELECT
     sum(toUInt64(greatest(toInt64(0), dateDiff('nanosecond', t.StartTime, t.EndTime)))) AS DurationNs,
     sum(t.InputTokens) AS InputTokens,
     sum(t.OutputTokens) AS OutputTokens,
+    sum(t.ModelCalls) AS ModelCalls,
     argMin(t.Attributes, t.Segment) AS Attributes
 FROM traces AS t
 GROUP BY t.EpisodeId;
