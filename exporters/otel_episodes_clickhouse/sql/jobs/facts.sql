@@ -10,10 +10,6 @@ FROM
     (
         SELECT EpisodeId FROM episode_changes WHERE NOT {full:Bool} AND InsertedAt >= {since:DateTime64(6, 'UTC')}
         UNION ALL
-        -- A span that only knew its trace, in an episode that is not named after it.
-        SELECT EpisodeId FROM episode_traces
-        WHERE NOT {full:Bool} AND TraceId IN (SELECT EpisodeId FROM episode_changes WHERE InsertedAt >= {since:DateTime64(6, 'UTC')})
-        UNION ALL
         -- Silence is a change too: an episode that runs may have become an abandoned one.
         SELECT EpisodeId FROM episode_facts WHERE NOT {full:Bool} AND Outcome = 'running'
         UNION ALL

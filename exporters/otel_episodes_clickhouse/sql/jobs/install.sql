@@ -12,10 +12,6 @@ FROM
         SELECT EpisodeId FROM episode_changes
         WHERE InsertedAt >= (SELECT max(Version) FROM episode_facts) - toIntervalMinute(10)
         UNION ALL
-        SELECT EpisodeId FROM episode_traces
-        WHERE TraceId IN
-            (SELECT EpisodeId FROM episode_changes WHERE InsertedAt >= (SELECT max(Version) FROM episode_facts) - toIntervalMinute(10))
-        UNION ALL
         SELECT EpisodeId FROM episode_facts FINAL WHERE Outcome = 'running'
         UNION ALL
         SELECT EpisodeId FROM episode_facts

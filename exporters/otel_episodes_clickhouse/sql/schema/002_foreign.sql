@@ -40,154 +40,162 @@ ORDER BY (EpisodeId, TraceId, SpanId)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'spans that other instrumentations of agents, models and tools wrote; read through roots_of_episodes and steps_of_episodes';
 
--- name: agent_spans_mv
--- Own spans fail the first comparison of the filter; only what is left is looked at closely.
-CREATE MATERIALIZED VIEW IF NOT EXISTS agent_spans_mv TO agent_spans
-AS WITH
-    SpanAttributes AS a,
-    a['episode.span'] = 'step' AS own,
-    a['gen_ai.operation.name'] AS operation,
-    lower(a['openinference.span.kind']) AS openinference,
-    lower(a['traceloop.span.kind']) AS traceloop,
-    -- Others use span.type for something else (web, sql): only words of agents count.
-    if(startsWith(SpanName, 'claude_code.') OR a['span.type'] IN ('interaction', 'llm_request', 'llm', 'agent', 'chain', 'task', 'turn', 'workflow'),
-       a['span.type'], '') AS span_type,
-    lower(a['langfuse.observation.type']) AS langfuse,
-    a['mcp.method.name'] AS mcp,
-    -- The first that is there and known decides. An operation that is there and unknown is structure.
-    [
-        ('gen_ai.operation.name', operation, transform(operation,
-            ['invoke_agent', 'execute_tool', 'chat', 'text_completion', 'generate_content', 'embeddings', 'llm_request',
-             'create_agent', 'invoke_workflow', 'execute_task', 'retrieval', 'vector_db_retrieve', 'handoff', 'goto'],
-            ['agent', 'tool', 'model', 'model', 'model', 'model', 'model',
-             'housekeeping', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure'], '')),
-        ('openinference.span.kind', openinference, transform(openinference,
-            ['agent', 'tool', 'llm', 'embedding', 'chain', 'retriever', 'reranker', 'guardrail', 'evaluator', 'prompt', 'decision', 'unknown'],
-            ['agent', 'tool', 'model', 'model', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure'], '')),
-        ('traceloop.span.kind', traceloop, transform(traceloop,
-            ['agent', 'tool', 'workflow', 'task', 'unknown'], ['agent', 'tool', 'structure', 'structure', 'structure'], '')),
-        ('span.type', span_type, transform(span_type,
-            ['agent', 'tool', 'llm_request', 'llm', 'interaction', 'chain', 'task', 'turn', 'workflow', 'tool.blocked_on_user', 'hook', 'tool.execution'],
-            ['agent', 'tool', 'model', 'model', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure', 'execution'], '')),
-        ('langfuse.observation.type', langfuse, transform(langfuse,
-            ['agent', 'tool', 'generation', 'embedding', 'span', 'event', 'chain', 'retriever', 'guardrail', 'evaluator'],
-            ['agent', 'tool', 'model', 'model', 'structure', 'structure', 'structure', 'structure', 'structure', 'structure'], ''))
-    ] AS said,
-    arrayFirst(x -> x.3 != '', said) AS decided,
-    arrayFirst(x -> x.2 != '', said) AS unknown,
-    if(a['gen_ai.tool.name'] != '', 'gen_ai.tool.name', if(a['tool.name'] != '', 'tool.name', '')) AS tool_attribute,
-    multiIf(
-        a['logfire.span_type'] = 'pending_span', ('', '', ''),
-        own, ('episode.span', 'step', 'step'),
-        decided.3 != '', decided,
-        unknown.2 != '', (unknown.1, unknown.2, 'structure'),
-        tool_attribute != '', (tool_attribute, '', 'tool'),
-        mcp != '', ('mcp.method.name', mcp, if(mcp = 'tools/call', 'tool', 'housekeeping')),
-        a['llm.request.type'] != '' OR a['gen_ai.request.model'] != '', ('gen_ai.request.model', '', 'model'),
-        a['agent_name'] != '' AND a['model_name'] != '', ('agent_name', '', 'agent'),
-        ('', '', '')) AS verdict,
-    verdict.3 AS role,
-    arrayFirst(x -> x != '', [
-        a['gen_ai.agent.name'], a['agent.name'], a['agent_name'],
-        if(traceloop = 'agent', a['traceloop.entity.name'], ''), if(langfuse = 'agent', toString(SpanName), ''), '']) AS agent_name,
-    -- What was asked: the first message of the user, in whichever form it is kept. Only the beginning is looked at.
-    substring(arrayFirst(x -> x != '', [
-        a['user_prompt'], a['gen_ai.input.messages'], a['pydantic_ai.all_messages'], a['all_messages_events'],
-        arrayStringConcat(arrayMap(i -> concat('{"role":"user","content":', toJSONString(a[concat('llm.input_messages.', toString(i), '.message.content')]), '}'),
-            arraySlice(arrayFilter(i -> a[concat('llm.input_messages.', toString(i), '.message.role')] = 'user', range(8)), 1, 1))),
-        arrayStringConcat(arrayMap(i -> concat('{"role":"user","content":', toJSONString(a[concat('gen_ai.prompt.', toString(i), '.content')]), '}'),
-            arraySlice(arrayFilter(i -> a[concat('gen_ai.prompt.', toString(i), '.role')] = 'user', range(8)), 1, 1))),
-        a['langfuse.observation.input'], a['langfuse.trace.input'], a['traceloop.entity.input'], a['input.value'], '']), 1, 65536) AS asked,
-    arrayFirst(x -> x != '', [
-        extract(asked, '(?s)"role":\\s*"(?:user|human)"[^}]{0,300}?"(?:content|text)":\\s*"((?:[^"\\\\]|\\\\.)*)"'),
-        extract(asked, '(?s)"content":\\s*"((?:[^"\\\\]|\\\\.)*)",\\s*"role":\\s*"(?:user|human)"'),
-        extract(asked, '(?s)\\[\\s*"(?:user|human)",\\s*"((?:[^"\\\\]|\\\\.)*)"'),
-        extract(asked, '(?s)"type":\\s*"human",\\s*"data":\\s*\\{\\s*"content":\\s*"((?:[^"\\\\]|\\\\.)*)"'),
-        extract(asked, '(?s)"(?:task|question|query|prompt|input|message)":\\s*"((?:[^"\\\\]|\\\\.)*)"'),
-        extract(asked, '(?s)^"((?:[^"\\\\]|\\\\.)*)"$'), '']) AS message,
-    multiIf(
-        role NOT IN ('agent', 'model', 'structure'), '',
-        message != '', JSONExtractString(concat('["', message, '"]'), 1),
-        -- Arguments in JSON without a message in them say nothing of a task.
-        match(asked, '^\\s*[\\[{]'), '',
-        asked) AS task,
-    arrayFirst(x -> x != '', [
-        a['gen_ai.tool.call.arguments'], a['tool_arguments'], a['full_command'], a['file_path'], a['tool_input'],
-        a['langfuse.observation.input'], a['traceloop.entity.input'], a['input.value'], a['tool.parameters'], '']) AS arguments,
-    multiIf(
-        own, a['episode.step.action'],
-        role != 'tool', '',
-        -- smolagents wraps the arguments of a tool in those of its __call__.
-        startsWith(arguments, '{"args":') AND JSONHas(arguments, 'kwargs'), JSONExtractRaw(arguments, 'kwargs'),
-        arguments) AS action,
-    arrayFirst(x -> x != '', [
-        a['gen_ai.tool.call.result'], a['tool_response'], a['tool_output'],
-        a['langfuse.observation.output'], a['traceloop.entity.output'], a['output.value'], '']) AS result,
-    -- A ToolMessage of LangChain, serialised.
-    role = 'tool' AND startsWith(result, '{"type": "tool"') AS is_message,
-    multiIf(
-        own, a['episode.step.observation'],
-        role != 'tool', '',
-        is_message, JSONExtractString(result, 'data', 'content'),
-        result) AS observation,
-    indexOf(Events.Name, 'exception') AS exception,
-    trimBoth(splitByString('\n', splitByString('Traceback (most recent call last)', arrayFirst(x -> x != '', [
-        if(exception > 0, Events.Attributes[exception]['exception.message'], ''), toString(StatusMessage),
-        a['langfuse.observation.status_message'], if(span_type != '', a['error'], ''), '']))[1])[1]) AS error_message,
-    arrayFirst(x -> x != '', [
-        a['error.type'], if(exception > 0, Events.Attributes[exception]['exception.type'], ''), if(span_type != '', a['error_type'], ''), '']) AS error_type,
-    multiIf(
-        own AND mapContains(a, 'episode.step.success'), a['episode.step.success'] = 'true',
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR a['langfuse.observation.level'] = 'ERROR', false,
-        is_message AND JSONExtractString(result, 'data', 'status') = 'error', false,
-        span_type != '' AND a['success'] = 'false', false,
-        StatusCode IN ('Ok', 'STATUS_CODE_OK'), true,
-        a['error.type'] = '') AS succeeded
-SELECT
-    if(a['episode.id'] != '', a['episode.id'], TraceId) AS EpisodeId,
-    TraceId,
-    SpanId,
-    ParentSpanId,
-    role AS Role,
-    if(verdict.2 = '', verdict.1, concat(verdict.1, '=', substringUTF8(verdict.2, 1, 60))) AS Operation,
-    NOT (decided.3 = '' AND unknown.2 != '' AND NOT own) AS Known,
-    toUInt16OrZero(a['episode.segment']) AS Segment,
-    a['episode.id'] != '' AS Stamped,
-    SpanKind IN ('Server', 'SPAN_KIND_SERVER') AS Remote,
-    SpanName,
-    multiIf(NOT own, 'tool_use', a['episode.step.kind'] = '', 'tool_use', a['episode.step.kind']) AS Kind,
-    if(role IN ('tool', 'step'), arrayFirst(x -> x != '', [
-        a['gen_ai.tool.name'], a['tool.name'], if(span_type != '', a['tool_name'], ''), a['traceloop.entity.name'], a['mcp.tool.name'],
-        if(own, '', replaceRegexpOne(toString(SpanName), '^(execute_tool|tools/call|running tool:?) ', '')), '']), '') AS Tool,
-    role = 'agent' AND agent_name != '' AS Named,
-    multiIf(
-        agent_name != '', agent_name,
-        startsWith(a['metadata'], '{'), JSONExtractString(a['metadata'], 'lc_agent_name'),
-        role = 'agent', replaceRegexpOne(toString(SpanName), '^invoke_agent |\\.run$', ''),
-        '') AS AgentName,
-    if(lengthUTF8(task) > 1024, concat(substringUTF8(task, 1, 1023), '…'), task) AS Task,
-    if(lengthUTF8(action) > 256, concat(substringUTF8(action, 1, 255), '…'), action) AS Action,
-    if(lengthUTF8(observation) > 1024, concat(substringUTF8(observation, 1, 1023), '…'), observation) AS Observation,
-    succeeded AS Success,
-    if(succeeded, '', error_type) AS ErrorType,
-    if(succeeded, '', substringUTF8(if(error_message != '', error_message, splitByString('\n', observation)[1]), 1, 256)) AS ErrorMessage,
-    Timestamp AS StartTime,
-    Duration AS DurationNs,
-    if(own, toUInt64OrZero(a['episode.step.tokens.input']), toUInt64OrZero(arrayFirst(x -> x NOT IN ('', '0'), [
-        a['gen_ai.usage.input_tokens'], a['gen_ai.usage.prompt_tokens'], a['gen_ai.aggregated_usage.input_tokens'], a['llm.token_count.prompt'],
-        if(span_type != '', a['input_tokens'], ''), JSONExtractRaw(a['langfuse.observation.usage_details'], 'input'), '0']))) AS InputTokens,
-    if(own, toUInt64OrZero(a['episode.step.tokens.output']), toUInt64OrZero(arrayFirst(x -> x NOT IN ('', '0'), [
-        a['gen_ai.usage.output_tokens'], a['gen_ai.usage.completion_tokens'], a['gen_ai.aggregated_usage.output_tokens'], a['llm.token_count.completion'],
-        if(span_type != '', a['output_tokens'], ''), JSONExtractRaw(a['langfuse.observation.usage_details'], 'output'), '0']))) AS OutputTokens,
-    arrayFirst(x -> x != '', [a['gen_ai.conversation.id'], a['session.id'], '']) AS ConversationId,
-    ServiceName
+-- name: agent_spans_seen
+-- Keeps nothing: a step between two views, so that an insert without such spans does not pay for planning the second.
+CREATE TABLE IF NOT EXISTS agent_spans_seen
+(
+    Timestamp DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    SpanName String,
+    SpanKind String,
+    ServiceName LowCardinality(String),
+    SpanAttributes Map(LowCardinality(String), String),
+    Duration UInt64,
+    StatusCode String,
+    StatusMessage String,
+    Exception Map(LowCardinality(String), String)
+)
+ENGINE = Null;
+
+-- name: agent_spans_seen_mv
+-- Own spans fail the first comparison.
+CREATE MATERIALIZED VIEW IF NOT EXISTS agent_spans_seen_mv TO agent_spans_seen
+AS SELECT
+    Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, SpanAttributes, Duration, StatusCode, StatusMessage,
+    Events.Attributes[indexOf(Events.Name, 'exception')] AS Exception
 FROM otel_traces
 WHERE if(SpanAttributes['episode.span'] = '',
          hasAny(mapKeys(SpanAttributes), [
              'gen_ai.operation.name', 'openinference.span.kind', 'traceloop.span.kind', 'span.type', 'langfuse.observation.type',
              'gen_ai.tool.name', 'tool.name', 'mcp.method.name', 'gen_ai.request.model', 'llm.request.type', 'agent_name']),
-         SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '')
-    AND role != '';
+         SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '');
+
+-- name: agent_spans_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS agent_spans_mv TO agent_spans
+AS SELECT
+    if(a['episode.id'] = '', TraceId, a['episode.id']) AS EpisodeId,
+    TraceId, SpanId, ParentSpanId, Role,
+    if(Value = '', Attribute, concat(Attribute, '=', substring(Value, 1, 60))) AS Operation,
+    Known,
+    toUInt16OrZero(a['episode.segment']) AS Segment,
+    a['episode.id'] != '' AS Stamped,
+    SpanKind IN ('Server', 'SPAN_KIND_SERVER') AS Remote,
+    SpanName,
+    if(a['episode.step.kind'] = '', 'tool_use', a['episode.step.kind']) AS Kind,
+    multiIf(Role NOT IN ('tool', 'step'), '', Texts[1] != '', Texts[1], Role = 'step', '', extract(SpanName, '^(?:execute_tool |tools/call |running tool:? )?(.*)')) AS Tool,
+    Role = 'agent' AND (Texts[2] != '' OR Attribute IN ('langfuse.observation.type', 'traceloop.span.kind')) AS Named,
+    multiIf(Texts[2] != '', Texts[2], Role = 'agent', extract(SpanName, '^(?:invoke_agent )?(.*?)(?:\\.run|\\.agent)?$'), Chain) AS AgentName,
+    -- Arguments in JSON without a message in them say nothing of a task.
+    if(Role IN ('agent', 'model', 'structure'),
+       substringUTF8(multiIf(Message != '', JSONExtractString(concat('[', Message, ']'), 1), Asked LIKE '{%' OR Asked LIKE '[%', '', Asked), 1, 1024), '') AS Task,
+    if(Role IN ('tool', 'step'), substringUTF8(if(Texts[4] LIKE '{"args":%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'), Texts[4]), 1, 256), '') AS Action,
+    if(Role IN ('tool', 'step'), substringUTF8(if(IsMessage, JSONExtractString(Texts[5], 'data', 'content'), Texts[5]), 1, 1024), '') AS Observation,
+    multiIf(
+        a['episode.step.success'] != '', a['episode.step.success'] = 'true',
+        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR a['langfuse.observation.level'] = 'ERROR' OR Answer = 'error', false,
+        StatusCode IN ('Ok', 'STATUS_CODE_OK'), true,
+        a['error.type'] = '' AND NOT (Attribute = 'span.type' AND a['success'] = 'false')) AS Success,
+    if(Success, '', if(Texts[6] = '', Exception['exception.type'], Texts[6])) AS ErrorType,
+    -- The first line, without the stack that some instrumentations put behind it.
+    if(Success, '', substringUTF8(trimBoth(splitByRegexp('\\n|Traceback \\(most recent', multiIf(Exception['exception.message'] != '', Exception['exception.message'],
+        StatusMessage != '', StatusMessage, Texts[7] != '', Texts[7], Observation))[1]), 1, 256)) AS ErrorMessage,
+    StartTime,
+    DurationNs,
+    toUInt64OrZero(Texts[8]) AS InputTokens,
+    toUInt64OrZero(Texts[9]) AS OutputTokens,
+    Texts[10] AS ConversationId,
+    ServiceName
+FROM
+(
+    SELECT
+        *,
+        Said.1 AS Attribute, Said.2 AS Value, Said.3 AS Role, Said.4 AS Known,
+        JSONExtractString(a['metadata'], 'lc_agent_name') AS Chain,
+        -- A ToolMessage of LangChain, serialised: it says itself whether it is an error.
+        Said.3 = 'tool' AND Texts[5] LIKE '{"type": "tool",%' AS IsMessage,
+        if(IsMessage, JSONExtractString(Texts[5], 'data', 'status'), '') AS Answer,
+        -- What was asked: the first message of the user, in whichever form it is kept.
+        multiIf(
+            a['user_prompt'] != '', a['user_prompt'],
+            a['llm.input_messages.0.message.role'] = 'user', a['llm.input_messages.0.message.content'],
+            a['llm.input_messages.1.message.role'] = 'user', a['llm.input_messages.1.message.content'],
+            a['gen_ai.prompt.0.role'] = 'user', a['gen_ai.prompt.0.content'],
+            a['gen_ai.prompt.1.role'] = 'user', a['gen_ai.prompt.1.content'],
+            Texts[3]) AS Asked,
+        extract(substring(Asked, 1, 65536), concat(
+            '(?s)(?:"role":\\s*"(?:user|human)"[^}]{0,300}?"(?:content|text)":\\s*|\\[\\s*"(?:user|human)",\\s*|"type":\\s*"human",\\s*"data":\\s*\\{\\s*"content":\\s*',
+            '|"(?:task|question|query|prompt|input|message)":\\s*|^)("(?:[^"\\\\]|\\\\.)*")')) AS Message
+    FROM
+    (
+        -- The first that is there and known decides. What is there and unknown is structure.
+        SELECT
+            TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, StartTime, DurationNs, StatusCode, StatusMessage, a, Exception,
+            -- Of each list of names the first that is there.
+            arrayMap(names -> arrayFirst(x -> x NOT IN ('', '0'), arrayMap(name -> a[name], names)), [
+                ['gen_ai.tool.name', 'tool.name', 'tool_name', 'traceloop.entity.name', 'mcp.tool.name'],
+                ['gen_ai.agent.name', 'agent.name', 'agent_name'],
+                ['gen_ai.input.messages', 'pydantic_ai.all_messages', 'all_messages_events', 'langfuse.observation.input', 'langfuse.trace.input',
+                 'traceloop.entity.input', 'input.value'],
+                ['episode.step.action', 'gen_ai.tool.call.arguments', 'tool_arguments', 'full_command', 'file_path', 'tool_input',
+                 'langfuse.observation.input', 'traceloop.entity.input', 'input.value', 'tool.parameters'],
+                ['episode.step.observation', 'gen_ai.tool.call.result', 'tool_response', 'tool_output', 'langfuse.observation.output',
+                 'traceloop.entity.output', 'output.value'],
+                ['error.type', 'error_type'],
+                ['langfuse.observation.status_message', 'error'],
+                ['episode.step.tokens.input', 'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'gen_ai.aggregated_usage.input_tokens',
+                 'llm.token_count.prompt', 'input_tokens', 'langfuse.input_tokens'],
+                ['episode.step.tokens.output', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'gen_ai.aggregated_usage.output_tokens',
+                 'llm.token_count.completion', 'output_tokens', 'langfuse.output_tokens'],
+                ['gen_ai.conversation.id', 'session.id']]) AS Texts,
+            multiIf(
+                a['logfire.span_type'] = 'pending_span', ('', '', '', true),
+                a['episode.span'] = 'step', ('episode.span', 'step', 'step', true),
+                notEmpty(Kinds), arrayFirst(x -> x.3 != '', arrayPushBack(Kinds, (Kinds[1].1, Kinds[1].2, 'structure', false))),
+                a['gen_ai.tool.name'] != '', ('gen_ai.tool.name', '', 'tool', true),
+                a['tool.name'] != '', ('tool.name', '', 'tool', true),
+                a['mcp.method.name'] != '', ('mcp.method.name', a['mcp.method.name'], if(a['mcp.method.name'] = 'tools/call', 'tool', 'housekeeping'), true),
+                a['llm.request.type'] != '' OR a['gen_ai.request.model'] != '', ('gen_ai.request.model', '', 'model', true),
+                a['agent_name'] != '' AND a['model_name'] != '', ('agent_name', '', 'agent', true),
+                ('', '', '', true)) AS Said
+        FROM
+        (
+            SELECT
+                Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Duration AS DurationNs, StatusCode, StatusMessage, Exception,
+                -- Langfuse keeps its counts in a map of its own, in JSON.
+                if(SpanAttributes['langfuse.observation.usage_details'] = '', SpanAttributes, mapUpdate(SpanAttributes, map(
+                    toLowCardinality('langfuse.input_tokens'), JSONExtractRaw(SpanAttributes['langfuse.observation.usage_details'], 'input'),
+                    toLowCardinality('langfuse.output_tokens'), JSONExtractRaw(SpanAttributes['langfuse.observation.usage_details'], 'output')))) AS a,
+                arrayMap(x -> (x.1, x.2, transform(concat(x.1, '=', lower(x.2)),
+                    ['gen_ai.operation.name=invoke_agent', 'openinference.span.kind=agent', 'traceloop.span.kind=agent', 'span.type=agent', 'langfuse.observation.type=agent',
+                     'gen_ai.operation.name=execute_tool', 'openinference.span.kind=tool', 'traceloop.span.kind=tool', 'span.type=tool', 'langfuse.observation.type=tool',
+                     'gen_ai.operation.name=chat', 'gen_ai.operation.name=text_completion', 'gen_ai.operation.name=generate_content', 'gen_ai.operation.name=embeddings',
+                     'gen_ai.operation.name=llm_request', 'openinference.span.kind=llm', 'openinference.span.kind=embedding', 'span.type=llm_request', 'span.type=llm',
+                     'langfuse.observation.type=generation', 'langfuse.observation.type=embedding',
+                     'gen_ai.operation.name=create_agent', 'span.type=tool.execution',
+                     'gen_ai.operation.name=invoke_workflow', 'gen_ai.operation.name=execute_task', 'gen_ai.operation.name=retrieval',
+                     'gen_ai.operation.name=vector_db_retrieve', 'gen_ai.operation.name=handoff', 'gen_ai.operation.name=goto',
+                     'openinference.span.kind=chain', 'openinference.span.kind=retriever', 'openinference.span.kind=reranker', 'openinference.span.kind=guardrail',
+                     'openinference.span.kind=evaluator', 'openinference.span.kind=prompt', 'openinference.span.kind=decision', 'openinference.span.kind=unknown',
+                     'traceloop.span.kind=workflow', 'traceloop.span.kind=task', 'traceloop.span.kind=unknown',
+                     'span.type=interaction', 'span.type=chain', 'span.type=task', 'span.type=turn', 'span.type=workflow', 'span.type=hook', 'span.type=tool.blocked_on_user',
+                     'langfuse.observation.type=span', 'langfuse.observation.type=event', 'langfuse.observation.type=chain', 'langfuse.observation.type=retriever',
+                     'langfuse.observation.type=guardrail', 'langfuse.observation.type=evaluator'],
+                    arrayConcat(arrayWithConstant(5, 'agent'), arrayWithConstant(5, 'tool'), arrayWithConstant(11, 'model'),
+                        ['housekeeping', 'execution'], arrayWithConstant(30, 'structure')), '') AS role, role != ''),
+                    arrayFilter(x -> x.2 != '', arrayZip(
+                        ['gen_ai.operation.name', 'openinference.span.kind', 'traceloop.span.kind', 'span.type', 'langfuse.observation.type'],
+                        [SpanAttributes['gen_ai.operation.name'], SpanAttributes['openinference.span.kind'], SpanAttributes['traceloop.span.kind'],
+                         -- Others use span.type for something else (web, sql): only words of agents count.
+                         if(startsWith(SpanName, 'claude_code.') OR SpanAttributes['span.type'] IN ('agent', 'llm', 'chain', 'task', 'turn', 'workflow'),
+                            SpanAttributes['span.type'], ''),
+                         SpanAttributes['langfuse.observation.type']]))) AS Kinds
+            FROM agent_spans_seen
+        )
+    )
+)
+WHERE Role != '';
 
 -- name: episode_steps_foreign_mv
 -- So that a tool's span is a step as soon as it is stored. A call answered by a server is left to the span of who called;
@@ -199,20 +207,3 @@ AS SELECT
     ServiceName, Operation AS Convention
 FROM agent_spans
 WHERE Role = 'tool' AND NOT (Remote AND ParentSpanId != '');
-
--- name: episode_traces
-CREATE TABLE IF NOT EXISTS episode_traces
-(
-    TraceId String,
-    EpisodeId String COMMENT 'the episode whose root is the root of that trace'
-)
-ENGINE = ReplacingMergeTree
-ORDER BY (TraceId, EpisodeId)
-SETTINGS non_replicated_deduplication_window = 10000
-COMMENT 'traces that are not named as their episode is: segments after the first, and episodes with an id of their own';
-
--- name: episode_traces_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_traces_mv TO episode_traces
-AS SELECT TraceId, EpisodeId
-FROM episode_roots
-WHERE Ended AND ParentSpanId = '' AND EpisodeId != '' AND EpisodeId != TraceId;
