@@ -30,13 +30,14 @@ class Scripted(Model):
 
     def __init__(self, *calls: tuple[str, str]) -> None:
         self.calls = list(calls)
+        self.name = "-".join(name for name, _ in calls)
 
     async def get_response(self, *_arguments: Any, **_options: Any) -> ModelResponse:
         output: Any
         if self.calls:
             name, arguments = self.calls.pop(0)
             output = ResponseFunctionToolCall(
-                name=name, arguments=arguments, call_id=f"c{len(self.calls)}", type="function_call"
+                name=name, arguments=arguments, call_id=f"{self.name}-{len(self.calls)}", type="function_call"
             )
         else:
             text = ResponseOutputText(text="done", type="output_text", annotations=[])

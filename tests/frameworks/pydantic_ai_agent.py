@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import Agent, ModelRetry, RunContext, Tool
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
@@ -65,10 +65,10 @@ def edit_agent() -> Agent:
     return agent
 
 
-def delegate(task: str) -> str:
+async def delegate(task: str) -> str:
     """Let somebody else do it."""
     helper = Agent(script([("grep", {"pattern": task})]), name="helper", tools=[grep])
-    return helper.run_sync(task).output
+    return (await helper.run(task)).output
 
 
 def agent(*turns: list[tuple[str, dict[str, str]]], tools: list[object]) -> Agent:
@@ -84,8 +84,6 @@ def run(scenario: str) -> None:
     elif scenario == "fails":
         agent(search, [("boom", {"path": "x"})], tools=[grep, boom]).run_sync("break it")
     elif scenario == "decorated":
-        from pydantic_ai import Tool
-
         agent(search, tools=[Tool(decorated, name="grep")]).run_sync("find the TODOs")
     elif scenario == "two-steps-inside":
         agent([("scan", {"pattern": "TODO"})], tools=[scan]).run_sync("scan it")
@@ -98,8 +96,6 @@ def run(scenario: str) -> None:
             agent(search, tools=[grep]).run_sync("find the TODOs")
             ep.succeed("clean")
     elif scenario == "decorated-in-our-episode":
-        from pydantic_ai import Tool
-
         with episode("Clean up", agent="coder"):
             agent(search, tools=[Tool(decorated, name="grep")]).run_sync("find the TODOs")
 

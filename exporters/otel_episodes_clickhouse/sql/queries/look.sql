@@ -55,6 +55,15 @@ FROM episodes
 WHERE ParentEpisodeId = {id:String}
 ORDER BY StartTime, EpisodeId;
 
+-- name: unknown_operations
+-- What other instrumentations say that nobody here has heard of: taken for structure.
+SELECT Operation, count() AS Spans, max(StartTime) AS Latest
+FROM agent_spans FINAL
+WHERE NOT Known
+GROUP BY Operation
+ORDER BY Spans DESC, Operation
+LIMIT 5;
+
 -- name: engine_version
 SELECT version() AS Version;
 

@@ -89,12 +89,16 @@ AS SELECT
     multiIf(Texts[2] != '', Texts[2], Role = 'agent', extract(SpanName, '^(?:invoke_agent )?(.*?)(?:\\.run|\\.agent)?$'), Chain) AS AgentName,
     -- Arguments in JSON without a message in them say nothing of a task.
     if(Role IN ('agent', 'model', 'structure'),
-       substringUTF8(multiIf(Message != '', JSONExtractString(concat('[', Message, ']'), 1), Asked LIKE '{%' OR Asked LIKE '[%', '', Asked), 1, 1024), '') AS Task,
-    if(Role IN ('tool', 'step'), substringUTF8(if(Texts[4] LIKE '{"args":%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'), Texts[4]), 1, 256), '') AS Action,
-    if(Role IN ('tool', 'step'), substringUTF8(if(IsMessage, JSONExtractString(Texts[5], 'data', 'content'), Texts[5]), 1, 1024), '') AS Observation,
+       substringUTF8(multiIf(Quoted != '', JSONExtractString(concat('[', Quoted, ']'), 1), Asked LIKE '{%' OR Asked LIKE '[%', '', Asked), 1, 1024), '') AS Task,
+    -- Some wrap the arguments in those of the call, or the result in the message made of it.
+    if(Role IN ('tool', 'step'), substringUTF8(multiIf(
+        Texts[4] LIKE '{"args":%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'),
+        Texts[4] LIKE '{"input_str":%', JSONExtractString(Texts[4], 'input_str'),
+        Texts[4]), 1, 256), '') AS Action,
+    if(Role IN ('tool', 'step'), substringUTF8(if(Message LIKE '{%', JSONExtractString(Message, 'content'), Texts[5]), 1, 1024), '') AS Observation,
     multiIf(
         a['episode.step.success'] != '', a['episode.step.success'] = 'true',
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR a['langfuse.observation.level'] = 'ERROR' OR Answer = 'error', false,
+        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR a['langfuse.observation.level'] = 'ERROR' OR JSONExtractString(Message, 'status') = 'error', false,
         StatusCode IN ('Ok', 'STATUS_CODE_OK'), true,
         a['error.type'] = '' AND NOT (Attribute = 'span.type' AND a['success'] = 'false')) AS Success,
     if(Success, '', if(Texts[6] = '', Exception['exception.type'], Texts[6])) AS ErrorType,
@@ -113,9 +117,11 @@ FROM
         *,
         Said.1 AS Attribute, Said.2 AS Value, Said.3 AS Role, Said.4 AS Known,
         JSONExtractString(a['metadata'], 'lc_agent_name') AS Chain,
-        -- A ToolMessage of LangChain, serialised: it says itself whether it is an error.
-        Said.3 = 'tool' AND Texts[5] LIKE '{"type": "tool",%' AS IsMessage,
-        if(IsMessage, JSONExtractString(Texts[5], 'data', 'status'), '') AS Answer,
+        -- A ToolMessage of LangChain, serialised in either way: it says itself whether it is an error.
+        multiIf(
+            Said.3 = 'tool' AND Texts[5] LIKE '{"type": "tool",%', JSONExtractRaw(Texts[5], 'data'),
+            Said.3 = 'tool' AND Texts[5] LIKE '{"output": {"lc":%', JSONExtractRaw(Texts[5], 'output', 'kwargs'),
+            '') AS Message,
         -- What was asked: the first message of the user, in whichever form it is kept.
         multiIf(
             a['user_prompt'] != '', a['user_prompt'],
@@ -126,7 +132,7 @@ FROM
             Texts[3]) AS Asked,
         extract(substring(Asked, 1, 65536), concat(
             '(?s)(?:"role":\\s*"(?:user|human)"[^}]{0,300}?"(?:content|text)":\\s*|\\[\\s*"(?:user|human)",\\s*|"type":\\s*"human",\\s*"data":\\s*\\{\\s*"content":\\s*',
-            '|"(?:task|question|query|prompt|input|message)":\\s*|^)("(?:[^"\\\\]|\\\\.)*")')) AS Message
+            '|"(?:task|question|query|prompt|input|message)":\\s*|^)("(?:[^"\\\\]|\\\\.)*")')) AS Quoted
     FROM
     (
         -- The first that is there and known decides. What is there and unknown is structure.
