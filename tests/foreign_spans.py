@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +48,81 @@ def _row(span: dict[str, Any]) -> Row:
     )
 
 
-def recording_of(store: Store, traces: list[str]) -> list[dict[str, Any]]:
-    """Return what a store holds of these traces, in the form that `rows_in` reads."""
-    return store.query(
+def recording_of(store: Store, service: str) -> list[dict[str, Any]]:
+    """Return the spans of a service, in the form that `rows_in` reads; without the stacks of exceptions."""
+    rows = store.query(
         "SELECT toUnixTimestamp64Nano(Timestamp) AS Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ScopeName, "
-        "ScopeVersion, SpanAttributes, Duration, StatusCode, StatusMessage, "
-        "arrayMap((n, a) -> map('Name', toJSONString(n), 'Attributes', toJSONString(a)), Events.Name, Events.Attributes) AS events "
-        "FROM otel_traces WHERE has({traces:Array(String)}, TraceId) ORDER BY TraceId, Timestamp, SpanId",
-        {"traces": traces},
+        "ScopeVersion, SpanAttributes, Duration, StatusCode, StatusMessage, Events.Name AS names, Events.Attributes AS attributes "
+        "FROM otel_traces WHERE ServiceName = {service:String} ORDER BY Timestamp, SpanId",
+        {"service": service},
+    )
+    for row in rows:
+        events = zip(row.pop("names"), row.pop("attributes"), strict=True)
+        row["events"] = [
+            {"Name": name, "Attributes": {key: text for key, text in attributes.items() if key != "exception.stacktrace"}}
+            for name, attributes in events
+        ]
+    return rows
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program of ``tests/frameworks``, and what must be read in the spans it writes."""
+
+    name: str
+    outcome: str
+    steps: list[list[Any]]
+    task: str = "find the TODOs"
+    agent: str = "triage"
+    model_calls: int = 0
+    tokens: tuple[int, int] | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """The program, its scenario, and for some the instrumentation."""
+        return self.name.split(",")
+
+
+GREP = ["grep", True]
+CASES = (
+    Case("pydantic_ai_agent,plain", "success", [GREP], model_calls=2),
+    Case("pydantic_ai_agent,recovers", "success", [["edit", False], ["edit", True]], "edit it", "editor", 3),
+    Case("pydantic_ai_agent,fails", "failure", [GREP, ["boom", False]], "break it", model_calls=2),
+    Case("pydantic_ai_agent,decorated", "success", [GREP], model_calls=2),
+    Case("pydantic_ai_agent,two-steps-inside", "success", [["scan", True], ["look", True], ["look", True]], "scan it", model_calls=2),
+    Case("pydantic_ai_agent,delegates", "success", [["delegate", True], GREP], "get it done", model_calls=4),
+    Case("pydantic_ai_agent,in-our-episode", "success", [["plan", True], GREP], "Clean up", "coder", 2),
+    Case("pydantic_ai_agent,decorated-in-our-episode", "success", [GREP], "Clean up", "coder", 2),
+    Case("langgraph_agent,plain,openinference", "success", [GREP, GREP], model_calls=3, tokens=(20, 4)),
+    Case("langgraph_agent,fails,openinference", "failure", [GREP, ["boom", False]], model_calls=2, tokens=(20, 4)),
+    Case("langgraph_agent,recovers,openinference", "success", [["refuse", False], GREP], model_calls=3, tokens=(20, 4)),
+    Case("langgraph_agent,plain,openllmetry", "success", [GREP, GREP], model_calls=3, tokens=(20, 4)),
+    Case("langgraph_agent,fails,openllmetry", "failure", [GREP, ["boom", False]], model_calls=2, tokens=(20, 4)),
+    Case("langgraph_agent,fails,genai", "failure", [GREP, ["boom", False]], "invoke_agent triage"),
+    Case("openai_agents_agent,plain,openinference", "success", [GREP], "triage"),
+    Case("openai_agents_agent,fails,openinference", "failure", [GREP, ["boom", False]], "triage"),
+    Case("openai_agents_agent,plain,openllmetry", "success", [GREP], "triage.agent"),
+    Case("openai_agents_agent,hands-over,openllmetry", "success", [GREP], "triage.agent"),
+    Case("openai_agents_agent,plain,genai", "success", [GREP], "invoke_agent triage"),
+    Case("openai_agents_agent,fails,genai", "failure", [GREP, ["boom", False]], "invoke_agent triage"),
+    Case("smolagents_agent,plain", "success", [GREP, ["final_answer", True]], tokens=(20, 4)),
+    Case("smolagents_agent,recovers", "success", [["boom", False], GREP, ["final_answer", True]], tokens=(30, 6)),
+    Case("langfuse_agent,plain", "success", [GREP], model_calls=2, tokens=(20, 4)),
+    Case("langfuse_agent,fails", "failure", [GREP, ["boom", False]], model_calls=1, tokens=(10, 2)),
+    Case("mcp_tools,plain", "success", [["get_weather", True], ["get_weather", False]], "invoke_agent triage"),
+)
+
+
+def run_case(python: str, case: Case, dsn: str) -> subprocess.CompletedProcess[str]:
+    """Run a case's program with that interpreter; its spans go to the spool of the store, its name is the service's."""
+    program, *arguments = case.arguments
+    return subprocess.run(
+        [python, Path(__file__).with_name("frameworks") / f"{program}.py", dsn, *arguments],
+        env={**os.environ, "OTEL_SERVICE_NAME": case.name},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -94,7 +164,7 @@ def model(trace: str, name: str, parent: str = "agent", *, tokens: tuple[int, in
 
 
 def found(store: Store, trace: str) -> dict[str, Any] | None:
-    """Return what the view says of the episode of a trace, with its steps as [tool, success], None where there is none."""
+    """Return what the view says of the episode of a trace, with its steps as [tool, success]; None where there is none."""
     rows = store.query(
         "SELECT EpisodeId, Task, AgentName, Outcome, Verdict, Steps, FailedSteps, ModelCalls, InputTokens, OutputTokens, Tools "
         "FROM episodes WHERE TraceId = {trace:String}",
@@ -105,3 +175,14 @@ def found(store: Store, trace: str) -> dict[str, Any] | None:
     (row,) = rows
     steps = store.query_named("episode_steps", {"id": row["EpisodeId"]})
     return {**row, "steps": [[step["Tool"], step["Success"]] for step in steps]}
+
+
+def check_case(case: Case, episodes: list[dict[str, Any]]) -> None:
+    """Assert that the episodes are the one that a case is about."""
+    (episode,) = episodes
+    read = {key: episode[key] for key in ("Outcome", "steps", "Task", "AgentName", "ModelCalls")}
+    assert read == {
+        "Outcome": case.outcome, "steps": case.steps, "Task": case.task, "AgentName": case.agent, "ModelCalls": case.model_calls,
+    }, case.name  # fmt: skip
+    assert episode["Steps"] == len(case.steps)
+    assert case.tokens in (None, (episode["InputTokens"], episode["OutputTokens"])), case.name

@@ -37,7 +37,6 @@ CREATE TABLE IF NOT EXISTS agent_spans
 ENGINE = ReplacingMergeTree(DurationNs)
 PARTITION BY toYYYYMM(StartTime)
 ORDER BY (EpisodeId, TraceId, SpanId)
-SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'spans that other instrumentations of agents, models and tools wrote; read through roots_of_episodes and steps_of_episodes';
 
 -- name: agent_spans_seen
@@ -168,7 +167,9 @@ FROM
         FROM
         (
             SELECT
-                Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Duration AS DurationNs, StatusCode, StatusMessage, Exception,
+                Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName,
+                -- As in episode_steps: a clock that was set back.
+                if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs, StatusCode, StatusMessage, Exception,
                 -- Langfuse keeps its counts in a map of its own, in JSON.
                 if(SpanAttributes['langfuse.observation.usage_details'] = '', SpanAttributes, mapUpdate(SpanAttributes, map(
                     toLowCardinality('langfuse.input_tokens'), JSONExtractRaw(SpanAttributes['langfuse.observation.usage_details'], 'input'),
