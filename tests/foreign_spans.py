@@ -59,7 +59,10 @@ def recording_of(store: Store, service: str) -> list[dict[str, Any]]:
     for row in rows:
         events = zip(row.pop("names"), row.pop("attributes"), strict=True)
         row["events"] = [
-            {"Name": name, "Attributes": {key: text for key, text in attributes.items() if key != "exception.stacktrace"}}
+            {
+                "Name": name,
+                "Attributes": {key: text for key, text in attributes.items() if key != "exception.stacktrace"},
+            }
             for name, attributes in events
         ]
     return rows
@@ -82,6 +85,11 @@ class Case:
         """The program, its scenario, and for some the instrumentation."""
         return self.name.split(",")
 
+    @property
+    def file(self) -> str:
+        """Where its recorded spans are kept."""
+        return f"{self.name.replace(',', '.')}.json"
+
 
 GREP = ["grep", True]
 CASES = (
@@ -89,7 +97,13 @@ CASES = (
     Case("pydantic_ai_agent,recovers", "success", [["edit", False], ["edit", True]], "edit it", "editor", 3),
     Case("pydantic_ai_agent,fails", "failure", [GREP, ["boom", False]], "break it", model_calls=2),
     Case("pydantic_ai_agent,decorated", "success", [GREP], model_calls=2),
-    Case("pydantic_ai_agent,two-steps-inside", "success", [["scan", True], ["look", True], ["look", True]], "scan it", model_calls=2),
+    Case(
+        "pydantic_ai_agent,two-steps-inside",
+        "success",
+        [["scan", True], ["look", True], ["look", True]],
+        "scan it",
+        model_calls=2,
+    ),
     Case("pydantic_ai_agent,delegates", "success", [["delegate", True], GREP], "get it done", model_calls=4),
     Case("pydantic_ai_agent,in-our-episode", "success", [["plan", True], GREP], "Clean up", "coder", 2),
     Case("pydantic_ai_agent,decorated-in-our-episode", "success", [GREP], "Clean up", "coder", 2),
@@ -181,8 +195,9 @@ def check_case(case: Case, episodes: list[dict[str, Any]]) -> None:
     """Assert that the episodes are the one that a case is about."""
     (episode,) = episodes
     read = {key: episode[key] for key in ("Outcome", "steps", "Task", "AgentName", "ModelCalls")}
-    assert read == {
+    wanted = {
         "Outcome": case.outcome, "steps": case.steps, "Task": case.task, "AgentName": case.agent, "ModelCalls": case.model_calls,
-    }, case.name  # fmt: skip
+    }  # fmt: skip
+    assert (case.name, read) == (case.name, wanted)
     assert episode["Steps"] == len(case.steps)
     assert case.tokens in (None, (episode["InputTokens"], episode["OutputTokens"])), case.name

@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import tempfile
-from pathlib import Path
 
 from foreign_spans import CASES, RECORDED, recording_of, run_case
 
@@ -32,7 +31,7 @@ def main() -> None:
                 text = json.dumps(recording_of(store, case.name), indent=1, ensure_ascii=False)
                 # Nothing of the machine it ran on.
                 text = re.sub(r"/[^\s\"\\]*/(site-packages|python3\.\d+|frameworks)/", r"\1/", text)
-                (RECORDED / f"{case.name}.json").write_text(text + "\n", encoding="utf-8")
+                (RECORDED / case.file).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def renamed(rows: list[Row], mark: str) -> list[Row]:
         row._replace(
             trace_id=mark + row.trace_id,
             # The id of an episode of ours is that of its trace.
-            span_attributes={key: mark + text if key == "episode.id" else text for key, text in row.span_attributes.items()},
+            span_attributes={
+                key: mark + text if key == "episode.id" else text for key, text in row.span_attributes.items()
+            },
         )
         for row in rows
     ]
@@ -74,9 +76,9 @@ def test_recorded_spans_read_as_their_labels_say(storage_store: Store, order: st
 
 @pytest.mark.parametrize("order", ["as they are", "shuffled"])
 def test_what_frameworks_wrote_reads_as_what_their_programs_did(storage_store: Store, order: str) -> None:
-    files = {case: renamed(rows_in(RECORDED / f"{case.name}.json"), f"{order}:") for case in CASES}
-    insert(storage_store, [row for rows in files.values() for row in rows], order)
-    for case, rows in files.items():
+    recorded = [(case, renamed(rows_in(RECORDED / case.file), f"{order}:")) for case in CASES]
+    insert(storage_store, [row for _, rows in recorded for row in rows], order)
+    for case, rows in recorded:
         check_case(case, episodes_of(storage_store, rows))
 
 
@@ -160,7 +162,9 @@ ROLES: list[tuple[dict[str, str], str | None]] = [
 
 
 def test_the_role_of_a_span(storage_store: Store) -> None:
-    rows = [span("roles", str(number))._replace(span_attributes=attributes) for number, (attributes, _) in enumerate(ROLES)]
+    rows = [
+        span("roles", str(number))._replace(span_attributes=attributes) for number, (attributes, _) in enumerate(ROLES)
+    ]
     storage_store.insert_rows(rows)
     read = storage_store.query("SELECT SpanId, toString(Role) AS Role FROM agent_spans FINAL WHERE TraceId = 'roles'")
     roles = {row["SpanId"]: row["Role"] for row in read}
@@ -274,7 +278,11 @@ def test_an_agent_within_our_episode_is_a_part_of_it(storage_store: Store, stamp
         ours(span(trace, "root", ms=100), episode__span="episode", episode__task="Clean up", episode__outcome="success", **episode),
     ])  # fmt: skip
     episode_read = found(storage_store, trace) or {}
-    assert (episode_read["Task"], episode_read["AgentName"], episode_read["Outcome"]) == ("Clean up", "coder", "success")
+    assert (episode_read["Task"], episode_read["AgentName"], episode_read["Outcome"]) == (
+        "Clean up",
+        "coder",
+        "success",
+    )
     assert episode_read["steps"] == [["plan", True], ["grep", True], ["edit", True]]
     assert (episode_read["Steps"], episode_read["ModelCalls"]) == (3, 1)
 
@@ -329,10 +337,20 @@ def test_any_order_and_repetition_ends_the_same(storage_store: Store) -> None:
 
 
 def test_jobs_read_what_the_views_read_and_see_what_came_later(storage_store: Store) -> None:
-    for table in ("otel_traces", "agent_spans", "episode_steps", "episode_roots", "episode_changes", "episode_facts", "job_runs"):
+    for table in (
+        "otel_traces",
+        "agent_spans",
+        "episode_steps",
+        "episode_roots",
+        "episode_changes",
+        "episode_facts",
+        "job_runs",
+    ):
         storage_store.sql(f"TRUNCATE TABLE {table}", read_only=False)
     rows = sample("jobs")
-    columns = "EpisodeId, Outcome, Task, Steps, FailedSteps, InputTokens, OutputTokens, AgentName, StartTime, DurationNs"
+    columns = (
+        "EpisodeId, Outcome, Task, Steps, FailedSteps, InputTokens, OutputTokens, AgentName, StartTime, DurationNs"
+    )
     for part in (rows[1:5], rows[5:8], [*rows[8:], *rows[:1]]):
         storage_store.insert_rows(part)
         jobs.run(storage_store, "rewards", overlap_seconds=0)

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS agent_spans
     OutputTokens UInt64,
     ConversationId String,
     ServiceName LowCardinality(String),
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 -- A span that was exported before it ended and again after: the longer one stands.
@@ -50,6 +51,7 @@ CREATE TABLE IF NOT EXISTS agent_spans_seen
     SpanName String,
     SpanKind String,
     ServiceName LowCardinality(String),
+    Tenant LowCardinality(String),
     SpanAttributes Map(LowCardinality(String), String),
     Duration UInt64,
     StatusCode String,
@@ -62,7 +64,7 @@ ENGINE = Null;
 -- Own spans fail the first comparison.
 CREATE MATERIALIZED VIEW IF NOT EXISTS agent_spans_seen_mv TO agent_spans_seen
 AS SELECT
-    Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, SpanAttributes, Duration, StatusCode, StatusMessage,
+    Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ResourceAttributes['tenant.id'] AS Tenant, SpanAttributes, Duration, StatusCode, StatusMessage,
     Events.Attributes[indexOf(Events.Name, 'exception')] AS Exception
 FROM otel_traces
 WHERE if(SpanAttributes['episode.span'] = '',
@@ -91,7 +93,8 @@ AS SELECT
        substringUTF8(multiIf(Quoted != '', JSONExtractString(concat('[', Quoted, ']'), 1), Asked LIKE '{%' OR Asked LIKE '[%', '', Asked), 1, 1024), '') AS Task,
     -- Some wrap the arguments in those of the call, or the result in the message made of it.
     if(Role IN ('tool', 'step'), substringUTF8(multiIf(
-        Texts[4] LIKE '{"args":%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'),
+        Texts[4] LIKE '{"args": []%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'),
+        Texts[4] LIKE '{"args":%"kwargs": {}}', JSONExtractRaw(Texts[4], 'args'),
         Texts[4] LIKE '{"input_str":%', JSONExtractString(Texts[4], 'input_str'),
         Texts[4]), 1, 256), '') AS Action,
     if(Role IN ('tool', 'step'), substringUTF8(if(Message LIKE '{%', JSONExtractString(Message, 'content'), Texts[5]), 1, 1024), '') AS Observation,
@@ -109,7 +112,8 @@ AS SELECT
     toUInt64OrZero(Texts[8]) AS InputTokens,
     toUInt64OrZero(Texts[9]) AS OutputTokens,
     Texts[10] AS ConversationId,
-    ServiceName
+    ServiceName,
+    Tenant
 FROM
 (
     SELECT
@@ -130,13 +134,13 @@ FROM
             a['gen_ai.prompt.1.role'] = 'user', a['gen_ai.prompt.1.content'],
             Texts[3]) AS Asked,
         extract(substring(Asked, 1, 65536), concat(
-            '(?s)(?:"role":\\s*"(?:user|human)"[^}]{0,300}?"(?:content|text)":\\s*|\\[\\s*"(?:user|human)",\\s*|"type":\\s*"human",\\s*"data":\\s*\\{\\s*"content":\\s*',
+            '(?s)(?:^\\{"args":\\s*\\[\\s*|"role":\\s*"(?:user|human)"[^}]{0,300}?"(?:content|text)":\\s*|\\[\\s*"(?:user|human)",\\s*|"type":\\s*"human",\\s*"data":\\s*\\{\\s*"content":\\s*',
             '|"(?:task|question|query|prompt|input|message)":\\s*|^)("(?:[^"\\\\]|\\\\.)*")')) AS Quoted
     FROM
     (
         -- The first that is there and known decides. What is there and unknown is structure.
         SELECT
-            TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, StartTime, DurationNs, StatusCode, StatusMessage, a, Exception,
+            TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Tenant, StartTime, DurationNs, StatusCode, StatusMessage, a, Exception,
             -- Of each list of names the first that is there.
             arrayMap(names -> arrayFirst(x -> x NOT IN ('', '0'), arrayMap(name -> a[name], names)), [
                 ['gen_ai.tool.name', 'tool.name', 'tool_name', 'traceloop.entity.name', 'mcp.tool.name'],
@@ -167,7 +171,7 @@ FROM
         FROM
         (
             SELECT
-                Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName,
+                Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Tenant,
                 -- As in episode_steps: a clock that was set back.
                 if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs, StatusCode, StatusMessage, Exception,
                 -- Langfuse keeps its counts in a map of its own, in JSON.

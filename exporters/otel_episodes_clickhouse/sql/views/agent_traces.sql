@@ -9,19 +9,19 @@ AS WITH
         SELECT
             EpisodeId, TraceId, SpanId, ParentSpanId, Role, Operation, Segment, Stamped, Remote, SpanName, Kind, Tool, Named,
             AgentName, Task, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens,
-            OutputTokens, ConversationId, ServiceName
+            OutputTokens, ConversationId, ServiceName, Tenant
         FROM agent_spans FINAL
         UNION ALL
         -- Steps and roots of ours among them.
         SELECT
             EpisodeId, TraceId, SpanId, ParentSpanId, 'own', '', Segment, false, false, '', Kind, Tool, false,
-            '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', ''
+            '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
         FROM episode_steps FINAL
         WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM agent_spans)
         UNION ALL
         SELECT
-            EpisodeId, TraceId, SpanId, ParentSpanId, 'root', '', Segment, false, false, '', '', '', false,
-            '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', ''
+            EpisodeId, TraceId, SpanId, '', 'root', '', Segment, false, false, '', '', '', false,
+            '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
         FROM episode_roots FINAL
         WHERE EpisodeId IN (SELECT EpisodeId FROM agent_spans)
     ),
@@ -44,6 +44,7 @@ AS WITH
             n.TraceId AS TraceId,
             max(n.Role = 'root' OR n.Stamped) AS Own,
             max(n.Segment) AS Segment,
+            max(n.Tenant) AS Tenant,
             max(n.Rank) AS Rank,
             countIf(n.Role = 'agent') AS Agents,
             countIf(n.Role = 'structure') AS Structures,
@@ -112,7 +113,7 @@ AS WITH
         FROM replaced
     )
 SELECT
-    EpisodeId, TraceId, Own, IsEpisode, Segment,
+    EpisodeId, TraceId, Own, IsEpisode, Segment, Tenant,
     Rank > 0 AS Ended,
     First.1 AS SpanId,
     multiIf(First.4 != '', First.4, AnyTask != '', AnyTask, First.2) AS Task,
