@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench collector jaeger clean
+.PHONY: demo test test-frameworks lint types wheel bench collector jaeger clean
 
 demo: $(VENV)/.installed          ## set up and record, store and show sample episodes
 	@$(BIN)/otel-episodes demo
 
 test: $(VENV)/.installed-dev      ## set up and run the tests
 	@$(BIN)/python -m pytest
+
+test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
+	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py
 
 lint: $(VENV)/.installed-dev      ## style and import rules
 	$(BIN)/ruff check .

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     from otel_episodes_clickhouse.config import Target
 
-# How instrumentations of models and agents mark their spans: the GenAI conventions, OpenInference, OpenLLMetry.
-AGENT_ATTRIBUTES: Final = (semconv.GEN_AI_OPERATION_NAME, "openinference.span.kind", "traceloop.span.kind")
+# How instrumentations of models, agents and tools mark their spans; those that sql/schema/002_foreign.sql looks for.
+AGENT_ATTRIBUTES: Final = (
+    semconv.GEN_AI_OPERATION_NAME, "openinference.span.kind", "traceloop.span.kind", "langfuse.observation.type",
+    semconv.GEN_AI_TOOL_NAME, "mcp.method.name", "gen_ai.request.model", "llm.request.type",
+)  # fmt: skip
 # Left on a span that is in a spool, with that spool: of two of us on one provider, only one stores it. Where there is
 # one of us, as nearly always, no mark is needed.
 _STORED_IN: Final = "_otel_episodes_stored_in"

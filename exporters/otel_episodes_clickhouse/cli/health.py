@@ -286,6 +286,17 @@ def _open_store(store: Store) -> Iterator[Finding]:
         "their process ended without a word: otel-episodes episodes --outcome abandoned" if counts["Abandoned"] else ""
     )
     yield Finding("episodes", "warn" if fix else "ok", text, fix)
+    yield from _unknown_operations(store)
+
+
+def _unknown_operations(store: Store) -> Iterator[Finding]:
+    unknown = store.query_named("unknown_operations")
+    if unknown:
+        names = ", ".join(f"{row['Operation']} ({output.plural(row['Spans'], 'span')})" for row in unknown)
+        yield Finding(
+            "instrumentations", "warn", f"spans taken for structure, since their operation is not known: {names}",
+            "if they are tools, models or agents, a newer otel-episodes may know them",
+        )  # fmt: skip
 
 
 def migrate(

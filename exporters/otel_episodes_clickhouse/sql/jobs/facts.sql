@@ -14,6 +14,8 @@ FROM
         SELECT EpisodeId FROM episode_facts WHERE NOT {full:Bool} AND Outcome = 'running'
         UNION ALL
         SELECT EpisodeId FROM episode_roots WHERE {full:Bool} AND EpisodeId != ''
+        UNION ALL
+        SELECT EpisodeId FROM agent_spans WHERE {full:Bool}
     )
     ORDER BY EpisodeId
     SETTINGS max_threads = 1

@@ -100,9 +100,9 @@ SELECT
     argMax(r.Task, (r.Task != '', r.StartTime)) AS Task,
     (
         SELECT arrayMap(s -> toString(s.4), arraySort(groupArray((Segment, StartTime, SpanId, Tool))))
-        FROM episode_steps FINAL
+        FROM steps_of_episodes
         WHERE EpisodeId = {episode:String}
     ) AS Tools
-FROM episode_roots AS r FINAL
+FROM roots_of_episodes AS r
 WHERE r.EpisodeId = {episode:String}
 HAVING count() > 0;

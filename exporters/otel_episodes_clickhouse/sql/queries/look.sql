@@ -29,7 +29,7 @@ LIMIT 20;
 SELECT
     TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors
-FROM episode_steps FINAL
+FROM steps_of_episodes
 WHERE EpisodeId = {id:String}
 ORDER BY Segment, StartTime, StepIndex, SpanId;
 
@@ -37,7 +37,7 @@ ORDER BY Segment, StartTime, StepIndex, SpanId;
 -- One row per trace of the episode, its end where that is there, else its start marker.
 SELECT
     Segment, TraceId, argMax(SpanId, Ended) AS SpanId, min(r.StartTime) AS StartTime, max(r.EndTime) AS EndTime
-FROM episode_roots AS r FINAL
+FROM roots_of_episodes AS r
 WHERE EpisodeId = {id:String}
 GROUP BY Segment, TraceId
 ORDER BY Segment, StartTime;
@@ -54,6 +54,15 @@ SELECT EpisodeId, TraceId, Task, AgentName, Outcome, Steps, FailedSteps, StartTi
 FROM episodes
 WHERE ParentEpisodeId = {id:String}
 ORDER BY StartTime, EpisodeId;
+
+-- name: unknown_operations
+-- What other instrumentations say that nobody here has heard of: taken for structure.
+SELECT Operation, count() AS Spans, max(StartTime) AS Latest
+FROM agent_spans FINAL
+WHERE NOT Known
+GROUP BY Operation
+ORDER BY Spans DESC, Operation
+LIMIT 5;
 
 -- name: engine_version
 SELECT version() AS Version;

@@ -1,10 +1,12 @@
 -- Narrow, typed tables of episodes and steps, filled on insert into otel_traces.
 -- (TraceId, SpanId) is the key of a span: whatever is sent twice collapses to one row (read with FINAL).
+-- What a span of another instrumentation means depends on its trace, of which an insert sees only a part: 002_foreign.sql
+-- keeps such spans as they come, and the views roots_of_episodes and steps_of_episodes say what they add up to.
 
 -- name: episode_steps
 CREATE TABLE IF NOT EXISTS episode_steps
 (
-    EpisodeId String COMMENT 'episode.id; empty for a step recorded outside any episode',
+    EpisodeId String COMMENT 'episode.id; of another instrumentation''s span without one, its trace; empty for a step recorded outside any episode',
     TraceId String COMMENT 'lower-case hex, 32 characters',
     SpanId String COMMENT 'lower-case hex, 16 characters',
     ParentSpanId String,
@@ -25,6 +27,7 @@ CREATE TABLE IF NOT EXISTS episode_steps
     BatchErrors UInt32,
     AgentName LowCardinality(String),
     ServiceName LowCardinality(String),
+    Convention LowCardinality(String) COMMENT 'empty: recorded by otel-episodes; else the attribute by which the span of another instrumentation was recognised',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row reached the server'
 )
 ENGINE = ReplacingMergeTree

@@ -16,11 +16,15 @@ COMMENT 'which episodes changed when, in order of arrival: what an incremental j
 
 -- name: episode_changes_steps_mv
 CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_steps_mv TO episode_changes
-AS SELECT EpisodeId FROM episode_steps WHERE EpisodeId != '' GROUP BY EpisodeId;
+AS SELECT EpisodeId FROM episode_steps WHERE EpisodeId != '' AND Convention = '' GROUP BY EpisodeId;
 
 -- name: episode_changes_roots_mv
 CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_roots_mv TO episode_changes
 AS SELECT EpisodeId FROM episode_roots WHERE EpisodeId != '' GROUP BY EpisodeId;
+
+-- name: episode_changes_agents_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_agents_mv TO episode_changes
+AS SELECT EpisodeId FROM agent_spans GROUP BY EpisodeId;
 
 -- name: episode_decisions
 CREATE TABLE IF NOT EXISTS episode_decisions
@@ -53,7 +57,7 @@ AS SELECT
        substringUTF8(replaceRegexpAll(splitByString(': ', Observation)[1], '[[:cntrl:]]+', ' '), 1, 120),
        if(Success, 'passed', 'failed')) AS Choice
 FROM episode_steps
-WHERE EpisodeId != '' AND (Kind = 'decision_point'
+WHERE EpisodeId != '' AND Convention = '' AND (Kind = 'decision_point'
     OR (multiSearchAnyCaseInsensitive(Action, ['check', 'verif', 'validat', 'decid'])
         AND match(Action, '(?i)\\b(check(s|ed|ing)?|verif(y|ies|ied|ying)|validat(e|es|ed|ing)|decid(e|es|ed|ing))\\b')));
 
@@ -74,7 +78,7 @@ COMMENT 'events gen_ai.evaluation.result on spans of an episode';
 -- name: episode_evaluations_mv
 CREATE MATERIALIZED VIEW IF NOT EXISTS episode_evaluations_mv TO episode_evaluations
 AS SELECT
-    SpanAttributes['episode.id'] AS EpisodeId,
+    if(SpanAttributes['episode.id'] != '', SpanAttributes['episode.id'], TraceId) AS EpisodeId,
     TraceId,
     SpanId,
     event.1 AS Time,

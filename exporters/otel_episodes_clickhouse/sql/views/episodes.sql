@@ -12,7 +12,7 @@ AS WITH
             EpisodeId, TraceId, Segment, true AS IsRoot, Ended, Task, TaskType, Domain, Language, Framework, Complexity,
             Tags, Outcome, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
             AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
-            '' AS Tool, false AS FailedStep
+            '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools
         FROM episode_roots FINAL
         WHERE EpisodeId != ''
         UNION ALL
@@ -20,9 +20,19 @@ AS WITH
             EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
             [], '', '', [], 0, 0, 0, NULL, '',
             AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
-            Tool, NOT Success
+            Tool, 1, NOT Success, 0, []
         FROM episode_steps FINAL
-        WHERE EpisodeId != ''
+        WHERE EpisodeId != '' AND Convention = ''
+        UNION ALL
+        -- What other instrumentations recorded: in a trace of its own the whole episode, in one of ours a part of it.
+        SELECT
+            EpisodeId, TraceId, Segment, IsEpisode, IsEpisode AND Ended, if(IsEpisode, Task, ''), '', '', '', '', '',
+            [], Outcome, Verdict, [], 0, 0, 0, NULL, '',
+            if(IsEpisode, AgentName, ''), ConversationId, ServiceName, map('episode.convention', Convention), StartTime, EndTime,
+            if(IsEpisode, InputTokens, 0), if(IsEpisode, OutputTokens, 0),
+            '', Steps, FailedSteps, ModelCalls, Tools
+        FROM agent_traces
+        WHERE Own OR IsEpisode
     ),
     -- One row per trace. Its end speaks for it; where the end is silent (it was written by a process that only
     -- had the handle), the start marker does; and a step whose root has not arrived yet shows its episode all the same.
@@ -52,9 +62,10 @@ AS WITH
             argMax(r.StoppedAtStep, (r.Ended, r.EndTime)) AS StoppedAtStep,
             argMax(tuple(r.ExternalReward), (r.ExternalReward IS NOT NULL, r.Ended, r.EndTime)).1 AS ExternalReward,
             argMax(r.Attributes, (r.IsRoot, r.Ended, r.EndTime)) AS Attributes,
-            countIf(NOT r.IsRoot) AS Steps,
-            countIf(r.FailedStep) AS FailedSteps,
-            groupUniqArrayIf(r.Tool, r.Tool != '') AS Tools,
+            sum(r.Steps) AS Steps,
+            sum(r.FailedSteps) AS FailedSteps,
+            sum(r.ModelCalls) AS ModelCalls,
+            arrayConcat(groupUniqArrayIf(r.Tool, r.Tool != ''), groupUniqArrayArray(r.Tools)) AS Tools,
             if(max(r.IsRoot), minIf(r.StartTime, r.IsRoot), min(r.StartTime)) AS StartTime,
             if(max(r.Ended), maxIf(r.EndTime, r.Ended), max(r.EndTime)) AS EndTime,
             -- The root's total counts model calls outside any step too; steps added by handle it does not know.
@@ -97,6 +108,7 @@ SELECT
     sum(toUInt64(greatest(toInt64(0), dateDiff('nanosecond', t.StartTime, t.EndTime)))) AS DurationNs,
     sum(t.InputTokens) AS InputTokens,
     sum(t.OutputTokens) AS OutputTokens,
+    sum(t.ModelCalls) AS ModelCalls,
     argMin(t.Attributes, t.Segment) AS Attributes
 FROM traces AS t
 GROUP BY t.EpisodeId;

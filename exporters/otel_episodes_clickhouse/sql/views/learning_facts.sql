@@ -45,11 +45,11 @@ AS WITH
         FROM
         (
             SELECT
-                *, EndTime,
+                *,
                 bitShiftLeft(toUInt64(4095 - least(Segment, 4095)), 52) + bitShiftLeft(toUInt64(Ended), 51)
                     + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Rank,
                 bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest
-            FROM episode_roots FINAL
+            FROM roots_of_episodes
             WHERE EpisodeId IN work
         ) AS r
         GROUP BY r.EpisodeId
@@ -101,10 +101,8 @@ AS WITH
                         '(?:[a-z]:)?(?:[\\w.~-]*[/\\\\])+[\\w.~-]*', '<path>'),
                         '[0-9]+(?:[.,][0-9]+)*', '<n>'),
                         '[\\s[:cntrl:]]+', ' ')), 1, 160)) AS Error
-                FROM episode_steps FINAL
+                FROM steps_of_episodes
                 WHERE EpisodeId IN work
-                -- The same span always has the same start, so its copies are in one partition.
-                SETTINGS do_not_merge_across_partitions_select_final = 1
             )
             GROUP BY EpisodeId
         )
