@@ -7,6 +7,9 @@
         ├── ConfigurationError           a DSN that cannot be right (also a UsageError, so a ValueError)
         ├── StoreUnavailableError        no answer: server away, engine missing, directory not writable
         │   └── StoreLockedError         another process has the embedded store open; says which one
+        ├── MissingDatabaseError         the server has no database of that name
+        ├── SchemaError                  the store's tables are not ours and cannot be made so in place; says what to do
+        │   └── NewerStoreError          a newer version of otel-episodes made the store
         └── QueryError                   the engine refused a statement (``code``: ClickHouse's error number)
             └── DataError                ... because of the values in it
 
@@ -32,6 +35,18 @@ class StoreUnavailableError(StoreError):
 
 class StoreLockedError(StoreUnavailableError):
     """Another process has the embedded store open."""
+
+
+class MissingDatabaseError(StoreError):
+    """The server has no database of that name; `otel-episodes migrate` creates it."""
+
+
+class SchemaError(StoreError):
+    """The tables of the store cannot be brought up to date in place; the message says what to do."""
+
+
+class NewerStoreError(SchemaError):
+    """A newer version of otel-episodes made the store; it is left alone."""
 
 
 class QueryError(StoreError):

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from otel_episodes import EpisodesError, UsageError, __version__
-from otel_episodes_clickhouse.cli import demo, health, importing, learn, look, output, record
+from otel_episodes_clickhouse.cli import demo, health, importing, learn, look, migrating, output, record
 
 EPILOG = (
     "Data goes to --dsn, else OTEL_EPISODES_DSN, else an embedded store in your data directory. "
@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for module in (demo, record, importing, look, learn, health):
+for module in (demo, record, importing, look, learn, health, migrating):
     module.register(app)
 
 # What typer calls a wrong option; its base is the class of every error that carries its own exit code.
