@@ -97,7 +97,7 @@ class Layout:
 
 
 @cache
-def statements(layout: Layout = Layout()) -> tuple[sql.Statement, ...]:  # noqa: B008  # frozen
+def statements(layout: Layout = Layout()) -> tuple[sql.Statement, ...]:
     """Return every statement of the schema in that layout, tables before views."""
     ours = tuple(statement for folder in _FOLDERS for statement in sql.folder(folder))
     if not layout.cluster:

@@ -1,8 +1,8 @@
 """What a user's read-only SQL must not do, beyond what the engine's own read-only mode refuses.
 
 Measured on ClickHouse 26.9: with ``readonly = 1`` the embedded engine still writes files (INTO OUTFILE), reads any
-file (``file('/etc/passwd')``), asks any address for a structure (DESCRIBE of a table function) and runs KILL. The engine itself takes the
-statement apart, so that comments, quoted names or another notation of a string hide nothing.
+file (``file(path)``), asks any address for a structure (DESCRIBE of a table function) and runs KILL. The engine
+itself takes the statement apart, so that comments, quoted names or another notation of a string hide nothing.
 """
 
 from __future__ import annotations
@@ -61,4 +61,4 @@ def check(store: Asking, text: str) -> None:
 
 def _syntax(message: str) -> str:
     # The engine speaks of our question about the statement; the user asked only the statement.
-    return message.split(": In scope ")[0]
+    return message.partition(": In scope ")[0]

@@ -1,9 +1,9 @@
 """The tables and views: what a store lacks, and bringing it up to date.
 
 What a store should have is read from the CREATE statements in ``sql/schema`` and ``sql/views`` (see `ddl`), what it has
-from the engine. A missing column or index is added in place, a view whose text is another than the one it was made
-from is replaced (``episode_settings`` keeps a hash of each), a table that only our own jobs fill is made anew where it
-cannot be altered. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
+from the engine; ``episode_settings`` keeps a hash of the statement each was made from. A missing column or index is
+added in place, a view made from another statement is replaced, and so is a table that only our own jobs fill, which
+then fill it again. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
 """
 
 from __future__ import annotations
@@ -216,19 +216,17 @@ def _number(release: str) -> tuple[int, ...]:
 def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     wanted = statements(layout)
     objects = {statement.name: ddl.made(statement) for statement in wanted if statement.creates}
-    rebuilt = False
-    for statement in wanted:
-        for change in _change(statement, objects, found, layout):
-            rebuilt = rebuilt or change.action == "rebuild"
-            yield change
-    if rebuilt:
-        yield Change("set", "job_runs", "the next run of the jobs reads everything", (sql.named("forget_job_runs"),))
+    changes = [change for statement in wanted for change in _change(statement, objects, found, layout)]
+    yield from changes
+    # What the jobs read or write means something else now.
+    relearn = {change.name for change in changes if change.action in ("rebuild", "replace")}
+    if any(objects[name].kind != "materialized view" for name in relearn) and "job_runs" in found.tables:
+        forget = sql.named("forget_job_runs")
+        yield Change("set", "job_runs", "emptied: the next run of the jobs reads everything", (forget,))
     yield from _left_over(wanted, found, layout)
 
 
-def _change(
-    statement: sql.Statement, objects: Mapping[str, Made], found: Found, layout: Layout
-) -> Iterator[Change]:
+def _change(statement: sql.Statement, objects: Mapping[str, Made], found: Found, layout: Layout) -> Iterator[Change]:
     if not statement.creates:
         yield from _setting(statement, found)
         return
@@ -289,9 +287,9 @@ def _table(wanted: Made, columns: Sequence[ddl.Item], found: Found, layout: Layo
     missing = [item for item in columns if item.name not in there]
     other = [item for item in columns if item.name in there and ddl.plain(there[item.name]) != item.type]
     keys = _keys(wanted, found.tables[name], layout)
-    if derived and (missing or other or keys):
-        what = keys or f"column {', '.join(item.name for item in (*missing, *other))} is missing or of another type"
-        yield Change("rebuild", name, f"{what}; the jobs fill it again", (ddl.replaced(wanted),))
+    if derived:
+        if missing or other or keys or _differs(wanted.statement, found):
+            yield Change("rebuild", name, "its definition has changed; the jobs fill it again", (ddl.replaced(wanted),))
         return
     if keys:
         why = f"{keys}: RENAME TABLE {name} TO {name}_old, repeat this, then INSERT INTO {name} SELECT from it"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from otel_episodes_clickhouse.config import Target
+    from otel_episodes_clickhouse.ddl import Layout
 
     Answer = TypeVar("Answer")
 
@@ -147,7 +148,7 @@ class Store:
         with cls.open(replace(target, database="system")) as server:
             server.execute(sql.named("create_database"), {"database": target.database})
 
-    def migrate(self, layout: schema.Layout | None = None) -> schema.Migration:
+    def migrate(self, layout: Layout | None = None) -> schema.Migration:
         """Create the tables and views that are missing and update the others (see `schema.migrate`)."""
         self._refuse_when_read_only("migrate")
         migration = schema.migrate(self, layout)

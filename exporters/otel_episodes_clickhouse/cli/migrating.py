@@ -14,7 +14,8 @@ from otel_episodes_clickhouse.config import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_episodes_clickhouse.schema import Layout, Migration
+    from otel_episodes_clickhouse.ddl import Layout
+    from otel_episodes_clickhouse.schema import Migration
     from otel_episodes_clickhouse.store import Store
 
 _DONE = {
@@ -65,7 +66,7 @@ def migrate(
 
 
 def _layout(target: Target, cluster: str, *, replicated: bool) -> Layout | None:
-    from otel_episodes_clickhouse.schema import Layout  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.ddl import Layout  # noqa: PLC0415  # not for the other commands
 
     if cluster and replicated:
         raise UsageError("--cluster has Replicated engines already: leave --replicated out")
@@ -77,10 +78,11 @@ def _layout(target: Target, cluster: str, *, replicated: bool) -> Layout | None:
 
 
 def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json: bool) -> None:
-    from otel_episodes_clickhouse import schema  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse import install, schema  # noqa: PLC0415  # with the engine
 
     with _opened(target) as store:
         done = store.migrate(layout)
+        anew = install.install(store) if install.outdated(store) else []
         if keep_days is not None:
             schema.keep_traces(store, keep_days)
     if json:
@@ -88,9 +90,13 @@ def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json
         return
     for line in _lines(done):
         output.line(line)
+    if anew:
+        output.line(f"replaced: {', '.join(anew)}")
+    if done.names("rebuild"):
+        output.line("fill what was made anew: otel-episodes jobs run")
     for name, reason in done.refused:
         output.note(f"left out {name}, which is optional: {output.one_line(reason)}")
-    if not done.changes:
+    if not done.changes and not anew:
         output.line(f"{target} is up to date")
     if keep_days is not None:
         output.line(f"raw spans are kept {f'for {keep_days} days' if keep_days else 'for ever'}")
@@ -158,7 +164,7 @@ def _print_plan(planned: Migration) -> None:
 
 
 def _print(target: Target, layout: Layout | None) -> None:
-    from otel_episodes_clickhouse import schema  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse import ddl, schema  # noqa: PLC0415  # not for the other commands
 
-    for name, text in schema.script(layout or schema.Layout(), database="" if target.embedded else target.database):
+    for name, text in schema.script(layout or ddl.Layout(), database="" if target.embedded else target.database):
         output.line(f"-- {name}\n{text};\n")

@@ -12,7 +12,7 @@ AS WITH
             EpisodeId, TraceId, Segment, true AS IsRoot, Ended, Task, TaskType, Domain, Language, Framework, Complexity,
             Tags, Outcome, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
             AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
-            '' AS Tool, false AS FailedStep
+            '' AS Tool, false AS FailedStep, Tenant
         FROM episode_roots FINAL
         WHERE EpisodeId != ''
         UNION ALL
@@ -20,7 +20,7 @@ AS WITH
             EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
             [], '', '', [], 0, 0, 0, NULL, '',
             AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
-            Tool, NOT Success
+            Tool, NOT Success, Tenant
         FROM episode_steps FINAL
         WHERE EpisodeId != ''
     ),
@@ -43,6 +43,7 @@ AS WITH
             argMax(r.AgentName, (r.AgentName != '', r.IsRoot, r.Ended, r.EndTime)) AS AgentName,
             argMax(r.ConversationId, (r.ConversationId != '', r.IsRoot, r.Ended, r.EndTime)) AS ConversationId,
             argMax(r.ServiceName, (r.ServiceName != '', r.IsRoot, r.Ended, r.EndTime)) AS ServiceName,
+            argMax(r.Tenant, (r.Tenant != '', r.IsRoot, r.Ended, r.EndTime)) AS Tenant,
             argMax(r.Tags, (notEmpty(r.Tags), r.Ended, r.EndTime)) AS Tags,
             argMax(r.Outcome, (r.Ended, r.EndTime)) AS Outcome,
             argMax(r.Verdict, (r.Ended, r.EndTime)) AS Verdict,
@@ -97,6 +98,7 @@ SELECT
     sum(toUInt64(greatest(toInt64(0), dateDiff('nanosecond', t.StartTime, t.EndTime)))) AS DurationNs,
     sum(t.InputTokens) AS InputTokens,
     sum(t.OutputTokens) AS OutputTokens,
-    argMin(t.Attributes, t.Segment) AS Attributes
+    argMin(t.Attributes, t.Segment) AS Attributes,
+    argMin(t.Tenant, t.Segment) AS Tenant
 FROM traces AS t
 GROUP BY t.EpisodeId;
