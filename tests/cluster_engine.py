@@ -1,8 +1,8 @@
-"""The embedded engine as two shards: ``python cluster_engine.py DIRECTORY`` reads a job as JSON and prints what came of it.
+"""The embedded engine with a cluster: ``python cluster_engine.py DIRECTORY`` reads a job as JSON, prints the answers.
 
-What is real: the engine, its Distributed tables over a cluster of two shards (two databases of the one server), the
-check of every ``Replicated…`` engine's arguments and macros. What is not here: Keeper, so neither ON CLUSTER nor
-replication; those clauses are taken out, or, for ``create``, the tables are made and never written to.
+What is real: the engine, its Distributed tables over a cluster of one node, its row policies, its check of every
+``Replicated...`` engine's arguments and macros. What is not here: Keeper and a second node, so neither ON CLUSTER nor
+replication; a Replicated table can be made, and not written to.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from pathlib import Path
 import chdb
 
 DIRECTORY = Path(sys.argv[1])
-SHARD = """<shard><internal_replication>true</internal_replication>
-<replica><host>127.0.0.1</host><port>9000</port><default_database>{0}</default_database></replica></shard>"""
 CONFIGURATION = f"""<clickhouse>
 <tcp_port>9000</tcp_port>
 <zookeeper><implementation>testkeeper</implementation></zookeeper>
 <macros><shard>01</shard><replica>a</replica></macros>
-<remote_servers><main>{SHARD.format("one")}{SHARD.format("two")}</main></remote_servers>
+<remote_servers><main><shard><internal_replication>true</internal_replication>
+<replica><host>127.0.0.1</host><port>9000</port></replica></shard></main></remote_servers>
 <users_config>{DIRECTORY}/users.xml</users_config>
 </clickhouse>"""
 USERS = """<clickhouse><users><default><password></password><networks><ip>::/0</ip></networks>

@@ -22,10 +22,12 @@ SECOND_GENERATION = (
         ResourceAttributes Map(LowCardinality(String), String), ScopeName String, ScopeVersion String,
         SpanAttributes Map(LowCardinality(String), String), Duration UInt64 CODEC(T64, ZSTD(1)),
         StatusCode LowCardinality(String), StatusMessage String,
-        Events Nested (Timestamp DateTime64(9), Name LowCardinality(String), Attributes Map(LowCardinality(String), String)),
+        Events Nested
+            (Timestamp DateTime64(9), Name LowCardinality(String), Attributes Map(LowCardinality(String), String)),
         Links Nested
             (TraceId String, SpanId String, TraceState String, Attributes Map(LowCardinality(String), String)),
-        SpanAttributeItems Array(String) ALIAS arrayMap(kv -> concat(kv.1, '=', kv.2), CAST(SpanAttributes, 'Array(Tuple(String, String))'))
+        SpanAttributeItems Array(String)
+            ALIAS arrayMap(kv -> concat(kv.1, '=', kv.2), CAST(SpanAttributes, 'Array(Tuple(String, String))'))
     )
     ENGINE = MergeTree PARTITION BY toDate(Timestamp) PRIMARY KEY (ServiceName, SpanName, toDateTime(Timestamp))
     ORDER BY (ServiceName, SpanName, toDateTime(Timestamp), Timestamp)

@@ -25,7 +25,7 @@ CLUSTER = Layout(cluster="main")
 LAYOUTS = [Layout(), CLUSTER, Layout(replicated=True)]
 
 
-def on_two_shards(directory: Path, statements: list[str], **job: str) -> list[Any]:
+def with_a_cluster(directory: Path, statements: list[str], **job: str) -> list[Any]:
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("cluster_engine.py"), directory],
         input=json.dumps({"statements": statements, **job}),
@@ -99,39 +99,37 @@ def test_what_spans_are_inserted_into_is_sharded_and_what_the_jobs_fill_is_whole
             assert not re.search(rf"\b(FROM|JOIN) ({'|'.join(distributed)})\b", table.select)
 
 
-def test_spans_go_to_two_shards_and_come_back_as_whole_episodes(tmp_path: Path) -> None:
-    one_node = [
-        re.sub(r"ENGINE = Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"ENGINE = \1(", text)
+def test_on_a_cluster_of_one_node_spans_go_through_the_distributed_tables_and_come_back_as_episodes(
+    tmp_path: Path,
+) -> None:
+    texts = [
+        re.sub(r"ENGINE = Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"ENGINE = \1(", statement.text)
         .replace(" ON CLUSTER `main`", "")
         .replace(" replicated_deduplication_window", " non_replicated_deduplication_window")
-        # Empty: the database of each shard, which here tells them apart.
-        .replace("currentDatabase(), ", "'', ")
-        for text in (statement.text for statement in ddl.statements(CLUSTER))
+        for statement in ddl.statements(CLUSTER)
     ]
-    made = [text for name in ("one", "two") for text in (f"CREATE DATABASE {name}", f"USE {name}", *one_node)]
     episodes = [Episode(f"e{n}", steps=[("a", True), ("b", n % 2 > 0)]) for n in range(20)]
-    spans = b"".join(rows.encode(row) for episode in episodes for row in rows_of(episode)).decode()
-    insert = (
-        f"INSERT INTO otel_traces ({', '.join(rows.COLUMNS)}) SETTINGS distributed_foreground_insert = 1, "
-        "insert_deduplication_token = 'once', deduplicate_blocks_in_dependent_materialized_views = 1, async_insert = 0 "
-        f"FORMAT JSONCompactEachRow {spans}"
-    )
+    insert = inserted([row for episode in episodes for row in rows_of(episode)], "distributed_foreground_insert = 1")
     counts = [
         "SELECT count() AS n FROM otel_traces_local",
-        "SELECT count() AS n FROM one.otel_traces_local",
         "SELECT count() AS n FROM episode_steps",
         "SELECT count() AS n, sum(Steps) AS steps, sum(FailedSteps) AS failed FROM episodes",
-        "SELECT count() AS n FROM episode_changes",
     ]
-    # The node asked is the second, and the insert is sent twice, as after a lost answer.
-    *setup, local, first, steps, whole, changes = on_two_shards(tmp_path, [*made, insert, insert, *counts])
+    # Sent twice, as after a lost answer.
+    *setup, local, steps, whole = with_a_cluster(tmp_path, [*texts, insert, insert, *counts])
     assert [answer for answer in setup if answer] == []
-    there, all_spans = int(local[0]["n"]), 20 * 4
-    assert 0 < there < all_spans
-    assert int(first[0]["n"]) == all_spans - there
+    assert int(local[0]["n"]) == 20 * 5 - 20
     assert int(steps[0]["n"]) == 40
     assert {name: int(value) for name, value in whole[0].items()} == {"n": 20, "steps": 40, "failed": 10}
-    assert int(changes[0]["n"]) > 0
+
+
+def inserted(spans: list[rows.Row], *settings: str) -> str:
+    token = ("insert_deduplication_token = 'once'", "deduplicate_blocks_in_dependent_materialized_views = 1")
+    lines = b"".join(map(rows.encode, spans)).decode()
+    return (
+        f"INSERT INTO otel_traces ({', '.join(rows.COLUMNS)}) SETTINGS async_insert = 0, "
+        f"{', '.join((*token, *settings))} FORMAT JSONCompactEachRow {lines}"
+    )
 
 
 def test_the_engine_accepts_the_arguments_of_every_replicated_engine(tmp_path: Path) -> None:
@@ -142,7 +140,7 @@ def test_the_engine_accepts_the_arguments_of_every_replicated_engine(tmp_path: P
         if statement.creates and ddl.made(statement).engine.startswith("Replicated")
     ]
     asked = "SELECT count() AS n FROM system.tables WHERE startsWith(engine, 'Replicated')"
-    *made, counted = on_two_shards(tmp_path, [*texts, asked])
+    *made, counted = with_a_cluster(tmp_path, [*texts, asked])
     assert [answer for answer in made if answer] == []
     assert int(counted[0]["n"]) == len(texts)
 
@@ -159,19 +157,18 @@ def test_a_row_policy_shows_a_tenant_its_own_rows_only(tmp_path: Path) -> None:
     tables = ("episode_steps", "episode_roots", "otel_traces")
     conditions = dict.fromkeys(tables, "Tenant = 'acme'") | {"otel_traces": "ResourceAttributes['tenant.id'] = 'acme'"}
     policies = "".join(f"<{table}><filter>{text}</filter></{table}>" for table, text in conditions.items())
-    spans = b"".join(
-        rows.encode(row._replace(resource_attributes={"tenant.id": tenant}))
+    spans = [
+        row._replace(resource_attributes={"tenant.id": tenant})
         for tenant in ("acme", "other")
         for row in rows_of(Episode(tenant, steps=[("a", True)]))
-    ).decode()
+    ]
     statements = [statement.text for statement in ddl.statements()]
-    insert = f"INSERT INTO otel_traces ({', '.join(rows.COLUMNS)}) FORMAT JSONCompactEachRow {spans}"
     counts = [
         "SELECT groupUniqArray(Tenant) AS tenants, sum(Steps) AS steps FROM episodes",
         "SELECT count() AS n FROM otel_traces",
     ]
     databases = f"<databases><default>{policies}</default></databases>"
-    *setup, episodes, stored = on_two_shards(tmp_path, [*statements, insert, *counts], policies=databases)
+    *setup, episodes, stored = with_a_cluster(tmp_path, [*statements, inserted(spans), *counts], policies=databases)
     assert [answer for answer in setup if answer] == []
     assert (episodes[0]["tenants"], int(episodes[0]["steps"])) == (["acme"], 1)
     assert int(stored[0]["n"]) == 3

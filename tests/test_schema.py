@@ -69,7 +69,7 @@ EPISODES = [
 ]
 CONTENT = {
     "otel_traces": "SELECT * FROM otel_traces ORDER BY TraceId, SpanId",
-    "otel_traces_trace_id_ts": "SELECT TraceId, min(Start), max(End) FROM otel_traces_trace_id_ts GROUP BY TraceId ORDER BY TraceId",
+    "otel_traces_trace_id_ts": "SELECT TraceId, min(Start) FROM otel_traces_trace_id_ts GROUP BY TraceId ORDER BY 1",
     "episode_steps": "SELECT * EXCEPT InsertedAt FROM episode_steps FINAL ORDER BY TraceId, SpanId",
     "episode_roots": "SELECT *, EndTime FROM episode_roots FINAL ORDER BY TraceId, SpanId",
     "episode_changes": "SELECT EpisodeId, count() FROM episode_changes GROUP BY EpisodeId ORDER BY EpisodeId",
@@ -105,9 +105,7 @@ def test_a_store_of_0_1_is_brought_up_to_date_and_nothing_is_lost(storage_store:
     assert schema.plan(store) == Migration()
 
 
-V_0_1 = {
-    statement.name for file in VERSION_0_1.glob("*/*.sql") for statement in sql.parse(file.read_text())
-}
+V_0_1 = {statement.name for file in VERSION_0_1.glob("*/*.sql") for statement in sql.parse(file.read_text())}
 
 
 def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old_ones(storage_store: Store) -> None:
@@ -118,7 +116,9 @@ def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old
     # The answer was lost, and the repeated insert comes after the update: the raw spans are known by their token, the
     # steps, which the view now computes otherwise, by their key.
     store.insert_rows(old, token="sent before")
-    new = [row._replace(resource_attributes={"tenant.id": "acme"}) for row in rows_of(Episode("new", steps=[("a", True)]))]
+    new = [
+        row._replace(resource_attributes={"tenant.id": "acme"}) for row in rows_of(Episode("new", steps=[("a", True)]))
+    ]
     store.insert_rows(new, token="sent after")
     counted = "SELECT (SELECT count() FROM otel_traces) AS spans, (SELECT count() FROM episode_steps FINAL) AS steps"
     assert store.query(counted) == [{"spans": len(old) + len(new), "steps": 13}]
@@ -133,7 +133,9 @@ def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old
 def test_a_migration_in_place_leaves_each_materialized_view_the_same_object(storage_store: Store) -> None:
     # Dropped and created, it would miss what is inserted in between.
     store = made_by_0_1(storage_store)
-    identity = "SELECT name, uuid FROM system.tables WHERE name IN ('episode_steps_mv', 'episode_roots_mv') ORDER BY name"
+    identity = (
+        "SELECT name, uuid FROM system.tables WHERE name IN ('episode_steps_mv', 'episode_roots_mv') ORDER BY name"
+    )
     before = store.query(identity)
     assert {"episode_steps_mv", "episode_roots_mv"} <= set(store.migrate().names("replace"))
     assert store.query(identity) == before
@@ -151,7 +153,9 @@ def test_a_view_whose_definition_is_of_another_version_is_replaced(storage_store
 def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(storage_store: Store) -> None:
     store = emptied(storage_store)
     store.migrate()
-    store.sql("CREATE MATERIALIZED VIEW gone_mv TO episode_changes AS SELECT EpisodeId FROM episode_steps", read_only=False)
+    store.sql(
+        "CREATE MATERIALIZED VIEW gone_mv TO episode_changes AS SELECT EpisodeId FROM episode_steps", read_only=False
+    )
     store.sql("CREATE TABLE gone (a UInt8) ENGINE = MergeTree ORDER BY a", read_only=False)
     store.sql(
         "INSERT INTO episode_settings (Name, Value) VALUES ('schema_of_gone_mv', 'x'), ('schema_of_gone', 'x')",
