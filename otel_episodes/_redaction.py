@@ -29,8 +29,8 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What a name of a secret looks like inside a text. What stands before it does not matter, so it is no part of it.
 # Tokens and keys are also words of programs and parsers: theirs is a value with a digit in it, or in quotes.
 _OF_PASSWORDS = (
-    r"(?:(?<![a-z])(?:pass(?:word|wd|phrase|code)|pwd|pass|secret(?:[_-]?(?:access[_-]?)?key)?|client[_-]?secret)"
-    r"|(?-i:(?<=[a-z])(?:Password|Passwd|Secret(?:Key)?)))"
+    r"(?:pass(?:word|wd|phrase|code)|(?<![a-z])(?:pwd|pass(?=\\?[\"']?=)|secret(?:[_-]?(?:access[_-]?)?key)?|client[_-]?secret)"
+    r"|(?-i:(?<=[a-z])(?:Secret(?:Key)?)))"
 )
 _OF_TOKENS = (
     r"(?:(?<![a-z])(?:token|(?:api|access|auth)[_-]?(?:key|token)|account[_-]?key|private[_-]?key|sharedaccesskey)"
@@ -38,14 +38,16 @@ _OF_TOKENS = (
 )
 _NAMES = ("pass", "pwd", "secret", "token", "key")
 # What stands between a name and its value: = : := => with blanks, a quote that opens the value, escaped or not.
-_IS = r"[ \t]{0,4}(?::=|=>|[:=])[ \t]{0,4}\\?[\"']?"
-_TELLING = r"(?=\\?[\"']?[ \t]{0,4}(?::=|=>|[:=])[ \t]{0,4}(?:\\?[\"']|[^\s\"',;]{0,64}\d))"
+_IS = r"[ \t]{0,4}(?::=|=>|:(?!:)|=)[ \t]{0,4}\\?[\"']?"
+_TELLING = (
+    r"(?=\\?[\"']?[ \t]{0,4}(?::=|=>|:(?!:)|=)[ \t]{0,4}(?:\\?[\"'][^\"'\n]{8}|(?=[^\s\"',;]{8})[^\s\"',;]{0,64}\d))"
+)
 # Words that stand where a value might, in code and in prose.
 _NO_VALUE = (
     r"(?!\\?[\"']?(?:\[REDACTED|bearer\b|basic\b|true\b|false\b|null\b|none\b|nil\b|undefined\b|optional\b|required\b"
     r"|missing\b|invalid\b|expired\b|incorrect\b|unknown\b|empty\b|string\b|str\b|bytes\b|int\b|type\b|self\b|this\b|not\b"
     r"|is\b|was\b|must\b|the\b|input\b|\.\.\.|\*{3}|x{4}|[<{$%(\[]"
-    r"|[a-z_][\w.]{0,80}[(\[]|(?:os|process|env|settings|config|self|request|args|secrets|vars)\.|\\?[\"']?\s|\\?[\"']{2}))"
+    r"|[a-z_][\w.]{0,80}[(\[<]|(?:os|process|env|settings|config|self|request|args|secrets|vars)\.|\\?[\"']?\s|\\?[\"']{2}))"
 )
 _QUOTED_OR_BARE = r"(?:(?<=[\"'])[^\"'\\\n]{4,256}|[^\s\"',;&)}\]\\]{4,256})"
 
@@ -80,7 +82,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str], ...] = (
         (
             r"\b(?:gl(?:pat|dt|rt|cbt|ptt|ft)-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|xapp-[\w-]{20,}|xai-[A-Za-z0-9]{40,}"
             r"|pplx-[A-Za-z0-9]{40,}|nvapi-[\w-]{40,}|pypi-Ag[\w-]{40,}|NRAK-[A-Z0-9]{27}|GOCSPX-[\w-]{20,}"
-            r"|AGE-SECRET-KEY-1[A-Z0-9]{50,}|sq0(?:atp|csp|idp)-[\w-]{20,})"
+            r"|AGE-SECRET-KEY-1[A-Z0-9]{50,}|key-[0-9a-f]{32}|sq0(?:atp|csp|idp)-[\w-]{20,})"
         ),
     ),
     (
@@ -94,13 +96,15 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("://",), r"(?P<keep>\bhooks\.slack\.com/services/)[\w/]{20,}"),
     (("earer ", "asic "), r"(?i)\b(?P<keep>bearer |basic )(?=[\w.~+/-]{0,64}[\d=_.])[\w.~+/-]{12,}={0,2}"),
     (("://",), r"(?P<keep>://[^\s/:@]{0,256}:)[^\s/\"'<>]{1,256}(?=@)"),
+    # A token in the place of the user.
+    (("://",), r"(?P<keep>://)(?=[^\s/:@]{0,64}\d)[^\s/:@]{16,256}(?=@)"),
     (("://",), r"(?i)(?P<keep>[?&](?:x-(?:amz|goog)-)?sig(?:nature)?=)[\w%.~+/=-]{16,}"),
     (
         ("authoriz",),
         (
             rf"(?i)(?P<keep>\b(?:proxy-)?authorization\\?[\"']?{_IS}"
             rf"(?:(?:bearer|basic|token|apikey|digest|negotiate|aws4-hmac-sha256)[ \t]{{1,4}})?)"
-            rf"{_NO_VALUE}[^\s\"',;\\]{{4,1024}}"
+            rf"{_NO_VALUE}(?=\S{{0,64}}\d|\S{{20}})[^\s\"',;\\]{{4,1024}}"
         ),
     ),
     (("cookie",), rf"(?i)(?P<keep>\b(?:set-)?cookie\\?[\"']?{_IS})[\w.-]{{1,128}}=[^\r\n\"'\\]{{4,4096}}"),
@@ -114,8 +118,20 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (_NAMES, rf"(?i)(?P<keep>{_OF_PASSWORDS}\\?[\"']?{_IS}){_NO_VALUE}{_QUOTED_OR_BARE}"),
     (_NAMES, rf"(?i)(?P<keep>{_OF_TOKENS}{_TELLING}\\?[\"']?{_IS}){_NO_VALUE}{_QUOTED_OR_BARE}"),
-    # curl -u user:password
-    (("-u", "--user"), r"(?P<keep>(?<!\S)(?:-u|--user)[ =]?[\"']?[\w.@+-]{1,64}:)[^\s\"':/][^\s\"']{3,256}"),
+    # In prose, and in a netrc file: password is hunter2, login bob password hunter2.
+    (
+        ("pass",),
+        (
+            r"(?i)(?P<keep>\bpassword(?:[ \t]{1,4}(?:is|was))?[ \t]{1,4}[\"']?)"
+            r"(?=[^\s\"']{0,64}[\d!@#$%^&*])[^\s\"',;]{6,256}"
+        ),
+    ),
+    # curl -u user:password, but not docker -u 1000:1000; sshpass -p password, mysql -ppassword.
+    (
+        ("-u", "--user"),
+        r"(?P<keep>(?<!\S)(?:-u|--user)[ =]?[\"']?[\w.@+-]{1,64}:)(?!\d+(?:\s|\Z))[^\s\"':/][^\s\"']{3,256}",
+    ),
+    ((" -p",), r"(?P<keep>\b(?:sshpass|mysql(?:dump|admin)?)\b[^\n|;&]{0,200}?\s-p ?)(?!-)[^\s\"'=-][^\s\"']{3,256}"),
 )
 # What the underscored and dashed tokens above have in common, and little else has.
 _UNDERSCORED = re.compile(r"_[a-z0-9+/=-]{16}")
@@ -209,8 +225,8 @@ def _compiled() -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
 
 def _dashed(folded: str) -> bool:
     return (
-        "k-" in folded or "-u" in folded or "xox" in folded or "glpat-" in folded or "gocspx-" in folded
-        or _DASHED.search(folded) is not None
+        "k-" in folded or "-u" in folded or " -p" in folded or "xox" in folded or "glpat-" in folded
+        or "gocspx-" in folded or _DASHED.search(folded) is not None
     )  # fmt: skip
 
 
