@@ -161,7 +161,7 @@ class Redactor:
     names: frozenset[str] = frozenset()
     patterns: tuple[re.Pattern[str], ...] = field(default=())
     emails: bool = False
-    hash_key: bytes | str = field(default=b"", repr=False)
+    hash_key: bytes | str = field(default="", repr=False)
 
     def secret_name(self, name: str) -> bool:
         """Tell whether a value under this name must be masked."""
@@ -211,7 +211,8 @@ class Redactor:
 
     def _replace(self, match: re.Match[str]) -> str:
         kept = match.groupdict().get("keep") or ""
-        return kept + self.masked(match.group()[len(kept) :])
+        secret = match.group()[len(kept) :]
+        return match.group() if secret.startswith(MASK[:-1]) else kept + self.masked(secret)
 
     def _replace_card(self, match: re.Match[str]) -> str:
         return self.masked(_digits(match)) if _is_card(match) else match.group()

@@ -1,7 +1,8 @@
 """ClickHouse's HTTP interface in front of the embedded engine, as far as clickhouse-connect needs it.
 
 ``python clickhouse_over_http.py DIRECTORY`` prints the port it listens on. It is the real engine that answers; only
-the transport is ours. While DIRECTORY/lose-answers exists, inserts are carried out and the connection is then cut.
+the transport is ours. While DIRECTORY/lose-answers exists, inserts are carried out and the connection is then cut;
+while DIRECTORY/read-only exists, everyone may only read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import chdb
 
 DIRECTORY = Path(sys.argv[1])
 CONNECTION = chdb.connect(str(DIRECTORY / "engine"))
+READER = chdb.connect(str(DIRECTORY / "engine"))
+READER.query("SET readonly = 1")
 ONE_AT_A_TIME = threading.Lock()
 # Parameters of the HTTP interface itself, which are no settings of the engine.
 TRANSPORT = frozenset((
@@ -81,7 +84,13 @@ class Handler(BaseHTTPRequestHandler):
 def execute(body: bytes, arguments: dict[str, str]) -> bytes:
     parameters = {name[6:]: value for name, value in arguments.items() if name.startswith("param_")}
     query = arguments.get("query") or body.decode()
-    return bytes(CONNECTION.query(query, "TabSeparated", params=parameters).bytes() or b"")
+    return bytes(connection(arguments).query(query, "TabSeparated", params=parameters).bytes() or b"")
+
+
+def connection(arguments: dict[str, str]) -> Any:
+    chosen = READER if (DIRECTORY / "read-only").exists() else CONNECTION
+    chosen.query(f"USE {arguments.get('database') or 'default'}")
+    return chosen
 
 
 def insert_rows(insert: re.Match[bytes], rows: bytes, arguments: dict[str, str]) -> bytes:
@@ -90,7 +99,9 @@ def insert_rows(insert: re.Match[bytes], rows: bytes, arguments: dict[str, str])
     with tempfile.NamedTemporaryFile(dir=DIRECTORY) as file:
         file.write(rows)
         file.flush()
-        CONNECTION.query(f"{statement} FROM INFILE '{file.name}' SETTINGS {settings} FORMAT {form}", "TabSeparated")
+        connection(arguments).query(
+            f"{statement} FROM INFILE '{file.name}' SETTINGS {settings} FORMAT {form}", "TabSeparated"
+        )
     return b""
 
 
