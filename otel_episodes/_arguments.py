@@ -8,7 +8,6 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_episodes import _rendering
-from otel_episodes._redaction import MASK
 from otel_episodes._settings import ACTION_LIMIT
 from otel_episodes.exceptions import UsageError
 
@@ -82,7 +81,7 @@ class Arguments:
                 else:
                     value = self._defaults.get(name, _rendering.MARK)
                 if redactor is not None and redactor.secret_name(name):
-                    rendered.append(MASK)
+                    rendered.append(redactor.masked(value))
                 elif type(value) is str and not path and len(value) < ACTION_LIMIT:
                     rendered.append(value)
                 else:

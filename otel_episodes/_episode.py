@@ -184,7 +184,7 @@ class Episode(Block):
         """
         attributes: dict[str, Any] = {semconv.DECISION_OPTIONS: _texts("options", options)}
         if choice:
-            attributes[semconv.DECISION_CHOICE] = choice
+            attributes[semconv.DECISION_CHOICE] = _texts("choice", [choice])[0]
         if confidence is not None:
             if not 0 <= confidence <= 1:
                 raise UsageError(f"confidence={confidence!r} must be a probability, from 0 to 1")
@@ -636,13 +636,14 @@ def _log(episode: Episode | None, step: LoggedStep) -> None:
 
 
 def _short(name: str) -> str:
-    return _rendering.cut(" ".join(name.split()), NAME_LIMIT // 2)
+    return _rendering.one_line(name, NAME_LIMIT // 2, _state.settings.redactor)
 
 
 def _texts(name: str, values: Sequence[str]) -> list[str]:
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
         raise UsageError(f"{name}={values!r} must be a list of strings")
-    return list(values)
+    redactor = _state.settings.redactor
+    return [redactor.text(value) for value in values] if redactor is not None else list(values)
 
 
 def _parts(name: str, parts: Sequence[str] | int) -> list[str] | int:

@@ -18,8 +18,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from otel_episodes._redaction import MASK
-
 if TYPE_CHECKING:
     from otel_episodes._redaction import Redactor
 
@@ -187,7 +185,7 @@ class _JsonWriter:
             self._string(name[:64], self.left - len(_MARKED) - 2)
             self._put(": ")
             if self.redactor is not None and self.redactor.secret_name(name[:64]):
-                self._string(MASK, self.left)
+                self._string(self.redactor.masked(value), self.left)
             else:
                 self.write(value, depth + 1)
             separator = ", "

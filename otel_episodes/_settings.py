@@ -56,7 +56,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from the environment.
 
     ``OTEL_EPISODES_CAPTURE`` (none, summary, full), ``OTEL_EPISODES_ORPHANS`` (episode, span),
-    ``OTEL_EPISODES_REDACT`` (true, false), ``OTEL_EPISODES_STRICT`` (true: raise our own errors, for tests).
+    ``OTEL_EPISODES_REDACT`` (true, false), ``OTEL_EPISODES_REDACT_KEY`` (see `Redactor`: secrets become their keyed
+    hash instead of a mask), ``OTEL_EPISODES_STRICT`` (true: raise our own errors, for tests).
     ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` set to true, SPAN_ONLY or SPAN_AND_EVENT means ``full``
     where our own variable is not set.
     """
@@ -68,6 +69,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         capture=capture,  # type: ignore[arg-type]  # checked in __post_init__
         orphans=environ.get("OTEL_EPISODES_ORPHANS", "episode").lower(),  # type: ignore[arg-type]  # likewise
-        redactor=Redactor() if redact else None,
+        redactor=Redactor(hash_key=environ.get("OTEL_EPISODES_REDACT_KEY", "")) if redact else None,
         strict=environ.get("OTEL_EPISODES_STRICT", "").lower() in _TRUE,
     )

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from storage_fixtures import run_python
+from schema_fixtures import VERSION_0_1, emptied, made_by_0_1, made_by_a_collector
 
-from otel_episodes_clickhouse import schema, sql
+from otel_episodes_clickhouse import jobs, schema, sql
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.errors import NewerStoreError, SchemaError
 from otel_episodes_clickhouse.rows import COLUMNS, Row
 from otel_episodes_clickhouse.schema import Migration
+from otel_episodes_clickhouse.store import Store
+from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from pathlib import Path
 
 
-def test_an_empty_store_gets_every_table_and_view_and_a_second_migration_does_nothing(tmp_path: object) -> None:
-    done = run_python(
-        """
-import sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
-with Store.open(Target.resolve("chdb://" + sys.argv[1])) as store:
-    for _ in range(2):
-        print(store.migrate())
-    for row in store.query("SELECT name, engine FROM system.tables WHERE database = currentDatabase() ORDER BY name"):
-        print(*row.values())
-""",
-        tmp_path,
-    )
-    created = tuple(statement.name for statement in schema.statements() if statement.creates)
-    assert done.stdout.splitlines()[:2] == [str(Migration(created=created)), str(Migration())], done.stderr
-    assert set(done.stdout.splitlines()[2:]) >= {
-        "otel_traces MergeTree",
-        "otel_traces_trace_id_ts MergeTree",
-        "otel_traces_trace_id_ts_mv MaterializedView",
-        "episode_steps ReplacingMergeTree",
-        "episode_steps_mv MaterializedView",
-        "episode_roots ReplacingMergeTree",
-        "episode_roots_mv MaterializedView",
-        "episodes View",
+def test_an_empty_store_gets_every_table_and_view_and_a_second_migration_does_nothing(storage_store: Store) -> None:
+    emptied(storage_store)
+    objects = tuple(statement.name for statement in schema.statements() if statement.creates)
+    assert storage_store.migrate().names("create") == objects
+    assert storage_store.migrate() == schema.plan(storage_store) == Migration()
+    engines = {
+        (row["name"], row["engine"])
+        for row in storage_store.query("SELECT name, engine FROM system.tables WHERE database = currentDatabase()")
+    }
+    assert engines >= {
+        ("otel_traces", "MergeTree"),
+        ("otel_traces_trace_id_ts", "MergeTree"),
+        ("otel_traces_trace_id_ts_mv", "MaterializedView"),
+        ("episode_steps", "ReplacingMergeTree"),
+        ("episode_steps_mv", "MaterializedView"),
+        ("episode_roots", "ReplacingMergeTree"),
+        ("episode_roots_mv", "MaterializedView"),
+        ("episodes", "View"),
     }
 
 
@@ -59,24 +59,217 @@ def test_every_table_an_insert_reaches_remembers_tokens(storage_store: Store) ->
 
 def test_a_missing_view_is_made_again(storage_store: Store) -> None:
     storage_store.sql("DROP VIEW episodes", read_only=False)
-    assert storage_store.migrate().created == ("episodes",)
+    assert [(change.action, change.name) for change in storage_store.migrate().changes] == [("create", "episodes")]
     assert storage_store.query("SELECT count() AS n FROM episodes") == [{"n": 0}]
 
 
+EPISODES = [
+    Episode(f"m{n}", outcome=("success", "failure")[n % 2], steps=[("a", True), ("b", n % 3 > 0)], domain="x", task="t")
+    for n in range(6)
+]
+CONTENT = {
+    "otel_traces": "SELECT * FROM otel_traces ORDER BY TraceId, SpanId",
+    "otel_traces_trace_id_ts": "SELECT TraceId, min(Start) FROM otel_traces_trace_id_ts GROUP BY TraceId ORDER BY 1",
+    "episode_steps": "SELECT * EXCEPT InsertedAt FROM episode_steps FINAL ORDER BY TraceId, SpanId",
+    "episode_roots": "SELECT *, EndTime FROM episode_roots FINAL ORDER BY TraceId, SpanId",
+    "episode_changes": "SELECT EpisodeId, count() FROM episode_changes GROUP BY EpisodeId ORDER BY EpisodeId",
+    "episode_settings": "SELECT Name, Value FROM episode_settings FINAL WHERE Name = 'reward_formula'",
+    "episodes": "SELECT * EXCEPT (StartTime, EndTime) FROM episodes ORDER BY EpisodeId",
+}
+
+
+def content(store: Store) -> dict[str, list[dict[str, Any]]]:
+    return {name: store.query(statement) for name, statement in CONTENT.items()}
+
+
+def test_a_store_of_0_1_is_brought_up_to_date_and_nothing_is_lost(storage_store: Store) -> None:
+    store = made_by_0_1(storage_store)
+    rows = [row for episode in EPISODES for row in rows_of(episode)]
+    store.insert_rows(rows, token="sent before")
+    store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('reward_formula', 'parity-1')", read_only=False)
+    before = content(store)
+    assert not schema.is_current(store)
+    planned = schema.plan(store)
+    assert content(store) == before
+    assert planned.names("refuse", "create", "drop") == tuple(
+        name for name in planned.names("create") if name not in V_0_1
+    )
+    assert set(planned.names("add")) == {"episode_steps", "episode_roots"}
+    assert {"episode_steps_mv", "episode_roots_mv", "episodes", "facts_of"} <= set(planned.names("replace"))
+    assert store.migrate() == planned
+    after = content(store)
+    for name, was in before.items():
+        kept = [{column: row[column] for column in was[0]} for row in after[name]]
+        assert kept == was, name
+    assert schema.is_current(store)
+    assert schema.plan(store) == Migration()
+
+
+V_0_1 = {statement.name for file in VERSION_0_1.glob("*/*.sql") for statement in sql.parse(file.read_text())}
+
+
+def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old_ones(storage_store: Store) -> None:
+    store = made_by_0_1(storage_store)
+    old = [row for episode in EPISODES for row in rows_of(episode)]
+    store.insert_rows(old, token="sent before")
+    store.migrate()
+    # The answer was lost, and the repeated insert comes after the update: the raw spans are known by their token, the
+    # steps, which the view now computes otherwise, by their key.
+    store.insert_rows(old, token="sent before")
+    new = [
+        row._replace(resource_attributes={"tenant.id": "acme"}) for row in rows_of(Episode("new", steps=[("a", True)]))
+    ]
+    store.insert_rows(new, token="sent after")
+    counted = "SELECT (SELECT count() FROM otel_traces) AS spans, (SELECT count() FROM episode_steps FINAL) AS steps"
+    assert store.query(counted) == [{"spans": len(old) + len(new), "steps": 13}]
+    assert store.query("SELECT Tenant, count() AS n FROM episodes GROUP BY Tenant ORDER BY Tenant") == [
+        {"Tenant": "", "n": 6},
+        {"Tenant": "acme", "n": 1},
+    ]
+    jobs.run(store)
+    assert store.query("SELECT uniqExact(EpisodeId) AS n FROM episode_rewards FINAL") == [{"n": 7}]
+
+
+def test_a_migration_in_place_leaves_each_materialized_view_the_same_object(storage_store: Store) -> None:
+    # Dropped and created, it would miss what is inserted in between.
+    store = made_by_0_1(storage_store)
+    identity = (
+        "SELECT name, uuid FROM system.tables WHERE name IN ('episode_steps_mv', 'episode_roots_mv') ORDER BY name"
+    )
+    before = store.query(identity)
+    assert {"episode_steps_mv", "episode_roots_mv"} <= set(store.migrate().names("replace"))
+    assert store.query(identity) == before
+
+
+def test_a_view_whose_definition_is_of_another_version_is_replaced(storage_store: Store) -> None:
+    store = emptied(storage_store)
+    store.migrate()
+    store.sql("CREATE OR REPLACE VIEW episodes AS SELECT 1 AS Nothing", read_only=False)
+    store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('schema_of_episodes', 'another')", read_only=False)
+    assert store.migrate().names("replace") == ("episodes",)
+    assert store.query("SELECT count(Outcome) AS n FROM episodes") == [{"n": 0}]
+
+
+def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(storage_store: Store) -> None:
+    store = emptied(storage_store)
+    store.migrate()
+    store.sql(
+        "CREATE MATERIALIZED VIEW gone_mv TO episode_changes AS SELECT EpisodeId FROM episode_steps", read_only=False
+    )
+    store.sql("CREATE TABLE gone (a UInt8) ENGINE = MergeTree ORDER BY a", read_only=False)
+    store.sql(
+        "INSERT INTO episode_settings (Name, Value) VALUES ('schema_of_gone_mv', 'x'), ('schema_of_gone', 'x')",
+        read_only=False,
+    )
+    done = store.migrate()
+    assert [(change.action, change.name) for change in done.changes] == [("drop", "gone_mv")]
+    assert store.query("SELECT name FROM system.tables WHERE startsWith(name, 'gone')") == [{"name": "gone"}]
+    assert store.migrate() == Migration()
+
+
+def test_a_column_of_another_type_is_refused_with_the_statement_that_mends_it(storage_store: Store) -> None:
+    store = emptied(storage_store)
+    store.migrate()
+    store.sql("ALTER TABLE episode_steps MODIFY COLUMN InputTokens UInt32, DROP COLUMN Tenant", read_only=False)
+    with pytest.raises(SchemaError, match="InputTokens is UInt32, not UInt64: run ALTER") as refused:
+        store.migrate()
+    # Nothing was done, not even what could have been.
+    assert store.query("SELECT count() AS n FROM system.columns WHERE table = 'episode_steps' AND name = 'Tenant'") == [
+        {"n": 0}
+    ]
+    store.sql(str(refused.value).partition(": run ")[2], read_only=False)
+    assert store.migrate().names("add") == ("episode_steps",)
+    assert schema.plan(store) == Migration()
+
+
+def test_another_order_of_a_table_of_spans_is_refused_and_that_of_a_learned_one_made_anew(storage_store: Store) -> None:
+    store = emptied(storage_store)
+    store.migrate()
+    for table, order in (("episode_decisions", "TraceId"), ("domain_scales", "(Domain, Version)")):
+        store.sql(f"CREATE TABLE other AS {table} ENGINE = ReplacingMergeTree ORDER BY {order}", read_only=False)
+        store.sql(f"EXCHANGE TABLES other AND {table}", read_only=False)
+        store.sql("DROP TABLE other", read_only=False)
+    with pytest.raises(SchemaError, match=r"episode_decisions: its ORDER BY is \(TraceId\), not \(EpisodeId"):
+        store.migrate()
+    store.sql("RENAME TABLE episode_decisions TO episode_decisions_old", read_only=False)
+    done = store.migrate()
+    assert done.names("create", "rebuild", "set") == ("episode_decisions", "domain_scales", "job_runs")
+    assert schema.plan(store) == Migration()
+
+
+def test_a_store_of_a_newer_version_is_left_alone_and_still_recorded_into(storage_store: Store, tmp_path: Path) -> None:
+    store = emptied(storage_store)
+    store.migrate()
+    newer = "INSERT INTO episode_settings (Name, Value) VALUES ('schema_package', '99.1'), ('schema_version', 'newer')"
+    store.sql(newer, read_only=False)
+    store.sql("DROP VIEW episodes", read_only=False)
+    for ask in (store.migrate, lambda: schema.plan(store)):
+        with pytest.raises(NewerStoreError, match=r"made by otel-episodes 99\.1, and this is .*: upgrade it"):
+            ask()
+    again = Store(store.target, None, read_only=False)
+    assert again.drain().busy is False
+    assert again.query("SELECT count() AS n FROM system.tables WHERE name = 'episodes'") == [{"n": 0}]
+    again.close()
+
+
+def test_the_collectors_own_tables_of_either_generation_are_used_as_they_are(storage_store: Store) -> None:
+    store = made_by_a_collector(storage_store)
+    shape = "SELECT name, create_table_query FROM system.tables WHERE startsWith(name, 'otel_') ORDER BY name"
+    before = store.query(shape)
+    assert store.migrate().names("refuse", "add") == ()
+    window = ", non_replicated_deduplication_window = 10000"
+    assert [
+        {**row, "create_table_query": row["create_table_query"].replace(window, "")} for row in store.query(shape)
+    ] == [{**row, "create_table_query": re.sub(" SETTINGS non_rep.*", "", row["create_table_query"])} for row in before]
+    store.insert_rows(rows_of(Episode("c", steps=[("a", True)])))
+    assert store.query("SELECT Steps, Outcome FROM episodes") == [{"Steps": 1, "Outcome": "success"}]
+    assert store.query("SELECT count() AS n FROM otel_traces_trace_id_ts") == [{"n": 1}]
+    assert schema.plan(store) == Migration()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("DROP COLUMN TraceState", "otel_traces: has no column TraceState"),
+        ("MODIFY COLUMN SpanAttributes JSON", "otel_traces: SpanAttributes is JSON: set `json: false`"),
+    ],
+)
+def test_a_table_that_no_collector_makes_like_that_is_refused(storage_store: Store, change: str, why: str) -> None:
+    store = made_by_a_collector(storage_store)
+    store.sql("ALTER TABLE otel_traces DROP COLUMN SpanAttributeItems", read_only=False)
+    store.sql(f"ALTER TABLE otel_traces {change}", read_only=False)
+    with pytest.raises(SchemaError, match=why):
+        store.migrate()
+    assert store.query("SELECT count() AS n FROM system.tables WHERE startsWith(name, 'episode_')") == [{"n": 0}]
+
+
 def test_a_table_of_the_collectors_whose_settings_are_not_ours_is_used_as_it_is(storage_store: Store) -> None:
+    store = emptied(storage_store)
     # A Null table stands for any engine without the setting.
-    storage_store.sql("RENAME TABLE otel_traces_trace_id_ts TO kept", read_only=False)
-    storage_store.sql(
+    store.sql(
         "CREATE TABLE otel_traces_trace_id_ts (TraceId String, Start DateTime, End DateTime) ENGINE = Null",
         read_only=False,
     )
-    storage_store.sql("DROP VIEW episodes", read_only=False)
-    try:
-        (refused,) = storage_store.migrate().refused
-        assert refused[0] == "otel_traces_trace_id_ts_deduplication"
-    finally:
-        storage_store.sql("DROP TABLE otel_traces_trace_id_ts", read_only=False)
-        storage_store.sql("RENAME TABLE kept TO otel_traces_trace_id_ts", read_only=False)
+    (refused,) = store.migrate().refused
+    assert refused[0] == "otel_traces_trace_id_ts_deduplication"
+    assert store.migrate() == Migration()
+
+
+def test_what_is_printed_makes_the_same_store_when_an_operator_runs_it(storage_store: Store) -> None:
+    store = emptied(storage_store)
+    for name, text in schema.script():
+        store.execute(sql.Statement(name, text))
+    assert schema.is_current(store)
+    assert schema.plan(store) == Migration()
+
+
+def test_several_processes_migrate_at_once(storage_server: str) -> None:
+    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "migrate", "--dsn", storage_server]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
+    assert ended == [("", 0)] * 3
+    with Store.open(Target.resolve(storage_server)) as store:
+        assert schema.plan(store) == Migration()
 
 
 def test_names_of_statements_are_unique() -> None:
@@ -112,8 +305,11 @@ def test_a_name_nobody_wrote_is_an_error() -> None:
 
 
 def test_raw_spans_are_kept_as_long_as_said(storage_store: Store) -> None:
+    names = {"names": ["otel_traces", "otel_traces_trace_id_ts"]}
+    emptied(storage_store).migrate()
+
     def expiring() -> list[str]:
-        return sorted(row["Name"] for row in storage_store.query_named("tables_with_ttl"))
+        return sorted(row["Name"] for row in storage_store.query_named("tables_with_ttl", names))
 
     assert expiring() == []
     schema.keep_traces(storage_store, 30)

@@ -7,8 +7,11 @@
         ├── ConfigurationError           a DSN that cannot be right (also a UsageError, so a ValueError)
         ├── StoreUnavailableError        no answer: server away, engine missing, directory not writable
         │   └── StoreLockedError         another process has the embedded store open; says which one
+        ├── SchemaError                  the store's tables are not ours and cannot be made so in place; says what to do
+        │   └── NewerStoreError          a newer version of otel-episodes made the store
         └── QueryError                   the engine refused a statement (``code``: ClickHouse's error number)
-            └── DataError                ... because of the values in it
+            ├── DataError                ... because of the values in it
+            └── MissingDatabaseError     ... because the server has no database of that name
 
 Messages say the fix and never contain a password.
 """
@@ -43,6 +46,14 @@ class StoreLockedError(StoreUnavailableError):
     """Another process has the embedded store open."""
 
 
+class SchemaError(StoreError):
+    """The tables of the store cannot be brought up to date in place; the message says what to do."""
+
+
+class NewerStoreError(SchemaError):
+    """A newer version of otel-episodes made the store; it is left alone."""
+
+
 class QueryError(StoreError):
     """The engine refused a statement; ``code`` is ClickHouse's error number, None where it gave none."""
 
@@ -53,3 +64,7 @@ class QueryError(StoreError):
 
 class DataError(QueryError):
     """The engine refused the values of an insert, not the statement."""
+
+
+class MissingDatabaseError(QueryError):
+    """The server has no database of that name; `otel-episodes migrate` creates it."""

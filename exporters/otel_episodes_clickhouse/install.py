@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Final
 
 from otel_episodes_clickhouse import jobs, sql
 from otel_episodes_clickhouse.errors import QueryError, StoreError
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.store import Store
+_SETTING: Final = "schema_refreshed"
 
 
 def install(store: Store) -> list[str]:
-    """Create the refreshable views, for the formula in use, and return their names.
+    """Create the refreshable views, for the formula in use, in place of any there are, and return their names.
+
+    On the node that is asked, also in a cluster: each appends what is new, and one is enough.
 
     Run the jobs once before on a large history: the first refresh works in one piece. Raises `StoreError` where the
     engine has no refreshable views (before ClickHouse 24.10) or does not let us.
     """
     chosen = jobs.chosen_formula(store, None)
-    views = [
-        statement for statement in sql.folder("jobs") if statement.name.startswith("refresh_") and statement.creates
-    ]
+    views = _views()
+    uninstall(store)
     try:
         for view in views:
             store.execute(view, {"formula_view": chosen.view, "formula": chosen.name})
     except QueryError as error:
         uninstall(store)
         raise StoreError(f"the refreshable views could not be created, so none was left: {error}") from error
+    store.execute(sql.named("set_schema"), {"names": [_SETTING], "values": [_version()]})
     return [view.name for view in views]
+
+
+def outdated(store: Store) -> bool:
+    """Tell whether the store has refreshable views of another version."""
+    if not store.query_named("refreshed_views"):
+        return False
+    settings = {row["Name"]: row["Value"] for row in store.query_named("schema_settings")}
+    return settings.get(_SETTING) != _version()
 
 
 def uninstall(store: Store) -> list[str]:
@@ -36,3 +48,13 @@ def uninstall(store: Store) -> list[str]:
     for name in names:
         store.execute(sql.named("drop_view"), {"view": name})
     return names
+
+
+def _views() -> list[sql.Statement]:
+    return [
+        statement for statement in sql.folder("jobs") if statement.name.startswith("refresh_") and statement.creates
+    ]
+
+
+def _version() -> str:
+    return hashlib.sha256("\0".join(view.text for view in _views()).encode()).hexdigest()[:16]

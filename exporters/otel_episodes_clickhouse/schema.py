@@ -1,19 +1,30 @@
-"""The tables and views, and whether a store has them."""
+"""The tables and views: what a store lacks, and bringing it up to date.
+
+What a store should have is read from the CREATE statements in ``sql/schema`` and ``sql/views`` (see `ddl`), what it has
+from the engine; ``episode_settings`` keeps a hash of the statement each was made from. A missing column or index is
+added in place, a view made from another statement is replaced, and so is a table that only our own jobs fill, which
+then fill it again. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.errors import QueryError
+from otel_episodes import __version__
+from otel_episodes_clickhouse import ddl, sql
+from otel_episodes_clickhouse.ddl import Layout, Made
+from otel_episodes_clickhouse.errors import NewerStoreError, QueryError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-_FOLDERS: Final = ("schema", "views")
+_HASH: Final = "schema_of_"
+_ONE_SERVER: Final = Layout()
+_VIEWS: Final = {"view": "View", "materialized view": "MaterializedView"}
 
 
 class Engine(Protocol):
@@ -29,29 +40,58 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Migration:
-    """What a migration did. Empty: the store had everything already.
+class Change:
+    """One thing that is not as it should be.
 
-    ``created`` names the tables and views that were missing, ``refused`` the optional statements the engine would
-    not run, with its reason.
+    ``action`` is create, add (a column or index), replace (a view), rebuild (a table that the jobs fill), set, drop
+    (a view that no version needs any more) or refuse (nothing is done, ``why`` says what to do).
     """
 
-    created: tuple[str, ...] = ()
-    refreshed: tuple[str, ...] = ()
+    action: str
+    name: str
+    why: str
+    statements: tuple[sql.Statement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What a migration did, or would do. Empty: the store had everything already.
+
+    ``refused`` names the optional statements the engine would not run, with its reason.
+    """
+
+    changes: tuple[Change, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
 
+    def names(self, *actions: str) -> tuple[str, ...]:
+        """Return what these actions apply to."""
+        return tuple(change.name for change in self.changes if change.action in actions)
 
-@cache
-def statements() -> tuple[sql.Statement, ...]:
+
+@dataclass(frozen=True)
+class Found:
+    """What a store has."""
+
+    tables: dict[str, dict[str, Any]]
+    columns: dict[str, dict[str, str]]
+    indexes: dict[str, set[str]]
+    settings: dict[str, str]
+
+    @property
+    def layout(self) -> Layout:
+        """The layout it was made in."""
+        return Layout.parse(self.settings.get("schema_layout", ""))
+
+
+def statements(layout: Layout = _ONE_SERVER) -> tuple[sql.Statement, ...]:
     """Return every statement of the schema, tables before views."""
-    return tuple(statement for folder in _FOLDERS for statement in sql.folder(folder))
+    return ddl.statements(layout)
 
 
 @cache
 def version() -> str:
     """Return a fingerprint of the schema this package was built with."""
-    text = "\0".join(statement.text for statement in statements())
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _hash("\0".join(statement.text for statement in statements()))
 
 
 def is_current(engine: Engine) -> bool:
@@ -61,41 +101,248 @@ def is_current(engine: Engine) -> bool:
     return engine.query_named("schema_version") == [{"Version": version()}]
 
 
-def migrate(engine: Engine) -> Migration:
-    """Create what is missing and bring the views up to date; safe to repeat, and by several processes at once."""
-    missing = _missing(engine)
-    if not missing and is_current(engine):
-        return Migration()
-    refused = []
-    for statement in statements():
-        try:
-            engine.execute(statement)
-        except QueryError as error:
-            if not statement.optional:
-                raise
-            refused.append((statement.name, str(error)))
-    engine.execute(sql.named("set_schema_version"), {"version": version()})
-    everything = [statement.name for statement in statements() if statement.creates]
-    return Migration(
-        created=tuple(name for name in everything if name in missing),
-        refreshed=tuple(name for name in everything if name not in missing),
-        refused=tuple(refused),
-    )
+def plan(engine: Engine, layout: Layout | None = None) -> Migration:
+    """Return what a migration would do, doing nothing. None: the layout the store was made in.
+
+    Raises `NewerStoreError` for a store that a newer version made.
+    """
+    found = _look(engine, layout)
+    return Migration(tuple(_changes(found, found.layout if layout is None else layout)))
+
+
+def migrate(engine: Engine, layout: Layout | None = None) -> Migration:
+    """Create what is missing and bring the rest up to date; safe to repeat, and by several processes at once.
+
+    Raises `SchemaError` for what cannot be changed in place, before anything is changed, and `NewerStoreError`.
+    """
+    found = _look(engine, layout)
+    wanted = found.layout if layout is None else layout
+    changes = tuple(_changes(found, wanted))
+    impossible = [f"{change.name}: {change.why}" for change in changes if change.action == "refuse"]
+    if impossible:
+        raise SchemaError("; ".join(impossible))
+    refused: list[tuple[str, str]] = []
+    for change in changes:
+        for statement in change.statements:
+            _run(engine, statement, refused)
+    settings = settings_of(wanted)
+    if changes or any(found.settings.get(name) != value for name, value in settings.items()):
+        engine.execute(sql.named("set_schema"), {"names": [*settings], "values": [*settings.values()]})
+    return Migration(changes, tuple(refused))
+
+
+def settings_of(layout: Layout) -> dict[str, str]:
+    """Return what a migration writes down in ``episode_settings``."""
+    return {
+        **{_HASH + statement.name: _hash(statement.text) for statement in statements(layout)},
+        "schema_layout": str(layout),
+        "schema_package": __version__,
+        "schema_version": version(),
+    }
 
 
 def keep_traces(engine: Engine, days: int) -> None:
     """Let the engine drop raw spans that are older; 0 keeps them for ever. Episodes and steps stay."""
+    layout = _look(engine, None).layout
+    suffix = "_local" if layout.cluster else ""
     if days:
-        engine.execute(sql.named("keep_traces"), {"days": days})
-        engine.execute(sql.named("keep_trace_ids"), {"days": days})
+        for name in ("keep_traces", "keep_trace_ids"):
+            engine.execute(ddl.altered(sql.named(name), layout), {"days": days})
         return
-    expiring = {row["Name"] for row in engine.query_named("tables_with_ttl")}
-    if "otel_traces" in expiring:
-        engine.execute(sql.named("keep_traces_for_ever"))
-    if "otel_traces_trace_id_ts" in expiring:
-        engine.execute(sql.named("keep_trace_ids_for_ever"))
+    names = [f"otel_traces{suffix}", f"otel_traces_trace_id_ts{suffix}"]
+    expiring = {row["Name"] for row in engine.query_named("tables_with_ttl", {"names": names})}
+    for name, statement in zip(names, ("keep_traces_for_ever", "keep_trace_ids_for_ever"), strict=True):
+        if name in expiring:
+            engine.execute(ddl.altered(sql.named(statement), layout))
+
+
+def _run(engine: Engine, statement: sql.Statement, refused: list[tuple[str, str]]) -> None:
+    try:
+        engine.execute(statement)
+    except QueryError as error:
+        if not statement.optional:
+            raise
+        refused.append((statement.name, str(error)))
 
 
 def _missing(engine: Engine) -> set[str]:
     names = {statement.name for statement in statements() if statement.creates}
     return names - {row["Name"] for row in engine.query_named("schema_objects", {"names": sorted(names)})}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# --- what is there -----------------------------------------------------------------------------------------------
+
+
+def _look(engine: Engine, layout: Layout | None) -> Found:
+    names = {statement.name for each in (_ONE_SERVER, layout or _ONE_SERVER) for statement in statements(each)}
+    settings = _settings(engine)
+    if _number(settings.get("schema_package", "")) > _number(__version__):
+        raise NewerStoreError(
+            f"this store was made by otel-episodes {settings['schema_package']}, and this is {__version__}: "
+            "upgrade it (nothing was changed)"
+        )
+    found = Layout.parse(settings.get("schema_layout", ""))
+    names |= {statement.name for statement in statements(found)}
+    names |= {name.removeprefix(_HASH) for name in settings if name.startswith(_HASH)}
+    asked = {"names": sorted(names)}
+    tables = {row["Name"]: row for row in engine.query_named("schema_tables", asked)}
+    columns: dict[str, dict[str, str]] = {}
+    for row in engine.query_named("schema_columns", asked):
+        columns.setdefault(row["Table"], {})[row["Name"]] = row["Type"]
+    indexes: dict[str, set[str]] = {}
+    for row in engine.query_named("schema_indexes", asked):
+        indexes.setdefault(row["Table"], set()).add(row["Name"])
+    return Found(tables, columns, indexes, settings)
+
+
+def _settings(engine: Engine) -> dict[str, str]:
+    if not engine.query_named("schema_objects", {"names": ["episode_settings"]}):
+        return {}
+    return {row["Name"]: row["Value"] for row in engine.query_named("schema_settings")}
+
+
+def _number(release: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(?:\.\d+)*", release)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+# --- what is to be done ------------------------------------------------------------------------------------------
+
+
+def _changes(found: Found, layout: Layout) -> Iterator[Change]:
+    wanted = statements(layout)
+    objects = {statement.name: ddl.made(statement) for statement in wanted if statement.creates}
+    changes = [change for statement in wanted for change in _change(statement, objects, found, layout)]
+    yield from changes
+    # What the jobs read or write means something else now.
+    relearn = {change.name for change in changes if change.action in ("rebuild", "replace")}
+    if any(objects[name].kind != "materialized view" for name in relearn) and "job_runs" in found.tables:
+        forget = sql.named("forget_job_runs")
+        yield Change("set", "job_runs", "emptied: the next run of the jobs reads everything", (forget,))
+    yield from _left_over(wanted, found, layout)
+
+
+def _change(statement: sql.Statement, objects: Mapping[str, Made], found: Found, layout: Layout) -> Iterator[Change]:
+    if not statement.creates:
+        yield from _setting(statement, found)
+        return
+    wanted = objects[statement.name]
+    there = found.tables.get(wanted.name)
+    if there is None:
+        yield Change("create", wanted.name, f"there is no such {wanted.kind}", (statement,))
+    elif wanted.kind in _VIEWS:
+        yield from _view(wanted, there, found)
+    elif statement.shared and wanted.engine != "Distributed":
+        yield from _shared(wanted, found.columns[wanted.name])
+    else:
+        columns = objects[wanted.target].columns if wanted.target else wanted.columns
+        yield from _table(wanted, columns, found, layout)
+
+
+def _setting(statement: sql.Statement, found: Found) -> Iterator[Change]:
+    table, setting = ddl.setting(statement)
+    there = found.tables.get(table)
+    if there is not None:
+        # An engine that refused it once is not asked again.
+        takes_it = "MergeTree" in there["Engine"] or _differs(statement, found)
+        if setting in there["Definition"] or not takes_it:
+            return
+    yield Change("set", table, setting, (statement,))
+
+
+def _view(wanted: Made, there: Mapping[str, Any], found: Found) -> Iterator[Change]:
+    statement, name = wanted.statement, wanted.name
+    if there["Engine"] != _VIEWS[wanted.kind]:
+        yield Change("refuse", name, f"a {there['Engine']} has the name of our {wanted.kind}: rename it, then repeat")
+    elif statement.shared or not _differs(statement, found):
+        return
+    elif wanted.kind == "view":
+        yield Change("replace", name, "its definition has changed", (statement,))
+    else:
+        # In place: between a DROP and a CREATE an insert would pass it by.
+        yield Change("replace", name, "its definition has changed", (ddl.select_anew(wanted),))
+
+
+def _differs(statement: sql.Statement, found: Found) -> bool:
+    return found.settings.get(_HASH + statement.name) != _hash(statement.text)
+
+
+def _shared(wanted: Made, there: Mapping[str, str]) -> Iterator[Change]:
+    missing = [item.name for item in wanted.columns if item.name not in there]
+    if missing:
+        why = f"has no column {', '.join(missing)}, so it is none of the collector's: rename it, then repeat"
+        yield Change("refuse", wanted.name, why)
+    json = [item.name for item in wanted.columns if item.type.startswith("Map") and there.get(item.name) == "JSON"]
+    if json:
+        why = f"{', '.join(json)} is JSON: set `json: false` in the collector's exporter and rename this table"
+        yield Change("refuse", wanted.name, why)
+
+
+def _table(wanted: Made, columns: Sequence[ddl.Item], found: Found, layout: Layout) -> Iterator[Change]:
+    name, there, derived = wanted.name, found.columns.get(wanted.name, {}), wanted.statement.derived
+    missing = [item for item in columns if item.name not in there]
+    other = [item for item in columns if item.name in there and ddl.plain(there[item.name]) != item.type]
+    keys = _keys(wanted, found.tables[name], layout)
+    if derived:
+        if missing or other or keys or _differs(wanted.statement, found):
+            yield Change("rebuild", name, "its definition has changed; the jobs fill it again", (ddl.replaced(wanted),))
+        return
+    if keys:
+        why = f"{keys}: RENAME TABLE {name} TO {name}_old, repeat this, then INSERT INTO {name} SELECT from it"
+        yield Change("refuse", name, why)
+        return
+    for item in other:
+        why = f"column {item.name} is {there[item.name]}, not {item.type}: run {ddl.modify(wanted, item).text}"
+        yield Change("refuse", name, why)
+    for item in missing:
+        yield Change("add", name, f"there is no column {item.name}", (ddl.add(wanted, item),))
+    for item in wanted.indexes:
+        if item.name not in found.indexes.get(name, ()):
+            yield Change("add", name, f"there is no index {item.name}", (ddl.add(wanted, item),))
+
+
+def _keys(wanted: Made, there: Mapping[str, Any], layout: Layout) -> str:
+    """Say what about a table's engine or keys is not what it should be; empty: nothing."""
+    # A managed service makes Shared or Replicated ones of plain ones.
+    engine = there["Engine"] if layout != _ONE_SERVER else re.sub(r"^(Replicated|Shared)", "", there["Engine"])
+    if re.sub(r"^Shared", "Replicated", engine) != wanted.engine:
+        return f"its engine is {there['Engine']}, not {wanted.engine}"
+    if wanted.engine == "Distributed":
+        return ""
+    for what, has, wants in (
+        ("ORDER BY", there["OrderBy"], wanted.order_by),
+        ("PARTITION BY", there["PartitionBy"], wanted.partition_by),
+    ):
+        if ddl.plain(has) != wants:
+            return f"its {what} is ({has}), not ({wants})"
+    return ""
+
+
+def _left_over(wanted: Sequence[sql.Statement], found: Found, layout: Layout) -> Iterator[Change]:
+    """Drop views of an earlier version; its tables are left, they may hold what is nowhere else."""
+    names = {statement.name for statement in wanted}
+    on_cluster = ddl.on_cluster(layout)
+    for setting in sorted(found.settings):
+        name = setting.removeprefix(_HASH)
+        there = found.tables.get(name)
+        if setting.startswith(_HASH) and name not in names and there and there["Engine"] in _VIEWS.values():
+            yield Change("drop", name, "this version has no such view", (ddl.drop(name, on_cluster),))
+
+
+# --- for those who run it themselves -----------------------------------------------------------------------------
+
+
+def script(layout: Layout = _ONE_SERVER, *, database: str = "") -> Iterator[tuple[str, str]]:
+    """Return all of the SQL, named and in order; for clickhouse-client, which keeps what SET sets."""
+    if database:
+        yield from ddl.database(database, layout)
+    for statement in statements(layout):
+        yield statement.name, statement.text
+    settings = settings_of(layout)
+    for name, values in (("names", settings), ("values", settings.values())):
+        yield f"what the next statement takes as {name}", ddl.parameter(name, tuple(values))
+    yield "set_schema", sql.named("set_schema").text

@@ -1,8 +1,10 @@
 """Statements kept in ``.sql`` files.
 
 Each begins with a line ``-- name: <name>`` and ends where the next begins. Parameters are ClickHouse's own,
-``{name:Type}`` and ``{name:Identifier}``; no statement is put together in Python. A line ``-- optional`` marks one
-that may be refused without harm (a server where we may not change settings).
+``{name:Type}`` and ``{name:Identifier}``; no statement is put together in Python. Lines in the comment above a
+statement mark it: ``-- optional`` may be refused without harm (a server where we may not change settings),
+``-- shared`` makes what a collector makes too and is therefore never altered, ``-- derived`` makes a table that our own
+jobs can fill again.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from importlib import resources
 from typing import Final
 
 _HEADER: Final = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
-_OPTIONAL: Final = re.compile(r"^-- optional\b", re.MULTILINE)
+_MARKS: Final = re.compile(r"^-- (optional|shared|derived)\b", re.MULTILINE)
 _CREATES: Final = re.compile(r"^CREATE ", re.MULTILINE)
 _COMMENTS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)*\s*")
 # What stands before the next statement's name belongs to that one.
@@ -28,6 +30,8 @@ class Statement:
     name: str
     text: str
     optional: bool = False
+    shared: bool = False
+    derived: bool = False
 
     @property
     def creates(self) -> bool:
@@ -64,4 +68,4 @@ def _statement(name: str, body: str) -> Statement:
     comments = _COMMENTS.match(body)
     start = comments.end() if comments else 0
     text = _NEXT.sub("", body[start:], count=1).rstrip(";").rstrip()
-    return Statement(name, text, optional=bool(_OPTIONAL.search(body[:start])))
+    return Statement(name, text, **dict.fromkeys(_MARKS.findall(body[:start]), True))

@@ -7,15 +7,24 @@ the next statement on such a connection with what the failed one left behind.
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_episodes_clickhouse import drain as draining
-from otel_episodes_clickhouse import engine, rows, schema, sql
-from otel_episodes_clickhouse.errors import DataError, QueryError, StoreError, StoreLockedError, StoreUnavailableError
+from otel_episodes_clickhouse import engine, read_only_sql, rows, schema, sql
+from otel_episodes_clickhouse.errors import (
+    DataError,
+    MissingDatabaseError,
+    NewerStoreError,
+    QueryError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 from otel_episodes_clickhouse.insert import InsertBody
 from otel_episodes_clickhouse.locks import ProcessLock
 from otel_episodes_clickhouse.transport import Connections
@@ -30,8 +39,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from otel_episodes_clickhouse.config import Target
+    from otel_episodes_clickhouse.ddl import Layout
 
     Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
 
 # Times as integer nanoseconds: Python's datetime ends at microseconds.
 _NANOSECONDS: Final = {"DateTime64*": "int"}
@@ -90,7 +102,7 @@ _FORGET_TOKENS: Final = (
 # Their ids go into the address of a request, which proxies cut.
 _TRACES_AT_ONCE: Final = 50
 _SUBSECOND: Final = re.compile(r"(?:Nullable\()?DateTime64\((\d)")
-_WRITES_A_FILE: Final = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
+_UNKNOWN_DATABASE: Final = 81
 
 
 @dataclass(frozen=True)
@@ -160,24 +172,37 @@ class Store:
 
     # --- tables ----------------------------------------------------------------------------------------------------
 
-    def migrate(self) -> schema.Migration:
-        """Create the tables and views that are missing; does nothing to a store that is up to date."""
+    @classmethod
+    def create_database(cls, target: Target) -> None:
+        """Create the database of a server's DSN if there is none; the embedded engine has always one."""
+        if target.embedded:
+            return
+        # Every server has this one, and every account may connect to it.
+        with cls.open(replace(target, database="system")) as server:
+            server.execute(sql.named("create_database"), {"database": target.database})
+
+    def migrate(self, layout: Layout | None = None) -> schema.Migration:
+        """Create the tables and views that are missing and update the others (see `schema.migrate`)."""
         self._refuse_when_read_only("migrate")
-        migration = schema.migrate(self)
+        migration = schema.migrate(self, layout)
         self._migrated = True
         return migration
 
     def prepare(self) -> None:
-        """Create the tables if need be, once for this store; an account that may not look finds out by inserting."""
-        self._refuse_when_read_only("migrate")
-        if self._migrated:
-            return
+        """Migrate unless the store is up to date; an account that may not look finds out by inserting.
+
+        A store that a newer version made is used as it is.
+        """
         try:
-            self.migrate()
+            if not self._migrated and not schema.is_current(self):
+                self.migrate()
+        except NewerStoreError as error:
+            # otel_traces takes the same rows in every version: recording goes on.
+            logger.warning("%s", error)
         except QueryError as error:
             if error.code not in _NOT_ALLOWED:
                 raise
-            self._migrated = True
+        self._migrated = True
 
     def drain(self, *, wait_seconds: float = 30.0) -> draining.DrainReport:
         """Bring in what processes have recorded so far (see `drain.drain`), creating the tables first if need be."""
@@ -268,9 +293,7 @@ class Store:
         if not read_only:
             self._refuse_when_read_only("change anything")
             return _result(self._write(lambda client: client.query(text, given)))
-        if _WRITES_A_FILE.search(text):
-            # The embedded engine does this even where it is read-only.
-            raise QueryError("INTO OUTFILE writes a file, and this is read-only: redirect the output instead")
+        read_only_sql.check(self, text)
         if not self.target.embedded:
             return _result(self._read(lambda client: client.query(text, given, settings={"readonly": 1})))
         client = self._connect()
@@ -341,6 +364,11 @@ class Store:
             raise StoreUnavailableError(
                 f"cannot open {self.target}: {message}. Is another program using that directory, or another "
                 "chdb:// path in this process? The engine takes one of each"
+            ) from cause
+        if code == _UNKNOWN_DATABASE and connecting:
+            raise MissingDatabaseError(
+                f"{self.target} names a database the server does not have: create it with `otel-episodes migrate`",
+                code=code,
             ) from cause
         if code in _DATA_CODES or status == _TOO_LARGE:
             raise DataError(message, code=code) from cause

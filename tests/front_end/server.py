@@ -71,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.headers.get_content_type() == "multipart/form-data":
                 # Long parameters, which no URL would hold.
                 body, arguments = b"", arguments | self.form(body)
+            if (self.server.directory / "read-only").exists():
+                arguments["readonly"] = "1"
             request = Request.of(body, arguments, self.default_format(arguments))
             result = self.server.engine.answer(request)
         except Exception as error:

@@ -20,6 +20,7 @@ from otel_episodes_clickhouse.cli import (
     importing,
     learn,
     look,
+    migrating,
     output,
     record,
     ship,
@@ -39,7 +40,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for module in (demo, record, importing, look, learn, ship, backfilling, health):
+for module in (demo, record, importing, look, learn, ship, backfilling, health, migrating):
     module.register(app)
 
 # What typer calls a wrong option; its base is the class of every error that carries its own exit code.

@@ -1,4 +1,4 @@
-"""Looking after the store: ``doctor``, ``migrate``."""
+"""Looking after the store: ``doctor``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -35,7 +35,6 @@ _LATE_SECONDS = 60
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     add(app, doctor)
-    add(app, migrate)
 
 
 @dataclass(frozen=True)
@@ -297,43 +296,3 @@ def _unknown_operations(store: Store) -> Iterator[Finding]:
             "instrumentations", "warn", f"spans taken for structure, since their operation is not known: {names}",
             "if they are tools, models or agents, a newer otel-episodes may know them",
         )  # fmt: skip
-
-
-def migrate(
-    print_: Annotated[bool, typer.Option("--print", help="Print the SQL instead of running it.")] = False,
-    keep_days: Annotated[
-        int | None,
-        typer.Option(min=0, help="Drop raw spans older than this; 0 for never. Episodes and steps stay."),
-    ] = None,
-    dsn: Dsn = None,
-) -> None:
-    """Make or update the tables and views.
-
-    Safe to repeat. Commands that read or import do this by themselves.
-
-    Examples:
-      otel-episodes migrate
-      otel-episodes migrate --print > schema.sql
-      otel-episodes migrate --keep-days 90
-    """
-    from otel_episodes_clickhouse import schema  # noqa: PLC0415  # not for the other commands
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
-
-    if print_:
-        for statement in schema.statements():
-            output.line(f"-- {statement.name}\n{statement.text};\n")
-        return
-    target = Target.resolve(dsn)
-    with Store.open(target) as store:
-        done = store.migrate()
-        if keep_days is not None:
-            schema.keep_traces(store, keep_days)
-    for what, names in (("made", done.created), ("updated", done.refreshed)):
-        if names:
-            output.line(f"{what}: {', '.join(names)}")
-    for name, reason in done.refused:
-        output.note(f"left out {name}, which is optional: {output.one_line(reason)}")
-    if not (done.created or done.refreshed):
-        output.line(f"{target} is up to date")
-    if keep_days is not None:
-        output.line(f"raw spans are kept {f'for {keep_days} days' if keep_days else 'for ever'}")

@@ -42,6 +42,7 @@ def episodes(
     since: Annotated[
         str, typer.Option(metavar="WHEN", help="30m, 2h, 7d, or a date: 2026-01-31, 2026-01-31T09:00.")
     ] = "",
+    tenant: Annotated[str, typer.Option(metavar="ID", help="Only of this tenant: resource attribute tenant.id.")] = "",
     limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
     dsn: Dsn = None,
     json: Json = False,
@@ -57,7 +58,10 @@ def episodes(
         one_of("--outcome", outcome, OUTCOMES)
     if not 0 < limit <= _LIMIT:
         raise UsageError(f"--limit {limit} must be a whole number, 1 or more")
-    filters = {"outcome": outcome, "tool": tool, "task": task, "since": _since(since), "limit": limit, "ids": []}
+    filters = {
+        "outcome": outcome, "tool": tool, "task": task, "since": _since(since), "tenant": tenant, "limit": limit,
+        "ids": [],
+    }  # fmt: skip
     with reading(dsn) as store:
         rows = store.query_named("list_episodes", filters)
         found = None if rows else store.query_named("count_episodes")[0]["Episodes"]

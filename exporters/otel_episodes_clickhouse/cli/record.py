@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otel_episodes import Episode, UsageError, episode, semconv
+from otel_episodes import Episode, UsageError, _rendering, _state, episode, semconv
 from otel_episodes._handle import Handle
 from otel_episodes._settings import one_of
 from otel_episodes_clickhouse.cli import output
@@ -118,7 +118,7 @@ def step(
         if not joined.recording:
             raise StoreError(_NOT_RECORDED)
         joined.log_step(
-            tool=tool or " ".join(action.split())[:64],
+            tool=tool or _rendering.one_line(action, 64, _state.settings.redactor),
             action=action,
             latency_ms=latency_ms,
             success=not failed,

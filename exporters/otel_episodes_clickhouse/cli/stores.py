@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavailableError
+from otel_episodes_clickhouse.errors import QueryError, SchemaError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def reading(dsn: str | None) -> Iterator[Store]:
     with Store.open(target) as store:
         try:
             store.drain()
-        except QueryError as error:
+        except (QueryError, SchemaError) as error:
             # An account that may only read, say: what is in the store can be shown all the same.
             output.problem(f"what was recorded lately could not be brought in ({error})")
         yield store

@@ -19,7 +19,6 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from otel_episodes import Episode, UsageError, _rendering, _state, episode
 from otel_episodes._context import attach, detach
-from otel_episodes._redaction import MASK
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
 from otel_episodes._step import Batch, Step
 from otel_episodes._usage import Usage
@@ -173,7 +172,7 @@ def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
     for key, value in attributes.items():
         if redactor is not None and redactor.secret_name(key):
-            cleaned[key] = MASK
+            cleaned[key] = redactor.masked(value)
         elif isinstance(value, str):
             cleaned[key] = _rendering.text(value, OBSERVATION_LIMIT, redactor)
         else:

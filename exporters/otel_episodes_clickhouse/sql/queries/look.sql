@@ -3,11 +3,12 @@
 -- name: list_episodes
 SELECT
     EpisodeId, TraceId, Task, TaskType, Domain, AgentName, Outcome, Verdict, Steps, FailedSteps, Tools, StartTime, EndTime,
-    DurationNs, InputTokens, OutputTokens, ExternalReward
+    DurationNs, InputTokens, OutputTokens, ExternalReward, Tenant
 FROM episodes
 WHERE ({outcome:String} = '' OR Outcome = {outcome:String})
   AND ({tool:String} = '' OR has(Tools, {tool:String}))
   AND ({task:String} = '' OR positionCaseInsensitiveUTF8(Task, {task:String}) > 0)
+  AND ({tenant:String} = '' OR Tenant = {tenant:String})
   AND ({since:Int64} = 0 OR StartTime >= fromUnixTimestamp64Nano({since:Int64}, 'UTC'))
   AND (empty({ids:Array(String)}) OR EpisodeId IN {ids:Array(String)} OR ParentEpisodeId IN {ids:Array(String)})
 ORDER BY StartTime DESC, EpisodeId

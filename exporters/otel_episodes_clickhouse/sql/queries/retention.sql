@@ -15,5 +15,5 @@ ALTER TABLE otel_traces_trace_id_ts REMOVE TTL;
 
 -- name: tables_with_ttl
 SELECT name AS Name FROM system.tables
-WHERE database = currentDatabase() AND name IN ('otel_traces', 'otel_traces_trace_id_ts')
+WHERE database = currentDatabase() AND name IN {names:Array(String)}
   AND create_table_query LIKE '% TTL %';

@@ -10,9 +10,50 @@ SELECT argMax(Value, UpdatedAt) AS Version
 FROM episode_settings
 WHERE Name = 'schema_version';
 
--- name: set_schema_version
-INSERT INTO episode_settings (Name, Value) SELECT 'schema_version', {version:String};
+-- name: schema_settings
+-- What the last migration left: schema_version, schema_package, schema_layout and a hash for each statement.
+SELECT Name, argMax(Value, UpdatedAt) AS Value
+FROM episode_settings
+WHERE startsWith(Name, 'schema_')
+GROUP BY Name;
+
+-- name: schema_tables
+SELECT name AS Name, engine AS Engine, sorting_key AS OrderBy, partition_key AS PartitionBy,
+    create_table_query AS Definition
+FROM system.tables
+WHERE database = currentDatabase() AND name IN {names:Array(String)};
+
+-- name: schema_columns
+SELECT table AS Table, name AS Name, type AS Type
+FROM system.columns
+WHERE database = currentDatabase() AND table IN {names:Array(String)};
+
+-- name: schema_indexes
+SELECT table AS Table, name AS Name
+FROM system.data_skipping_indices
+WHERE database = currentDatabase() AND table IN {names:Array(String)};
+
+-- name: set_schema
+-- In one insert, so that no reader sees half of it.
+INSERT INTO episode_settings (Name, Value)
+SELECT name, value
+FROM (SELECT {names:Array(String)} AS names, {values:Array(String)} AS values)
+ARRAY JOIN names AS name, values AS value;
+
+-- name: forget_job_runs
+-- A table of theirs was made anew: the next run of the jobs reads everything.
+TRUNCATE TABLE IF EXISTS job_runs;
+
+-- name: create_database
+CREATE DATABASE IF NOT EXISTS {database:Identifier};
 
 -- name: be_read_only
 -- On a handle of its own: there is no way back, which is the point.
 SET readonly = 1;
+
+-- name: formatted
+-- As the engine reads it: one statement, no comments, no quoted names, strings in one notation.
+SELECT formatQuerySingleLine({text:String}) AS Text;
+
+-- name: table_functions
+SELECT name AS Name FROM system.table_functions;

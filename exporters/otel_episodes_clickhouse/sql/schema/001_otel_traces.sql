@@ -1,7 +1,9 @@
 -- The collector's own table, name for name (clickhouseexporter, Map columns). Whoever creates it first,
 -- collector or otel-episodes, the other finds what it expects.
+-- Two generations of the collector's tables exist; ours is the first, and both take the same INSERT.
 
 -- name: otel_traces
+-- shared: the collector's own.
 CREATE TABLE IF NOT EXISTS otel_traces
 (
     Timestamp DateTime64(9) CODEC(Delta, ZSTD(1)),
@@ -50,6 +52,7 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1;
 ALTER TABLE otel_traces MODIFY SETTING non_replicated_deduplication_window = 10000;
 
 -- name: otel_traces_trace_id_ts
+-- shared: the collector's own.
 CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts
 (
     TraceId String CODEC(ZSTD(1)),
@@ -68,6 +71,7 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1;
 ALTER TABLE otel_traces_trace_id_ts MODIFY SETTING non_replicated_deduplication_window = 10000;
 
 -- name: otel_traces_trace_id_ts_mv
+-- shared: the collector's own.
 CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv TO otel_traces_trace_id_ts
 AS SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End
 FROM otel_traces

@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS episode_steps
     AgentName LowCardinality(String),
     ServiceName LowCardinality(String),
     Convention LowCardinality(String) COMMENT 'empty: recorded by otel-episodes; else the attribute by which the span of another instrumentation was recognised',
-    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row reached the server'
+    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row reached the server',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(StartTime)
@@ -61,7 +62,8 @@ AS SELECT
     toUInt32OrZero(SpanAttributes['episode.step.batch.count']) AS BatchCount,
     toUInt32OrZero(SpanAttributes['episode.step.batch.errors']) AS BatchErrors,
     SpanAttributes['gen_ai.agent.name'] AS AgentName,
-    ServiceName
+    ServiceName,
+    ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
 WHERE SpanAttributes['episode.span'] = 'step';
 
@@ -97,7 +99,8 @@ CREATE TABLE IF NOT EXISTS episode_roots
     ServiceName LowCardinality(String),
     Attributes Map(LowCardinality(String), String) COMMENT 'what else was set on the span under episode.*, for formulas of your own',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
-    EndTime DateTime64(9, 'UTC') MATERIALIZED addNanoseconds(StartTime, DurationNs)
+    EndTime DateTime64(9, 'UTC') MATERIALIZED addNanoseconds(StartTime, DurationNs),
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
 )
 -- The span of an episode can be written twice (two processes complete the same handle): the later end stands.
 ENGINE = ReplacingMergeTree(EndTime)
@@ -150,7 +153,8 @@ AS SELECT
         'episode.language', 'episode.framework', 'episode.complexity', 'episode.tags', 'episode.outcome',
         'episode.verdict', 'episode.artifacts', 'episode.completed', 'episode.failed', 'episode.stopped_at_step',
         'episode.reward', 'episode.tokens.input', 'episode.tokens.output', 'episode.parent.id', 'gen_ai.agent.name',
-        'gen_ai.conversation.id', 'gen_ai.operation.name'), SpanAttributes) AS Attributes
+        'gen_ai.conversation.id', 'gen_ai.operation.name'), SpanAttributes) AS Attributes,
+    ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
 WHERE SpanAttributes['episode.span'] IN ('episode', 'start');
 

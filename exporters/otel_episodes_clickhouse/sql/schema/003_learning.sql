@@ -110,6 +110,7 @@ ORDER BY (Job, Formula, SnapshotAt, RunId)
 COMMENT 'every run of every job';
 
 -- name: job_worklist
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS job_worklist
 (
     RunId String COMMENT 'one call of `jobs run`; refresh: the refreshable views',
@@ -125,6 +126,7 @@ TTL toDateTime(CreatedAt) + INTERVAL 1 DAY
 COMMENT 'the episodes a running job looks at, in batches';
 
 -- name: episode_facts
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS episode_facts
 (
     EpisodeId String COMMENT 'the episode',
@@ -171,6 +173,7 @@ ORDER BY EpisodeId
 COMMENT 'one row per episode: all that rewards, reflections and patterns read';
 
 -- name: domain_scales
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS domain_scales
 (
     Domain String COMMENT 'episode.domain; empty: none',
@@ -185,6 +188,7 @@ ORDER BY Domain
 COMMENT 'what is usual in a domain, once it has five ended episodes; rounded so that one more episode rarely moves it';
 
 -- name: episode_rewards
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS episode_rewards
 (
     EpisodeId String COMMENT 'the episode',
@@ -206,6 +210,7 @@ ORDER BY (Formula, EpisodeId)
 COMMENT 'the reward of every ended or abandoned episode, per formula version';
 
 -- name: episode_reflections
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS episode_reflections
 (
     EpisodeId String COMMENT 'the episode',
@@ -221,6 +226,7 @@ ORDER BY EpisodeId
 COMMENT 'what one episode teaches';
 
 -- name: pattern_observations
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS pattern_observations
 (
     Week Date COMMENT 'Monday of the week in which the episode started, UTC',
@@ -248,6 +254,7 @@ ORDER BY (Week, EpisodeId)
 COMMENT 'which patterns each ended or abandoned episode shows';
 
 -- name: pattern_buckets
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS pattern_buckets
 (
     PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
@@ -269,6 +276,7 @@ ORDER BY (Week, PatternId)
 COMMENT 'sums per pattern and week; a week is always written as a whole';
 
 -- name: pattern_totals
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS pattern_totals
 (
     PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
@@ -289,6 +297,7 @@ ORDER BY PatternId
 COMMENT 'sums per pattern: what the patterns view, the outlook and the next steps read';
 
 -- name: pattern_keys
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS pattern_keys
 (
     PatternId UInt64 COMMENT 'sipHash64 of type, domain and key',
@@ -301,6 +310,7 @@ ORDER BY PatternId
 COMMENT 'what a pattern id means; besides the five types also counts that models need: episode, task, length, variety, tool, start, condition';
 
 -- name: step_transitions
+-- derived: by the jobs.
 CREATE TABLE IF NOT EXISTS step_transitions
 (
     ContextId UInt64 COMMENT 'sipHash64 of domain, task (or empty) and the last tools (0 to 3)',

@@ -12,7 +12,7 @@ AS WITH
             EpisodeId, TraceId, Segment, true AS IsRoot, Ended, Task, TaskType, Domain, Language, Framework, Complexity,
             Tags, Outcome, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
             AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
-            '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools
+            '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools, Tenant
         FROM episode_roots FINAL
         WHERE EpisodeId != ''
         UNION ALL
@@ -20,7 +20,7 @@ AS WITH
             EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
             [], '', '', [], 0, 0, 0, NULL, '',
             AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
-            Tool, 1, NOT Success, 0, []
+            Tool, 1, NOT Success, 0, [], Tenant
         FROM episode_steps FINAL
         WHERE EpisodeId != '' AND Convention = ''
         UNION ALL
@@ -30,7 +30,7 @@ AS WITH
             [], Outcome, Verdict, [], 0, 0, 0, NULL, '',
             if(IsEpisode, AgentName, ''), ConversationId, ServiceName, map('episode.convention', Convention), StartTime, EndTime,
             if(IsEpisode, InputTokens, 0), if(IsEpisode, OutputTokens, 0),
-            '', Steps, FailedSteps, ModelCalls, Tools
+            '', Steps, FailedSteps, ModelCalls, Tools, Tenant
         FROM agent_traces
         WHERE Own OR IsEpisode
     ),
@@ -53,6 +53,7 @@ AS WITH
             argMax(r.AgentName, (r.AgentName != '', r.IsRoot, r.Ended, r.EndTime)) AS AgentName,
             argMax(r.ConversationId, (r.ConversationId != '', r.IsRoot, r.Ended, r.EndTime)) AS ConversationId,
             argMax(r.ServiceName, (r.ServiceName != '', r.IsRoot, r.Ended, r.EndTime)) AS ServiceName,
+            argMax(r.Tenant, (r.Tenant != '', r.IsRoot, r.Ended, r.EndTime)) AS Tenant,
             argMax(r.Tags, (notEmpty(r.Tags), r.Ended, r.EndTime)) AS Tags,
             argMax(r.Outcome, (r.Ended, r.EndTime)) AS Outcome,
             argMax(r.Verdict, (r.Ended, r.EndTime)) AS Verdict,
@@ -109,6 +110,7 @@ SELECT
     sum(t.InputTokens) AS InputTokens,
     sum(t.OutputTokens) AS OutputTokens,
     sum(t.ModelCalls) AS ModelCalls,
-    argMin(t.Attributes, t.Segment) AS Attributes
+    argMin(t.Attributes, t.Segment) AS Attributes,
+    argMin(t.Tenant, t.Segment) AS Tenant
 FROM traces AS t
 GROUP BY t.EpisodeId;

@@ -1,0 +1,155 @@
+-- Narrow, typed tables of episodes and steps, filled on insert into otel_traces.
+-- (TraceId, SpanId) is the key of a span: whatever is sent twice collapses to one row (read with FINAL).
+
+-- name: episode_steps
+CREATE TABLE IF NOT EXISTS episode_steps
+(
+    EpisodeId String COMMENT 'episode.id; empty for a step recorded outside any episode',
+    TraceId String COMMENT 'lower-case hex, 32 characters',
+    SpanId String COMMENT 'lower-case hex, 16 characters',
+    ParentSpanId String,
+    Segment UInt16 COMMENT '0 for the first trace of an episode, +1 for each time it was resumed after its end',
+    StepIndex UInt32 COMMENT 'position in the episode from 1, as the recording process counted; 0 where it could not know (steps added by handle)',
+    Kind LowCardinality(String) COMMENT 'tool_use, decision_point, error_handling or milestone',
+    Tool LowCardinality(String),
+    Action String,
+    Observation String,
+    Success Bool COMMENT 'episode.step.success; without it, by the span status: Error is a failure',
+    ErrorType LowCardinality(String),
+    ErrorMessage String COMMENT 'the status message: one line',
+    StartTime DateTime64(9, 'UTC'),
+    DurationNs UInt64,
+    InputTokens UInt64,
+    OutputTokens UInt64,
+    BatchCount UInt32 COMMENT 'a burst recorded as one step: how many actions it stands for; 0 for an ordinary step',
+    BatchErrors UInt32,
+    AgentName LowCardinality(String),
+    ServiceName LowCardinality(String),
+    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row reached the server'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(StartTime)
+ORDER BY (EpisodeId, TraceId, SpanId)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+-- name: episode_steps_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_steps_mv TO episode_steps
+AS SELECT
+    SpanAttributes['episode.id'] AS EpisodeId,
+    TraceId,
+    SpanId,
+    ParentSpanId,
+    toUInt16OrZero(SpanAttributes['episode.segment']) AS Segment,
+    toUInt32OrZero(SpanAttributes['episode.step.index']) AS StepIndex,
+    if(SpanAttributes['episode.step.kind'] = '', 'tool_use', SpanAttributes['episode.step.kind']) AS Kind,
+    SpanAttributes['gen_ai.tool.name'] AS Tool,
+    SpanAttributes['episode.step.action'] AS Action,
+    SpanAttributes['episode.step.observation'] AS Observation,
+    if(mapContains(SpanAttributes, 'episode.step.success'),
+       SpanAttributes['episode.step.success'] = 'true',
+       StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR')) AS Success,
+    SpanAttributes['error.type'] AS ErrorType,
+    StatusMessage AS ErrorMessage,
+    Timestamp AS StartTime,
+    Duration AS DurationNs,
+    toUInt64OrZero(SpanAttributes['episode.step.tokens.input']) AS InputTokens,
+    toUInt64OrZero(SpanAttributes['episode.step.tokens.output']) AS OutputTokens,
+    toUInt32OrZero(SpanAttributes['episode.step.batch.count']) AS BatchCount,
+    toUInt32OrZero(SpanAttributes['episode.step.batch.errors']) AS BatchErrors,
+    SpanAttributes['gen_ai.agent.name'] AS AgentName,
+    ServiceName
+FROM otel_traces
+WHERE SpanAttributes['episode.span'] = 'step';
+
+-- name: episode_roots
+CREATE TABLE IF NOT EXISTS episode_roots
+(
+    EpisodeId String,
+    TraceId String,
+    SpanId String COMMENT 'of the episode span; for a start marker, of the marker itself',
+    Ended Bool COMMENT 'true: the episode span itself; false: the start marker, sent while the episode runs',
+    Segment UInt16,
+    Task String,
+    TaskType LowCardinality(String),
+    Domain LowCardinality(String),
+    Language LowCardinality(String),
+    Framework LowCardinality(String),
+    Complexity LowCardinality(String),
+    Tags Array(String),
+    Outcome LowCardinality(String) COMMENT 'success, partial, failure or abstained; empty on a start marker',
+    Verdict String,
+    Artifacts Array(String),
+    Completed UInt32 COMMENT 'of a partial outcome: how many parts were done',
+    Failed UInt32 COMMENT 'of a partial outcome: how many parts were not',
+    StoppedAtStep UInt32 COMMENT 'of an abstained outcome: after how many steps',
+    ExternalReward Nullable(Float64) COMMENT 'episode.reward: a score from outside, a benchmark or a user',
+    StartTime DateTime64(9, 'UTC'),
+    DurationNs UInt64,
+    InputTokens UInt64,
+    OutputTokens UInt64,
+    ParentEpisodeId String COMMENT 'the episode whose step started this one',
+    AgentName LowCardinality(String),
+    ConversationId String,
+    ServiceName LowCardinality(String),
+    Attributes Map(LowCardinality(String), String) COMMENT 'what else was set on the span under episode.*, for formulas of your own',
+    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
+    EndTime DateTime64(9, 'UTC') MATERIALIZED addNanoseconds(StartTime, DurationNs)
+)
+-- The span of an episode can be written twice (two processes complete the same handle): the later end stands.
+ENGINE = ReplacingMergeTree(EndTime)
+PARTITION BY toYYYYMM(StartTime)
+ORDER BY (EpisodeId, TraceId, SpanId)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+-- name: episode_roots_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_roots_mv TO episode_roots
+AS SELECT
+    SpanAttributes['episode.id'] AS EpisodeId,
+    TraceId,
+    SpanId,
+    SpanAttributes['episode.span'] = 'episode' AS Ended,
+    toUInt16OrZero(SpanAttributes['episode.segment']) AS Segment,
+    SpanAttributes['episode.task'] AS Task,
+    SpanAttributes['episode.task_type'] AS TaskType,
+    SpanAttributes['episode.domain'] AS Domain,
+    SpanAttributes['episode.language'] AS Language,
+    SpanAttributes['episode.framework'] AS Framework,
+    SpanAttributes['episode.complexity'] AS Complexity,
+    JSONExtract(SpanAttributes['episode.tags'], 'Array(String)') AS Tags,
+    SpanAttributes['episode.outcome'] AS Outcome,
+    SpanAttributes['episode.verdict'] AS Verdict,
+    JSONExtract(SpanAttributes['episode.artifacts'], 'Array(String)') AS Artifacts,
+    -- A list of what was done, or just how many.
+    if(startsWith(SpanAttributes['episode.completed'], '['), toUInt32(JSONLength(SpanAttributes['episode.completed'])),
+       toUInt32OrZero(SpanAttributes['episode.completed'])) AS Completed,
+    if(startsWith(SpanAttributes['episode.failed'], '['), toUInt32(JSONLength(SpanAttributes['episode.failed'])),
+       toUInt32OrZero(SpanAttributes['episode.failed'])) AS Failed,
+    toUInt32OrZero(SpanAttributes['episode.stopped_at_step']) AS StoppedAtStep,
+    toFloat64OrNull(SpanAttributes['episode.reward']) AS ExternalReward,
+    Timestamp AS StartTime,
+    Duration AS DurationNs,
+    toUInt64OrZero(SpanAttributes['episode.tokens.input']) AS InputTokens,
+    toUInt64OrZero(SpanAttributes['episode.tokens.output']) AS OutputTokens,
+    SpanAttributes['episode.parent.id'] AS ParentEpisodeId,
+    SpanAttributes['gen_ai.agent.name'] AS AgentName,
+    SpanAttributes['gen_ai.conversation.id'] AS ConversationId,
+    ServiceName,
+    mapFilter((key, value) -> key NOT IN (
+        'episode.id', 'episode.span', 'episode.segment', 'episode.task', 'episode.task_type', 'episode.domain',
+        'episode.language', 'episode.framework', 'episode.complexity', 'episode.tags', 'episode.outcome',
+        'episode.verdict', 'episode.artifacts', 'episode.completed', 'episode.failed', 'episode.stopped_at_step',
+        'episode.reward', 'episode.tokens.input', 'episode.tokens.output', 'episode.parent.id', 'gen_ai.agent.name',
+        'gen_ai.conversation.id', 'gen_ai.operation.name'), SpanAttributes) AS Attributes
+FROM otel_traces
+WHERE SpanAttributes['episode.span'] IN ('episode', 'start');
+
+-- name: episode_settings
+CREATE TABLE IF NOT EXISTS episode_settings
+(
+    Name LowCardinality(String),
+    Value String,
+    UpdatedAt DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(UpdatedAt)
+ORDER BY Name
+COMMENT 'what the views read: abandoned_after_seconds (86400), how long an episode without an end may be silent';

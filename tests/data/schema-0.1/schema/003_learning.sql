@@ -1,0 +1,311 @@
+-- What is learned from episodes. `otel-episodes jobs run --full` rebuilds every table here but three, which are filled
+-- on insert: episode_changes, episode_decisions and episode_evaluations know only what arrived after them.
+-- Rows are replaced, never updated: read with FINAL, or through the views of sql/views.
+
+-- name: episode_changes
+CREATE TABLE IF NOT EXISTS episode_changes
+(
+    EpisodeId String COMMENT 'an episode of which something arrived',
+    InsertedAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when, by the clock of the server'
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(InsertedAt)
+ORDER BY InsertedAt
+TTL toDateTime(InsertedAt) + INTERVAL 90 DAY
+COMMENT 'which episodes changed when, in order of arrival: what an incremental job reads';
+
+-- name: episode_changes_steps_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_steps_mv TO episode_changes
+AS SELECT EpisodeId FROM episode_steps WHERE EpisodeId != '' GROUP BY EpisodeId;
+
+-- name: episode_changes_roots_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_roots_mv TO episode_changes
+AS SELECT EpisodeId FROM episode_roots WHERE EpisodeId != '' GROUP BY EpisodeId;
+
+-- name: episode_decisions
+CREATE TABLE IF NOT EXISTS episode_decisions
+(
+    EpisodeId String COMMENT 'the episode',
+    TraceId String COMMENT 'trace of its first segment',
+    SpanId String COMMENT 'the span it was read from',
+    Segment UInt16 COMMENT 'segment of the episode',
+    StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
+    Question String COMMENT 'the action of the step, with numbers, paths, ids and quoted text replaced',
+    Choice String COMMENT 'what was chosen; of a step that checks or verifies, passed or failed'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (EpisodeId, TraceId, SpanId)
+COMMENT 'decision steps, and steps whose action checks, verifies, validates or decides';
+
+-- name: episode_decisions_mv
+-- The cheap search comes first: and() does not evaluate the regular expression where that fails.
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_decisions_mv TO episode_decisions
+AS SELECT
+    EpisodeId, TraceId, SpanId, Segment, StartTime,
+    substringUTF8(trim(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
+        lowerUTF8(if(Action = '', Tool, Action)),
+        '["`][^"`]*["`]|''[^'']*''', '<text>'),
+        '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{13,}|0x[0-9a-f]+|\\b[0-9a-f]{12,}\\b', '<id>'),
+        '(?:[a-z]:)?(?:[\\w.~-]*[/\\\\])+[\\w.~-]*', '<path>'),
+        '[0-9]+(?:[.,][0-9]+)*', '<n>'),
+        '[\\s[:cntrl:]]+', ' ')), 1, 160) AS Question,
+    if(Kind = 'decision_point',
+       substringUTF8(replaceRegexpAll(splitByString(': ', Observation)[1], '[[:cntrl:]]+', ' '), 1, 120),
+       if(Success, 'passed', 'failed')) AS Choice
+FROM episode_steps
+WHERE EpisodeId != '' AND (Kind = 'decision_point'
+    OR (multiSearchAnyCaseInsensitive(Action, ['check', 'verif', 'validat', 'decid'])
+        AND match(Action, '(?i)\\b(check(s|ed|ing)?|verif(y|ies|ied|ying)|validat(e|es|ed|ing)|decid(e|es|ed|ing))\\b')));
+
+-- name: episode_evaluations
+CREATE TABLE IF NOT EXISTS episode_evaluations
+(
+    EpisodeId String COMMENT 'the episode',
+    TraceId String COMMENT 'trace of its first segment',
+    SpanId String COMMENT 'the span it was read from',
+    Time DateTime64(9, 'UTC') COMMENT 'when it was said',
+    Name String COMMENT 'gen_ai.evaluation.name',
+    Score Float64 COMMENT 'gen_ai.evaluation.score.value'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (EpisodeId, TraceId, SpanId, Name, Time)
+COMMENT 'events gen_ai.evaluation.result on spans of an episode';
+
+-- name: episode_evaluations_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS episode_evaluations_mv TO episode_evaluations
+AS SELECT
+    SpanAttributes['episode.id'] AS EpisodeId,
+    TraceId,
+    SpanId,
+    event.1 AS Time,
+    event.3['gen_ai.evaluation.name'] AS Name,
+    assumeNotNull(toFloat64OrNull(event.3['gen_ai.evaluation.score.value'])) AS Score
+FROM otel_traces
+ARRAY JOIN arrayZip(Events.Timestamp, Events.Name, Events.Attributes) AS event
+WHERE has(Events.Name, 'gen_ai.evaluation.result') AND event.2 = 'gen_ai.evaluation.result' AND EpisodeId != ''
+    AND isFinite(toFloat64OrNull(event.3['gen_ai.evaluation.score.value']));
+
+-- name: job_runs
+CREATE TABLE IF NOT EXISTS job_runs
+(
+    RunId String COMMENT 'one call of `jobs run`',
+    Job LowCardinality(String) COMMENT 'facts, scales, rewards, reflections, observations or patterns',
+    Formula LowCardinality(String) COMMENT 'the reward formula the job used; empty where none matters',
+    State LowCardinality(String) COMMENT 'running, done or failed',
+    Full Bool COMMENT 'read everything, not only what changed',
+    Since DateTime64(6, 'UTC') COMMENT 'read what changed from here on',
+    SnapshotAt DateTime64(6, 'UTC') COMMENT 'when the job began to read, by the clock of the server: where the next one starts',
+    FinishedAt DateTime64(6, 'UTC') COMMENT '1970 while it runs',
+    Seen UInt64 COMMENT 'episodes looked at (patterns: weeks)',
+    Written UInt64 COMMENT 'rows that were new or different',
+    Message String COMMENT 'why it failed',
+    Version DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY (Job, Formula, SnapshotAt, RunId)
+COMMENT 'every run of every job';
+
+-- name: job_worklist
+CREATE TABLE IF NOT EXISTS job_worklist
+(
+    RunId String COMMENT 'one call of `jobs run`; refresh: the refreshable views',
+    Job LowCardinality(String) COMMENT 'the job whose worklist it is',
+    Batch UInt32 COMMENT 'episodes are looked at in batches',
+    EpisodeId String COMMENT 'the episode',
+    CreatedAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was listed'
+)
+ENGINE = MergeTree
+PARTITION BY toDate(CreatedAt)
+ORDER BY (RunId, Job, Batch, EpisodeId)
+TTL toDateTime(CreatedAt) + INTERVAL 1 DAY
+COMMENT 'the episodes a running job looks at, in batches';
+
+-- name: episode_facts
+CREATE TABLE IF NOT EXISTS episode_facts
+(
+    EpisodeId String COMMENT 'the episode',
+    TraceId String COMMENT 'of the first segment',
+    Outcome LowCardinality(String) COMMENT 'success, partial, failure, abstained; running, abandoned (silent for a day); empty: ended without saying',
+    Ended Bool COMMENT 'the last segment has an end',
+    Task String COMMENT 'the task, word for word',
+    TaskType LowCardinality(String) COMMENT 'episode.task_type',
+    Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
+    Language LowCardinality(String) COMMENT 'episode.language',
+    Framework LowCardinality(String) COMMENT 'episode.framework',
+    Complexity LowCardinality(String) COMMENT 'episode.complexity',
+    Tags Array(String) COMMENT 'episode.tags',
+    AgentName LowCardinality(String) COMMENT 'gen_ai.agent.name',
+    StartTime DateTime64(9, 'UTC') COMMENT 'start of the episode span; a step with an earlier clock does not move it',
+    LastTime DateTime64(9, 'UTC') COMMENT 'the latest end of anything in it',
+    DurationNs UInt64 COMMENT 'time worked: the sum over segments; 0 while nothing has ended',
+    Steps UInt32 COMMENT 'number of steps',
+    FailedSteps UInt32 COMMENT 'of these, how many failed',
+    DistinctTools UInt32 COMMENT 'number of different tools',
+    Recovered Bool COMMENT 'some failed step is directly followed by one that succeeded',
+    Completed UInt32 COMMENT 'of a partial outcome: parts done',
+    Failed UInt32 COMMENT 'of a partial outcome: parts not done',
+    StoppedAtStep UInt32 COMMENT 'of an abstained outcome: after how many steps',
+    Artifacts Array(String) COMMENT 'episode.artifacts',
+    TestCoverage Nullable(Float64) COMMENT 'episode.test_coverage, percent',
+    ClippyWarnings String COMMENT 'episode.clippy_warnings',
+    PatternsApplied UInt32 COMMENT 'episode.patterns_applied: a number, or the length of a list',
+    ExternalReward Nullable(Float64) COMMENT 'episode.reward, else the mean of the latest gen_ai.evaluation.result of each name',
+    InputTokens UInt64 COMMENT 'tokens in',
+    OutputTokens UInt64 COMMENT 'tokens out',
+    StepTools Array(LowCardinality(String)) COMMENT 'the steps in order, one element each; so the arrays below',
+    StepOk Array(Bool) COMMENT 'whether each succeeded',
+    StepNs Array(UInt64) COMMENT 'how long each took, nanoseconds',
+    StepTokens Array(UInt64) COMMENT 'tokens in and out of each',
+    StepErrors Array(String) COMMENT 'error text with numbers, paths, ids, hex and quoted text replaced; empty on a step that succeeded',
+    Decisions Array(Tuple(Question String, Choice String)) COMMENT 'what was asked and chosen, in order',
+    Fingerprint UInt64 COMMENT 'hash of all the above: equal means nothing changed',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote it',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY EpisodeId
+COMMENT 'one row per episode: all that rewards, reflections and patterns read';
+
+-- name: domain_scales
+CREATE TABLE IF NOT EXISTS domain_scales
+(
+    Domain String COMMENT 'episode.domain; empty: none',
+    Seconds Float64 COMMENT 'median duration of ended episodes, as a power of the square root of 2',
+    Steps Float64 COMMENT 'median number of steps, likewise',
+    Tokens Float64 COMMENT 'median tokens, likewise; 0 when the domain counts none',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY Domain
+COMMENT 'what is usual in a domain, once it has five ended episodes; rounded so that one more episode rarely moves it';
+
+-- name: episode_rewards
+CREATE TABLE IF NOT EXISTS episode_rewards
+(
+    EpisodeId String COMMENT 'the episode',
+    Formula LowCardinality(String) COMMENT 'parity-1, v2, or <name>@<hash> of a formula of your own',
+    Total Float64 COMMENT 'greatest(0, Base + Abstention) * Efficiency * ComplexityBonus * Quality + LearningBonus, unless the formula says otherwise',
+    Base Float64 COMMENT 'for the outcome',
+    Abstention Float64 COMMENT 'for giving up early, or late',
+    Efficiency Float64 COMMENT 'factor for time, steps and tokens',
+    ComplexityBonus Float64 COMMENT 'factor for the complexity of the task',
+    Quality Float64 COMMENT 'factor for tests, coverage and failed steps',
+    LearningBonus Float64 COMMENT 'for what was learned on the way',
+    ExternalReward Nullable(Float64) COMMENT 'a score from outside, kept beside the computed one',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
+    IsDeleted UInt8 COMMENT '1: the episode has no reward any more (it was resumed and runs)'
+)
+ENGINE = ReplacingMergeTree(Version, IsDeleted)
+ORDER BY (Formula, EpisodeId)
+COMMENT 'the reward of every ended or abandoned episode, per formula version';
+
+-- name: episode_reflections
+CREATE TABLE IF NOT EXISTS episode_reflections
+(
+    EpisodeId String COMMENT 'the episode',
+    Successes Array(String) COMMENT 'what to keep doing, the most telling first, at most five',
+    Improvements Array(String) COMMENT 'what to do otherwise, at most five',
+    Insights Array(String) COMMENT 'what to know, at most five',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
+    IsDeleted UInt8 COMMENT '1: taken back'
+)
+ENGINE = ReplacingMergeTree(Version, IsDeleted)
+ORDER BY EpisodeId
+COMMENT 'what one episode teaches';
+
+-- name: pattern_observations
+CREATE TABLE IF NOT EXISTS pattern_observations
+(
+    Week Date COMMENT 'Monday of the week in which the episode started, UTC',
+    EpisodeId String COMMENT 'the episode',
+    TraceId String COMMENT 'trace of its first segment',
+    Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
+    Task String COMMENT 'the task, word for word',
+    StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
+    Success Bool COMMENT 'the outcome is success',
+    RewardMicros Int64 COMMENT 'the reward in millionths: whole numbers add up to the same sum in any order',
+    DurationNs UInt64 COMMENT 'nanoseconds worked',
+    Tokens UInt64 COMMENT 'tokens in and out',
+    Weight UInt32 COMMENT '2^20 at the start of the week, doubling every 30 days: recency, in whole numbers',
+    PatternIds Array(UInt64) COMMENT 'what it shows, each once',
+    Tools Array(LowCardinality(String)) COMMENT 'the tools in order, for what follows what; at most 10,000',
+    Fingerprint UInt64 COMMENT 'hash of the row: equal means nothing changed',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
+    IsDeleted UInt8 COMMENT '1: taken back',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_pattern PatternIds TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(Version, IsDeleted)
+ORDER BY (Week, EpisodeId)
+COMMENT 'which patterns each ended or abandoned episode shows';
+
+-- name: pattern_buckets
+CREATE TABLE IF NOT EXISTS pattern_buckets
+(
+    PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
+    Week Date COMMENT 'Monday of the week, UTC',
+    Support UInt64 COMMENT 'distinct episodes of that week that show it; 0: none any more',
+    Successes UInt64 COMMENT 'of these, how many succeeded',
+    RewardMicros Int64 COMMENT 'sum of rewards, in millionths',
+    DurationNs UInt64 COMMENT 'sum of durations',
+    Tokens UInt64 COMMENT 'sum of tokens',
+    Weight UInt64 COMMENT 'sum of recency weights, see pattern_observations',
+    SuccessWeight UInt64 COMMENT 'sum of recency weights of those that succeeded',
+    FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
+    LastSeen DateTime('UTC') COMMENT 'start of the latest',
+    Evidence Array(String) COMMENT 'trace ids of the five latest episodes',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY (Week, PatternId)
+COMMENT 'sums per pattern and week; a week is always written as a whole';
+
+-- name: pattern_totals
+CREATE TABLE IF NOT EXISTS pattern_totals
+(
+    PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
+    Support UInt64 COMMENT 'distinct episodes that show it; 0: none any more',
+    Successes UInt64 COMMENT 'of these, how many succeeded',
+    RewardMicros Int64 COMMENT 'sum of rewards, in millionths',
+    DurationNs UInt64 COMMENT 'sum of durations',
+    Tokens UInt64 COMMENT 'sum of tokens',
+    RecentSupport Float64 COMMENT 'Support weighted by 2 to the power of (start - 2020-01-01) / 30 days',
+    RecentSuccesses Float64 COMMENT 'Successes weighted likewise',
+    FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
+    LastSeen DateTime('UTC') COMMENT 'start of the latest',
+    Evidence Array(String) COMMENT 'trace ids of the latest episodes of the latest week, at most five',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY PatternId
+COMMENT 'sums per pattern: what the patterns view, the outlook and the next steps read';
+
+-- name: pattern_keys
+CREATE TABLE IF NOT EXISTS pattern_keys
+(
+    PatternId UInt64 COMMENT 'sipHash64 of type, domain and key',
+    Type LowCardinality(String) COMMENT 'what kind of pattern',
+    Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
+    Key Array(String) COMMENT 'what it is, see docs/patterns.md'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY PatternId
+COMMENT 'what a pattern id means; besides the five types also counts that models need: episode, task, length, variety, tool, start, condition';
+
+-- name: step_transitions
+CREATE TABLE IF NOT EXISTS step_transitions
+(
+    ContextId UInt64 COMMENT 'sipHash64 of domain, task (or empty) and the last tools (0 to 3)',
+    Week Date COMMENT 'Monday of the week, UTC',
+    Tool LowCardinality(String) COMMENT 'the tool of the step that followed',
+    Occurrences UInt64 COMMENT 'how often; 0: not any more',
+    Successes UInt64 COMMENT 'how often in an episode that succeeded',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY (Week, ContextId, Tool)
+COMMENT 'what followed what, for the next steps';

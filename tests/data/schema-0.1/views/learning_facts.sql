@@ -1,0 +1,181 @@
+-- What a job computes for the episodes of its worklist. These views take the run and the batch as parameters,
+-- so that the same text serves `jobs run` and the refreshable views of `jobs install`.
+
+-- name: facts_of
+CREATE OR REPLACE VIEW facts_of
+AS WITH
+    (SELECT toUInt32OrDefault(anyLast(Value), toUInt32(86400)) FROM episode_settings FINAL
+     WHERE Name = 'abandoned_after_seconds') AS abandoned_after,
+    work AS
+    (
+        SELECT EpisodeId FROM job_worklist
+        WHERE RunId = {run:String} AND Job = 'facts' AND Batch = {batch:UInt32}
+            -- The refreshable views have one worklist, of which the latest entries count.
+            AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
+    ),
+    -- An end outranks its start marker, the first segment the later ones: one number, since comparing tuples is slow.
+    headers AS
+    (
+        SELECT
+            r.EpisodeId AS EpisodeId,
+            argMax(r.TraceId, r.Rank) AS TraceId,
+            max(r.Ended) AND max(r.Segment) = maxIf(r.Segment, r.Ended) AS Ended,
+            argMaxIf(r.Outcome, r.Latest, r.Ended) AS EndedOutcome,
+            argMaxIf(r.Completed, r.Latest, r.Ended) AS Completed,
+            argMaxIf(r.Failed, r.Latest, r.Ended) AS Failed,
+            argMaxIf(r.StoppedAtStep, r.Latest, r.Ended) AS StoppedAtStep,
+            argMaxIf(r.Artifacts, r.Latest, r.Ended) AS Artifacts,
+            argMaxIf(tuple(r.ExternalReward), r.Latest, r.ExternalReward IS NOT NULL).1 AS Reward,
+            argMaxIf(r.Task, r.Rank, r.Task != '') AS Task,
+            argMaxIf(r.TaskType, r.Rank, r.TaskType != '') AS TaskType,
+            argMaxIf(r.Domain, r.Rank, r.Domain != '') AS Domain,
+            argMaxIf(r.Language, r.Rank, r.Language != '') AS Language,
+            argMaxIf(r.Framework, r.Rank, r.Framework != '') AS Framework,
+            argMaxIf(r.Complexity, r.Rank, r.Complexity != '') AS Complexity,
+            argMaxIf(r.AgentName, r.Rank, r.AgentName != '') AS AgentName,
+            argMaxIf(r.Tags, r.Rank, notEmpty(r.Tags)) AS Tags,
+            argMaxIf(r.Attributes['episode.test_coverage'], r.Rank, r.Attributes['episode.test_coverage'] != '') AS TestCoverage,
+            argMaxIf(r.Attributes['episode.clippy_warnings'], r.Rank, r.Attributes['episode.clippy_warnings'] != '') AS ClippyWarnings,
+            argMaxIf(r.Attributes['episode.patterns_applied'], r.Rank, r.Attributes['episode.patterns_applied'] != '') AS PatternsApplied,
+            min(r.StartTime) AS StartTime,
+            max(r.EndTime) AS LastTime,
+            sumIf(r.DurationNs, r.Ended) AS DurationNs,
+            sum(r.InputTokens) AS InputTokens,
+            sum(r.OutputTokens) AS OutputTokens
+        FROM
+        (
+            SELECT
+                *, EndTime,
+                bitShiftLeft(toUInt64(4095 - least(Segment, 4095)), 52) + bitShiftLeft(toUInt64(Ended), 51)
+                    + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Rank,
+                bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest
+            FROM episode_roots FINAL
+            WHERE EpisodeId IN work
+        ) AS r
+        GROUP BY r.EpisodeId
+    ),
+    -- In the order the recording process counted; by the clock where some step could not be counted. The order is one
+    -- number (segment, index, start, the beginning of the span's id): grouping and sorting tuples takes three times as long.
+    steps AS
+    (
+        SELECT
+            EpisodeId,
+            arraySort((i, position) -> position, arrayEnumerate(Positions), Positions) AS Places,
+            arrayMap(i -> Tools[i], Places) AS StepTools,
+            arrayMap(i -> Oks[i], Places) AS StepOk,
+            arrayMap(i -> Durations[i], Places) AS StepNs,
+            arrayMap(i -> Tokens[i], Places) AS StepTokens,
+            if(Failures = 0, arrayWithConstant(length(Places), ''), arrayMap(i -> Errors[i], Places)) AS StepErrors,
+            Failures,
+            LastTime,
+            InputTokens,
+            OutputTokens
+        FROM
+        (
+            SELECT
+                EpisodeId,
+                if(min(StepIndex) > 0, groupArray(Position),
+                   arrayMap(x -> bitAnd(x, bitNot(bitShiftLeft(toUInt128(4294967295), 80))), groupArray(Position))) AS Positions,
+                groupArray(Tool) AS Tools,
+                groupArray(Success) AS Oks,
+                groupArray(DurationNs) AS Durations,
+                groupArray(Spent) AS Tokens,
+                groupArray(Error) AS Errors,
+                countIf(NOT Success) AS Failures,
+                max(End) AS LastTime,
+                sum(Input) AS InputTokens,
+                sum(Output) AS OutputTokens
+            FROM
+            (
+                SELECT
+                    EpisodeId, StepIndex, Tool, Success, DurationNs, InputTokens AS Input, OutputTokens AS Output,
+                    InputTokens + OutputTokens AS Spent,
+                    addNanoseconds(StartTime, DurationNs) AS End,
+                    bitShiftLeft(toUInt128(Segment), 112) + bitShiftLeft(toUInt128(StepIndex), 80)
+                        + bitShiftLeft(toUInt128(toUnixTimestamp64Nano(StartTime)), 16)
+                        + reinterpretAsUInt16(reverse(unhex(substring(SpanId, 1, 4)))) AS Position,
+                    if(Success, '', substringUTF8(trim(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
+                        lowerUTF8(multiIf(ErrorMessage != '', ErrorMessage, ErrorType != '', ErrorType, 'failed')),
+                        '["`][^"`]*["`]|''[^'']*''', '<text>'),
+                        '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{13,}|0x[0-9a-f]+|\\b[0-9a-f]{12,}\\b', '<id>'),
+                        '(?:[a-z]:)?(?:[\\w.~-]*[/\\\\])+[\\w.~-]*', '<path>'),
+                        '[0-9]+(?:[.,][0-9]+)*', '<n>'),
+                        '[\\s[:cntrl:]]+', ' ')), 1, 160)) AS Error
+                FROM episode_steps FINAL
+                WHERE EpisodeId IN work
+                -- The same span always has the same start, so its copies are in one partition.
+                SETTINGS do_not_merge_across_partitions_select_final = 1
+            )
+            GROUP BY EpisodeId
+        )
+    ),
+    decisions AS
+    (
+        SELECT EpisodeId, arraySort(groupArray((Segment, StartTime, SpanId, Question, Choice))) AS Sorted
+        FROM episode_decisions FINAL
+        WHERE EpisodeId IN work
+        GROUP BY EpisodeId
+    ),
+    evaluations AS
+    (
+        SELECT EpisodeId, avg(Latest) AS Score
+        FROM
+        (
+            SELECT EpisodeId, Name, argMax(Score, Time) AS Latest
+            FROM episode_evaluations FINAL
+            WHERE EpisodeId IN work
+            GROUP BY EpisodeId, Name
+        )
+        GROUP BY EpisodeId
+    ),
+    facts AS
+    (
+        SELECT
+            h.EpisodeId AS EpisodeId,
+            h.TraceId AS TraceId,
+            multiIf(h.Ended, h.EndedOutcome,
+                    greatest(h.LastTime, s.LastTime) < now64(9) - toIntervalSecond(abandoned_after), 'abandoned', 'running') AS Outcome,
+            h.Ended AS Ended,
+            h.Task AS Task,
+            h.TaskType AS TaskType,
+            h.Domain AS Domain,
+            h.Language AS Language,
+            h.Framework AS Framework,
+            h.Complexity AS Complexity,
+            h.Tags AS Tags,
+            h.AgentName AS AgentName,
+            h.StartTime AS StartTime,
+            greatest(h.LastTime, s.LastTime) AS LastTime,
+            h.DurationNs AS DurationNs,
+            toUInt32(length(s.StepTools)) AS Steps,
+            toUInt32(s.Failures) AS FailedSteps,
+            toUInt32(length(arrayDistinct(arrayFilter(x -> x != '', s.StepTools)))) AS DistinctTools,
+            s.Failures > 0 AND arrayExists((ok, next) -> NOT ok AND next, arrayPopBack(s.StepOk), arrayPopFront(s.StepOk)) AS Recovered,
+            h.Completed AS Completed,
+            h.Failed AS Failed,
+            h.StoppedAtStep AS StoppedAtStep,
+            h.Artifacts AS Artifacts,
+            if(isFinite(toFloat64OrNull(h.TestCoverage)), toFloat64OrNull(h.TestCoverage), NULL) AS TestCoverage,
+            h.ClippyWarnings AS ClippyWarnings,
+            if(startsWith(h.PatternsApplied, '['), toUInt32(JSONLength(h.PatternsApplied)), toUInt32OrZero(h.PatternsApplied)) AS PatternsApplied,
+            multiIf(h.Reward IS NOT NULL, h.Reward, e.EpisodeId != '', toNullable(e.Score), NULL) AS ExternalReward,
+            if(h.InputTokens > 0, h.InputTokens, s.InputTokens) AS InputTokens,
+            if(h.OutputTokens > 0, h.OutputTokens, s.OutputTokens) AS OutputTokens,
+            s.StepTools AS StepTools,
+            s.StepOk AS StepOk,
+            s.StepNs AS StepNs,
+            s.StepTokens AS StepTokens,
+            s.StepErrors AS StepErrors,
+            arrayMap(x -> (x.4, x.5), d.Sorted) AS Decisions
+        FROM headers AS h
+        LEFT JOIN steps AS s ON s.EpisodeId = h.EpisodeId
+        LEFT JOIN decisions AS d ON d.EpisodeId = h.EpisodeId
+        LEFT JOIN evaluations AS e ON e.EpisodeId = h.EpisodeId
+    )
+SELECT
+    *,
+    cityHash64(TraceId, Outcome, Ended, Task, TaskType, Domain, Language, Framework, Complexity, Tags, AgentName, StartTime,
+              LastTime, DurationNs, Completed, Failed, StoppedAtStep, Artifacts, ifNull(TestCoverage, -1), ClippyWarnings,
+              PatternsApplied, (ExternalReward IS NULL, ifNull(ExternalReward, 0)), InputTokens, OutputTokens,
+              StepTools, StepOk, StepNs, StepTokens, StepErrors, Decisions) AS Fingerprint
+FROM facts;

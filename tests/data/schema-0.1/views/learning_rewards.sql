@@ -1,0 +1,182 @@
+-- Reward formulas. Each is a view with the columns EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality
+-- and LearningBonus over reward_inputs, one row an episode; docs/rewards.md says why they are as they are.
+
+-- name: domain_scales_now
+-- Medians as powers of the square root of 2: a reward that is relative to them moves when the domain really moved,
+-- not with each new episode.
+CREATE OR REPLACE VIEW domain_scales_now
+AS SELECT
+    Domain,
+    if(AnyTimed, exp2(round(2 * log2(MedianSeconds)) / 2), 0) AS Seconds,
+    if(AnySteps, exp2(round(2 * log2(MedianSteps)) / 2), 0) AS Steps,
+    if(AnyTokens, exp2(round(2 * log2(MedianTokens)) / 2), 0) AS Tokens
+FROM
+(
+    SELECT
+        Domain,
+        countIf(DurationNs >= 1000000000) >= 5 AS AnyTimed,
+        countIf(Steps > 0) >= 5 AS AnySteps,
+        countIf(InputTokens + OutputTokens > 0) >= 5 AS AnyTokens,
+        quantileExactIf(0.5)(DurationNs / 1e9, DurationNs >= 1000000000) AS MedianSeconds,
+        quantileExactIf(0.5)(toFloat64(Steps), Steps > 0) AS MedianSteps,
+        quantileExactIf(0.5)(toFloat64(InputTokens + OutputTokens), InputTokens + OutputTokens > 0) AS MedianTokens
+    FROM episode_facts FINAL
+    WHERE Outcome IN ('success', 'partial', 'failure', 'abstained')
+    GROUP BY Domain
+    HAVING count() >= 5
+);
+
+-- name: reward_inputs
+-- What a formula reads. An episode that runs, or ended without an outcome, has no reward.
+CREATE OR REPLACE VIEW reward_inputs
+AS SELECT
+    f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
+    f.Domain AS Domain, f.Language AS Language, f.Framework AS Framework, f.Complexity AS Complexity, f.Tags AS Tags,
+    f.AgentName AS AgentName, f.StartTime AS StartTime, f.DurationNs AS DurationNs,
+    toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
+    f.Steps AS Steps, f.FailedSteps AS FailedSteps, f.DistinctTools AS DistinctTools, f.Recovered AS Recovered,
+    f.Completed AS Completed, f.Failed AS Failed, f.StoppedAtStep AS StoppedAtStep, f.Artifacts AS Artifacts,
+    f.TestCoverage AS TestCoverage, f.ClippyWarnings AS ClippyWarnings, f.PatternsApplied AS PatternsApplied,
+    f.ExternalReward AS ExternalReward, f.InputTokens AS InputTokens, f.OutputTokens AS OutputTokens,
+    f.StepTools AS StepTools, f.StepOk AS StepOk, f.StepNs AS StepNs, f.StepTokens AS StepTokens, f.StepErrors AS StepErrors,
+    f.Decisions AS Decisions,
+    -- 0: not known yet, the domain has fewer than five episodes.
+    s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
+FROM (SELECT * FROM episode_facts FINAL) AS f
+LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL) AS s ON s.Domain = f.Domain
+WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
+
+-- name: reward_parity_1
+CREATE OR REPLACE VIEW reward_parity_1
+AS SELECT
+    EpisodeId,
+    greatest(0, Base + Abstention) * Efficiency * ComplexityBonus * Quality + LearningBonus AS Total,
+    Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus
+FROM
+(
+    SELECT
+        EpisodeId,
+        multiIf(
+            Outcome = 'success', 1,
+            Outcome = 'partial', if(Completed + Failed = 0, 0.5, Completed / (Completed + Failed)),
+            Outcome = 'abstained', 0.3,
+            0) AS Base,
+        multiIf(
+            Outcome = 'abstained' AND StoppedAtStep <= 3, 0.5,
+            Outcome = 'abstained' AND StoppedAtStep >= 10, -0.3,
+            Outcome = 'abstained', 0.5 - 0.8 * (StoppedAtStep - 3) / 7,
+            Outcome IN ('failure', 'abandoned') AND Steps > 10, -0.2,
+            0) AS Abstention,
+        multiIf(NOT Ended, 1, Seconds <= 0, 1.5, 0.5 + exp(-Seconds / 120)) AS DurationPart,
+        if(Steps = 0, 0.5, 0.5 + exp(-toInt64(Steps) / 20)) AS StepsPart,
+        least(1.5, greatest(0.5, 0.5 * DurationPart + 0.5 * StepsPart)) AS Efficiency,
+        multiIf(Complexity = 'moderate', 1.1, Complexity = 'complex', 1.2, 1.0) AS ComplexityBonus,
+        if(Steps = 0, 0, FailedSteps / Steps) AS ErrorRate,
+        if(Outcome = 'success',
+            if(arrayExists(a -> position(a, 'test') > 0 OR position(a, 'coverage') > 0, Artifacts), 0.1, 0)
+            + if(length(Artifacts) >= 3, 0.05, 0)
+            + multiIf(ifNull(TestCoverage, 0) > 80, 0.15, ifNull(TestCoverage, 0) > 60, 0.1, 0), 0)
+        + multiIf(Steps = 0, 0, ErrorRate > 0.3, -0.2, ErrorRate > 0.1, -0.1, ErrorRate = 0, 0.1, 0)
+        + if(ClippyWarnings = '0', 0.05, 0) AS QualityPart,
+        least(1.5, greatest(0.5, 1 + QualityPart)) AS Quality,
+        least(0.5,
+            least(0.3, 0.1 * PatternsApplied)
+            + multiIf(Steps >= 3 AND DistinctTools >= 5, 0.15, Steps >= 3 AND DistinctTools >= 3, 0.1, 0)
+            + multiIf(Steps >= 5 AND (Steps - FailedSteps) / Steps > 0.9, 0.2, Steps >= 3 AND FailedSteps = 0, 0.15, 0)
+            + if(Recovered, 0.15, 0)
+            + if(Ended AND Seconds < 30 AND Steps > 0 AND Steps < 10, 0.1, 0)) AS LearningBonus
+    FROM reward_inputs
+);
+
+-- name: reward_v2
+CREATE OR REPLACE VIEW reward_v2
+AS SELECT
+    EpisodeId,
+    greatest(0, Base + Abstention) * Efficiency * ComplexityBonus * Quality + LearningBonus AS Total,
+    Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus
+FROM
+(
+    SELECT
+        EpisodeId,
+        multiIf(
+            Outcome = 'success', 1,
+            Outcome = 'partial', if(Completed + Failed = 0, 0.5, Completed / (Completed + Failed)),
+            Outcome = 'abstained', 0.25,
+            0) AS Base,
+        -- At most 0.4 in all, where the poorest success earns 0.6.
+        if(Outcome = 'abstained', 0.15 / (1 + StoppedAtStep / if(DomainSteps > 0, DomainSteps, 20)), 0) AS Abstention,
+        -- 1 at the usual size, 1.25 towards nothing, 0.75 towards infinity; what was not measured is left out.
+        arrayFilter(x -> x >= 0, [
+            if(Ended AND DurationNs >= 1000000000, DurationNs / 1e9 / if(DomainSeconds > 0, DomainSeconds, 120), -1),
+            if(Steps > 0, Steps / if(DomainSteps > 0, DomainSteps, 20), -1),
+            if(InputTokens + OutputTokens > 0 AND DomainTokens > 0, (InputTokens + OutputTokens) / DomainTokens, -1)]) AS Sizes,
+        if(Outcome = 'abstained' OR empty(Sizes), 1, arrayAvg(arrayMap(x -> 0.75 + 0.5 / (1 + x), Sizes))) AS Efficiency,
+        multiIf(Outcome = 'abstained', 1, Complexity = 'moderate', 1.1, Complexity = 'complex', 1.2, 1.0) AS ComplexityBonus,
+        if(Outcome = 'success',
+            if(arrayExists(a -> position(a, 'test') > 0 OR position(a, 'coverage') > 0, Artifacts), 0.05, 0)
+            + least(0.1, greatest(0, (ifNull(TestCoverage, 0) - 50) / 500)), 0)
+        + if(Steps = 0, 0, greatest(-0.2, 0.1 - FailedSteps / Steps))
+        + if(ClippyWarnings = '0', 0.05, 0) AS QualityPart,
+        if(Outcome = 'abstained', 1, least(1.2, greatest(0.8, 1 + QualityPart))) AS Quality,
+        multiIf(
+            Outcome IN ('success', 'partial'),
+            least(0.2, 0.05 * least(2, PatternsApplied) + if(Recovered, 0.1, 0) + if(Steps >= 3 AND DistinctTools >= 3, 0.05, 0)),
+            Outcome = 'failure' AND Recovered, 0.05,
+            0) AS LearningBonus
+    FROM reward_inputs
+);
+
+-- name: rewards
+-- The reward beside what it is relative to: its domain (from five episodes on) and its age.
+CREATE OR REPLACE VIEW rewards
+(
+    EpisodeId String COMMENT 'the episode',
+    Formula LowCardinality(String) COMMENT 'formula version',
+    Domain LowCardinality(String) COMMENT 'domain of the episode',
+    Task String COMMENT 'its task',
+    Outcome LowCardinality(String) COMMENT 'its outcome',
+    StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
+    Total Float64 COMMENT 'the reward',
+    ExternalReward Nullable(Float64) COMMENT 'the score from outside',
+    Used Float64 COMMENT 'the score from outside where there is one, else the computed reward',
+    DomainEpisodes UInt64 COMMENT 'scored episodes of the domain',
+    DomainMean Nullable(Float64) COMMENT 'mean reward of the domain; NULL under five episodes',
+    Normalised Nullable(Float64) COMMENT '(Total - mean) / standard deviation in the domain; NULL under five episodes or without spread',
+    Decayed Float64 COMMENT 'Total halved for every 30 days of age, as of now'
+)
+AS SELECT
+    r.EpisodeId AS EpisodeId, r.Formula AS Formula, f.Domain AS Domain, f.Task AS Task, f.Outcome AS Outcome, f.StartTime AS StartTime,
+    r.Total AS Total, r.ExternalReward AS ExternalReward, coalesce(r.ExternalReward, r.Total) AS Used,
+    count() OVER same AS DomainEpisodes,
+    if(DomainEpisodes >= 5, toNullable(avg(r.Total) OVER same), NULL) AS DomainMean,
+    if(DomainEpisodes >= 5 AND stddevPop(r.Total) OVER same > 1e-9,
+       toNullable((r.Total - avg(r.Total) OVER same) / stddevPop(r.Total) OVER same), NULL) AS Normalised,
+    r.Total * exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000) AS Decayed
+FROM (SELECT EpisodeId, Formula, Total, ExternalReward FROM episode_rewards FINAL) AS r
+INNER JOIN (SELECT EpisodeId, Domain, Task, Outcome, StartTime FROM episode_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
+WINDOW same AS (PARTITION BY r.Formula, f.Domain);
+
+-- name: domain_rewards
+CREATE OR REPLACE VIEW domain_rewards
+(
+    Formula LowCardinality(String) COMMENT 'formula version',
+    Domain LowCardinality(String) COMMENT 'empty: episodes without a domain',
+    Episodes UInt64 COMMENT 'scored episodes; the figures below are NULL under five',
+    SuccessRate Float64 COMMENT 'share whose outcome is success',
+    Mean Nullable(Float64) COMMENT 'mean reward',
+    Median Nullable(Float64) COMMENT 'median reward',
+    P90 Nullable(Float64) COMMENT '90th percentile',
+    Deviation Nullable(Float64) COMMENT 'standard deviation',
+    DecayedMean Nullable(Float64) COMMENT 'mean weighted by recency (half-life 30 days)'
+)
+AS SELECT
+    r.Formula AS Formula, f.Domain AS Domain, count() AS Episodes,
+    countIf(f.Outcome = 'success') / count() AS SuccessRate,
+    if(Episodes >= 5, toNullable(avg(r.Total)), NULL) AS Mean,
+    if(Episodes >= 5, toNullable(quantileExactInclusive(0.5)(r.Total)), NULL) AS Median,
+    if(Episodes >= 5, toNullable(quantileExactInclusive(0.9)(r.Total)), NULL) AS P90,
+    if(Episodes >= 5, toNullable(stddevPop(r.Total)), NULL) AS Deviation,
+    if(Episodes >= 5, toNullable(avgWeighted(r.Total, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL) AS DecayedMean
+FROM (SELECT EpisodeId, Formula, Total FROM episode_rewards FINAL) AS r
+INNER JOIN (SELECT EpisodeId, Domain, Outcome, StartTime FROM episode_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
+GROUP BY r.Formula, f.Domain;

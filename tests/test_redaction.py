@@ -1,0 +1,197 @@
+"""What is taken for a secret, what is not, and at what cost."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import time
+
+import pytest
+
+from benchmarks.redaction import left
+from benchmarks.redaction_corpus import INNOCENT, secrets
+from otel_episodes import Redactor, configure, current_step, episode, step
+from otel_episodes._redaction import _PATTERNS, _compiled
+from otel_episodes._settings import from_environment
+from otel_episodes.testing import capture_episodes
+
+MADE = list(secrets(seed=7, rounds=3))
+
+
+def test_secrets_of_every_kind_are_masked_wherever_they_stand() -> None:
+    redactor = Redactor()
+    assert len(MADE) >= 150
+    assert [(kind, text) for kind, text, secret in MADE if left(redactor.text(text), secret)] == []
+
+
+def test_texts_that_only_look_like_it_are_left_alone() -> None:
+    redactor = Redactor()
+    assert len(set(INNOCENT)) >= 150
+    assert [text for text in INNOCENT if redactor.text(text) != text] == []
+
+
+def test_what_is_masked_is_masked_once() -> None:
+    redactor, hashing = Redactor(), Redactor(hash_key="k")
+    for _, text, _ in MADE:
+        for each in (redactor, hashing):
+            masked = each.text(text)
+            assert each.text(masked) == masked
+
+
+def test_the_quick_look_misses_nothing_that_a_pattern_would_find() -> None:
+    redactor = Redactor()
+    for _, text, _ in MADE:
+        if any(pattern.search(text) for _, pattern in _compiled()):
+            assert redactor.suspects(text), text
+            folded = text.lower()
+            for hints, pattern in _compiled():
+                assert not pattern.search(text) or any(hint in folded for hint in hints), (pattern.pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("password", True), ("dbPassword", True), ("api_key", True), ("X-API-Key", True), ("Authorization", True),
+        ("access_token", True), ("client_secret", True), ("Set-Cookie", True), ("connectionString", True),
+        ("sessionId", True), ("csrf_token", True), ("cvv", True), ("password_hash", True),
+        ("tokens", False), ("gen_ai.usage.input_tokens", False), ("gen_ai.usage.output_tokens", False),
+        ("gen_ai.usage.cache_read.input_tokens", False), ("token_count", False), ("max_tokens", False),
+        ("tokenType", False), ("token_usage", False), ("password_policy", False), ("secret_name", False),
+        ("auth_method", False), ("key", False), ("author", False), ("secretary", False), ("passenger", False),
+    ],
+)  # fmt: skip
+def test_a_name_is_a_secrets_by_its_words(name: str, secret: bool) -> None:
+    assert Redactor().secret_name(name) is secret
+
+
+def test_cards_are_known_by_issuer_length_and_checksum() -> None:
+    text = Redactor().text
+    assert text("paid with 4012-8888-8888-1881 today") == "paid with [REDACTED] today"
+    for innocent in ("4012-8888-8888-1882", "1767225600000000000", "9012888888881881", "0x4012888888881881"):
+        assert text(innocent) == innocent
+
+
+def test_addresses_are_masked_where_asked_for() -> None:
+    text = "write to bob.smith+ci@mail.example.org, not to @bob"
+    assert Redactor().text(text) == text
+    assert Redactor(emails=True).text(text) == "write to [REDACTED], not to @bob"
+
+
+def test_hashes_are_equal_for_equal_secrets_under_one_key_only() -> None:
+    ours, same, other = Redactor(hash_key="ours"), Redactor(hash_key=b"ours"), Redactor(hash_key="other")
+    first, second = "Authorization: Bearer " + "a1" * 20, "Authorization: Bearer " + "b2" * 20
+    assert re.fullmatch(r"Authorization: Bearer \[REDACTED:[0-9a-f]{12}\]", ours.text(first))
+    assert ours.text(first) == same.text(first)
+    assert ours.text(first) != other.text(first)
+    assert ours.text(first) != ours.text(second)
+    assert ours.masked("4012 8888 8888 1881") != ours.masked(None) == "[REDACTED]"
+    assert "ours" not in repr(ours)
+
+
+def test_the_same_secret_has_the_same_hash_by_name_and_by_shape() -> None:
+    configured = Redactor(hash_key="k")
+    secret = "S3cure-passw0rd"
+
+    @step(action="login {user} {password}")
+    def login(user: str, password: str) -> str:
+        return f"password={password}"
+
+    with capture_episodes(redactor=configured) as recorded, episode("t"):
+        login("bob", secret)
+    (span,) = recorded.steps
+    mark = configured.masked(secret)
+    assert span.attributes["episode.step.action"] == f"login bob {mark}"
+    assert span.attributes["episode.step.observation"] == f"password={mark}"
+
+
+def test_the_key_comes_from_the_environment() -> None:
+    redactor = from_environment({"OTEL_EPISODES_REDACT_KEY": "k"}).redactor
+    assert redactor == Redactor(hash_key="k")
+    assert from_environment({}).redactor == Redactor()
+
+
+def test_no_way_into_a_span_leads_past_redaction() -> None:
+    secret = "ghp_" + "a1B2" * 9
+
+    @step(success=lambda result: False)
+    def tool(argument: dict[str, str], note: str) -> str:
+        current_step().observe(f"saw {secret}")
+        return secret
+
+    @step
+    def failing(note: str) -> None:
+        current_step().fail(f"no {secret}")
+
+    with capture_episodes(capture="full") as recorded:
+        with pytest.raises(ValueError, match="ghp_"), episode(f"use {secret}", tags=["x"]) as ep:
+            tool({"deep": json.dumps({"er": secret})}, note=secret)
+            failing(secret)
+            ep.decide(f"which {secret}?", options=[secret], choice=secret)
+            ep.milestone(f"has {secret}", observation=secret)
+            ep.log_step(tool="t", action=secret, observation=secret, success=False)
+            with ep.batch("t", action=secret) as burst:
+                burst.add(secret, latency_ms=1, success=True)
+            raise ValueError(f"bad {secret}")
+        for end in ("succeed", "fail", "abstain"):
+            with episode("t", tags=[secret]) as ep:
+                getattr(ep, end)(f"because {secret}")
+        with episode("t") as ep:
+            ep.succeed("done", artifacts=[f"https://bob:{secret}@host/a.rs"])
+        with episode("t") as ep:
+            ep.partial(done=[secret], failed=[secret])
+        with episode("t") as ep:
+            ep.abstain("why", signals=[secret])
+    everything = repr([(s.name, s.attributes, s.message, s.events) for s in recorded.spans])
+    assert secret not in everything
+    assert everything.count("[REDACTED]") >= 15
+
+
+ADVERSARIAL = [
+    "a_", "token: ", "token ", "://a:", "://", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "sk-",
+    'password="', "--a-", "--password ", "-u a:", "cookie: a=", "1", "4 ", "4111-", "authorization: bearer ", "a@",
+    "a@a.", "_aaaaaaaaaaaaaaaa", 'password\\"', "ghp_", "figd_-", "glsa_" + "a" * 30 + "_", "SG." + "a" * 16 + ".", "://?sig=",
+    "password=a.", "12345678:AA", "mysql -", "password is ", "-", "_", "\\", '"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", ADVERSARIAL)
+def test_the_work_grows_with_the_length_of_a_text_and_no_faster(piece: str) -> None:
+    # Four times the text, of every pattern whatever its hints: four times the work, sixteen where it is quadratic.
+    def work(length: int) -> int:
+        text = (piece * (length // len(piece) + 1))[:length]
+        least = []
+        for _ in range(3):
+            before = time.thread_time_ns()
+            for _, pattern in _compiled():
+                pattern.sub("", text)
+            Redactor(emails=True).text(text)
+            least.append(time.thread_time_ns() - before)
+        return min(least)
+
+    gc.collect()
+    assert work(80_000) < 9 * work(20_000)
+
+
+def test_a_megabyte_of_anything_is_looked_through() -> None:
+    assert Redactor().text("token=" * 175_000).count("token=") > 0
+
+
+def test_every_pattern_has_a_hint_and_is_bounded() -> None:
+    for hints, pattern in _PATTERNS:
+        assert hints
+        # No repetition of a repetition without a bound.
+        assert not re.search(r"[+*]\)[+*]", pattern), pattern
+
+
+def test_a_redactor_is_given_to_configure() -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from otel_episodes import _state
+
+    before = _state.settings
+    try:
+        configure(otlp="http://127.0.0.1:1", tracer_provider=TracerProvider(), redactor=Redactor(emails=True))
+        assert _state.settings.redactor == Redactor(emails=True)
+    finally:
+        _state.settings, _state.provider = before, None
