@@ -139,7 +139,8 @@ _DASHED = re.compile(r"-[a-z0-9_]{16}")
 _EMAIL = r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
 
 # Numbers as issuers give them (ISO/IEC 7812): their first digits and lengths; then the checksum decides.
-_CARD = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
+_CARD = re.compile(r"[2-6](?:[ -]?[0-9]){12,18}")
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _ISSUED = (
     r"3[47]\d{13}|4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:2[2-9]|[3-6]\d|7[01])\d{13}|2720\d{12}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
     r"|3(?:0[0-5]|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}"
@@ -182,15 +183,30 @@ class Redactor:
         """Tell, quickly, whether `text` might find something: true at any hint of a pattern."""
         folded = text.lower()
         return (
-            # Spelled out: a loop over the hints costs three times this, on every step.
-            "key" in folded or "pass" in folded or "pwd" in folded or "secret" in folded or "token" in folded
-            or "authoriz" in folded or "cookie" in folded or "://" in folded or "earer " in folded or "asic " in folded
-            or "eyj" in folded or "akia" in folded or "asia" in folded or "aiza" in folded or "dapi" in folded
-            or ":aa" in folded or "atatt3" in folded
+            # Spelled out: a loop over the hints costs three times this, on every step. One character is found, or not,
+            # far sooner than a word: what every match holds besides its word is looked for first. Counting digits takes
+            # a twentieth of looking for a number with a regular expression.
+            "pass" in folded or "earer " in folded or "asic " in folded or "dapi" in folded
+            or (("=" in folded or ":" in folded or "-" in folded) and (
+                "key" in folded or "token" in folded or "secret" in folded or "pwd" in folded or "authoriz" in folded
+                or "cookie" in folded
+            ))
+            or (":" in folded and ("://" in folded or ":aa" in folded))
             or ("_" in folded and ("dckr_" in folded or _UNDERSCORED.search(folded) is not None))
-            or ("-" in folded and _dashed(folded))
-            or ("." in folded and _dotted(folded))
-            or (len(text) >= _SHORTEST_CARD and _CARD.search(text) is not None)
+            or ("-" in folded and (
+                "k-" in folded or "-u" in folded or " -p" in folded or "xox" in folded or "glpat-" in folded
+                or "gocspx-" in folded or _DASHED.search(folded) is not None
+            ))
+            or ("." in folded and (
+                "eyj" in folded or "sg." in folded or "ya29." in folded or "hvs." in folded or "hvb." in folded
+                or "dp." in folded
+            ))
+            or ("A" in text and ("AKIA" in text or "ASIA" in text or "AIza" in text or "ATATT3" in text))
+            or (
+                len(text) >= _SHORTEST_CARD
+                and len(folded.encode("utf-8", "ignore").translate(None, _NO_DIGITS)) >= _SHORTEST_CARD
+                and _CARD.search(text) is not None
+            )
             or bool(self.patterns) or (self.emails and "@" in text)
         )  # fmt: skip
 
@@ -222,17 +238,6 @@ class Redactor:
 def _compiled() -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
     # Not at import: many a process never meets a text that asks for them.
     return tuple((hints, re.compile(pattern)) for hints, pattern in _PATTERNS)
-
-
-def _dashed(folded: str) -> bool:
-    return (
-        "k-" in folded or "-u" in folded or " -p" in folded or "xox" in folded or "glpat-" in folded
-        or "gocspx-" in folded or _DASHED.search(folded) is not None
-    )  # fmt: skip
-
-
-def _dotted(folded: str) -> bool:
-    return "sg." in folded or "ya29." in folded or "hvs." in folded or "hvb." in folded or "dp." in folded
 
 
 @lru_cache(maxsize=4096)
