@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from foreign_spans import agent, found, model, tool
 from storage_fixtures import DAY, STEP, T0
 
 from otel_episodes_clickhouse import schema
@@ -94,3 +95,11 @@ def test_the_command_says_what_it_added(store: Store, storage_server: str) -> No
     assert added["episode_roots"] == DAYS
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"episode_roots: 0 rows added, {DAYS} days looked at" in again.stdout
+
+
+def test_spans_of_other_instrumentations_are_filled_in_too_and_once(store: Store) -> None:
+    store.insert_rows([agent("foreign"), tool("foreign", "grep"), model("foreign", "m")])
+    assert {done.table: done.added for done in backfill(store)}["agent_spans"] == 3
+    assert counts(store)["episode_steps"] == 2 * DAYS + 1
+    assert (found(store, "foreign") or {})["steps"] == [["grep", True]]
+    assert {done.added for done in backfill(store)} == {0}

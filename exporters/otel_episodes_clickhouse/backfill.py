@@ -39,7 +39,13 @@ def backfill(store: Store, *, progress: Progress | None = None) -> list[Backfill
     Where tables are spread over a cluster, it reads and fills those of the server it is connected to.
     """
     store.migrate()
-    return [_fill(store, view, progress or _unseen) for view in store.query_named("backfill_views")]
+    filled: dict[str, Backfilled] = {}
+    for view in store.query_named("backfill_views"):
+        done = _fill(store, view, progress or _unseen)
+        # Several views may fill one table.
+        before = filled.get(done.table, Backfilled(done.table, 0, 0))
+        filled[done.table] = Backfilled(done.table, max(before.days, done.days), before.added + done.added)
+    return list(filled.values())
 
 
 def _fill(store: Store, view: dict[str, str], progress: Progress) -> Backfilled:

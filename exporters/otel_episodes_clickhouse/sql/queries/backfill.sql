@@ -22,23 +22,31 @@ WITH
         SELECT concat(database, '.', table) AS source, min(name) AS time
         FROM system.columns
         WHERE database = currentDatabase() AND name IN ('Timestamp', 'StartTime')
-        GROUP BY source)
+        GROUP BY source),
+    -- A table that keeps nothing hands on to the view that reads it: what is missing is missing where that one writes.
+    through AS (
+        SELECT read.source AS passed, any(views.target) AS target
+        FROM read
+        INNER JOIN views ON views.name = read.view
+        WHERE read.source IN (SELECT concat(database, '.', name) FROM system.tables WHERE engine = 'Null')
+        GROUP BY passed)
 SELECT
     views.name AS Name,
     read.source AS Source,
     times.time AS Time,
-    views.target AS Target,
+    if(through.target = '', views.target, through.target) AS Target,
     concat(
         'INSERT INTO ', views.target, ' (', arrayStringConcat(kept.names, ', '), ') ',
         'SELECT ', arrayStringConcat(kept.names, ', '), ' FROM (', views.as_select, ') ',
-        'WHERE (TraceId, SpanId) NOT IN (SELECT TraceId, SpanId FROM ', views.target,
+        'WHERE (TraceId, SpanId) NOT IN (SELECT TraceId, SpanId FROM ', Target,
         ' WHERE TraceId IN (SELECT TraceId FROM ', read.source, ')) ',
         'SETTINGS additional_table_filters = {', 'filter:String}') AS Statement
 FROM views
 INNER JOIN read ON read.view = views.name
 INNER JOIN kept ON kept.view = views.name
 INNER JOIN times ON times.source = read.source
-WHERE has(kept.names, 'TraceId') AND has(kept.names, 'SpanId')
+LEFT JOIN through ON through.passed = views.target
+WHERE read.source NOT IN (SELECT passed FROM through) AND has(kept.names, 'TraceId') AND has(kept.names, 'SpanId')
 ORDER BY read.source LIKE '%.otel\\_traces%' DESC, views.name;
 
 -- name: backfill_days
