@@ -30,6 +30,9 @@ DEFAULT_FORMULA: Final = "v2"
 # Longer than the longest insert: a row's time is taken when its insert begins, and it shows when that ends.
 OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
+# What bounds the memory of a full run: about 1 GB each at 12 steps an episode.
+FULL_BATCH_EPISODES: Final = 100_000
+CHUNK_EPISODES: Final = 100_000
 _EPOCH: Final = "1970-01-01 00:00:00"
 _BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
@@ -129,15 +132,17 @@ def run(
 ) -> list[JobReport]:
     """Bring these jobs up to date (all of them by default), and what they build on before.
 
-    ``full`` reads everything; ``since`` (UTC, ``YYYY-MM-DD hh:mm:ss``) what changed since then rather than since the
-    last run. A new formula scores all of history. Raises `UsageError` for an unknown job or formula.
+    ``full`` reads everything: for all jobs from the steps on, for the named ones from what they build on, which is brought
+    up to date. ``since`` (UTC, ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the last run. A new
+    formula scores all of history. Raises `UsageError` for an unknown job or formula.
     """
     unknown = [job for job in jobs if job not in JOBS]
     if unknown:
         raise UsageError(f"no job {unknown[0]!r}: there are {', '.join(JOBS)}")
     wanted = jobs or JOBS
     chosen = chosen_formula(store, formula)
-    runner = _Runner(store, chosen, full=full, since=since, progress=progress or _unseen, overlap=overlap_seconds)
+    anew = (jobs or ("facts", *JOBS)) if full else ()
+    runner = _Runner(store, chosen, anew=anew, since=since, progress=progress or _unseen, overlap=overlap_seconds)
     reports = [runner.facts(), runner.rewards()]
     if "reflections" in wanted:
         reports.append(runner.reflections())
@@ -164,6 +169,19 @@ def chosen_formula(store: Store, formula: str | None) -> Formula:
     return Formula(name, views[0], "")
 
 
+def _chunks(found: Sequence[Mapping[str, Any]], episodes: int) -> list[list[str]]:
+    """Put weeks together, as long as they have no more episodes than that."""
+    chunks: list[list[str]] = []
+    room = 0
+    for row in found:
+        if row["Episodes"] > room or not chunks:
+            chunks.append([])
+            room = episodes
+        chunks[-1].append(row["Week"])
+        room -= row["Episodes"]
+    return chunks
+
+
 def _unseen(_job: str, _done: int, _total: int, /) -> None:
     pass
 
@@ -172,11 +190,11 @@ class _Runner:
     """One run of several jobs, each recorded in ``job_runs``."""
 
     def __init__(  # what `run` was given
-        self, store: Store, formula: Formula, *, full: bool, since: str | None, progress: Progress, overlap: int
+        self, store: Store, formula: Formula, *, anew: Sequence[str], since: str | None, progress: Progress, overlap: int
     ) -> None:
         self._store = store
         self._formula = formula
-        self._full = full
+        self._anew = anew
         self._since = since
         self._progress = progress
         self._overlap = overlap
@@ -224,40 +242,55 @@ class _Runner:
         context = self._begin(job, formula, exclusive=exclusive)
 
         def work() -> tuple[int, int]:
-            self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES})
-            found = self._store.query_named("worklist_batches", context)[0]
-            self._progress(job, 0, found["Batches"])
-            for batch in range(found["Batches"]):
-                parameters = {**context, "batch": batch, "formula_view": self._formula.view}
+            seen, batches = self._scopes(job, context)
+            self._progress(job, 0, len(batches))
+            for number, scope in enumerate(batches, 1):
+                parameters = {**context, **scope, "formula_view": self._formula.view}
                 if check is not None:
                     check(parameters)
                 for statement in statements:
                     self._store.execute(sql.named(statement), parameters)
-                self._progress(job, batch + 1, found["Batches"])
-            return found["Episodes"], self._written(table, context)
+                self._progress(job, number, len(batches))
+            return seen, self._written(table, context)
 
         return self._finish(context, work)
 
+    def _scopes(self, job: str, context: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many episodes there are to look at, and which each batch takes.
+
+        A full run goes from id to id, in the order of the primary keys; else a worklist names the episodes.
+        """
+        if context["full"]:
+            table = "known_episodes" if job == "facts" else "episode_facts"
+            ranges = self._store.query_named("job_ranges", {"table": table, "size": FULL_BATCH_EPISODES})
+            lows = [row["Low"] for row in ranges]
+            scopes = [{"batch": 0, "low": low, "high": high} for low, high in zip(lows, [*lows[1:], ""], strict=True)]
+            return (ranges[0]["Episodes"] if ranges else 0), scopes
+        self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES})
+        found = self._store.query_named("worklist_batches", context)[0]
+        return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
+
     def _weeks(self, context: Mapping[str, Any]) -> tuple[int, int]:
-        weeks = [row["Week"] for row in self._store.query_named("patterns_weeks", context)]
-        self._progress("patterns", 0, len(weeks))
-        for number, week in enumerate(weeks, 1):
-            parameters = {**context, "week": week}
-            for statement in ("buckets_write", "buckets_forget", "transitions_write", "transitions_forget"):
-                self._store.execute(sql.named(statement), parameters)
-            self._progress("patterns", number, len(weeks))
-        if weeks:
+        found = self._store.query_named("patterns_weeks", context)
+        self._progress("patterns", 0, len(found))
+        done = 0
+        for weeks in _chunks(found, CHUNK_EPISODES):
+            for statement in ("buckets_write", "transitions_write"):
+                self._store.execute(sql.named(statement), {**context, "weeks": weeks})
+            done += len(weeks)
+            self._progress("patterns", done, len(found))
+        if found:
             self._store.execute(sql.named("totals_write"), context)
-            if self._store.query_named("keys_missing", context)[0]["Missing"]:
-                self._store.execute(sql.named("keys_write"), {**context, "weeks": weeks})
-        return len(weeks), self._written("pattern_buckets", context)
+            self._store.execute(sql.named("keys_write"), context)
+        return len(found), self._written("pattern_buckets", context)
 
     def _begin(self, job: str, formula: str, *, exclusive: bool) -> dict[str, Any]:
         # An exclusive job keeps the result of one formula only: another one since then means starting over.
         last = self._store.query_named(
             "job_last", {"job": job, "formula": "" if exclusive else formula, "overlap": self._overlap}
         )[0]
-        full = self._full or not last["Runs"] or (exclusive and last["Formula"] != formula)
+        asked = ("patterns" if job == "observations" else job) in self._anew
+        full = asked or not last["Runs"] or (exclusive and last["Formula"] != formula)
         since = _EPOCH if full else self._since or last["Since"]
         context = {
             "run": self._run, "job": job, "formula": formula, "full": full, "since": since,

@@ -8,14 +8,10 @@ FROM
     SELECT DISTINCT EpisodeId
     FROM
     (
-        SELECT EpisodeId FROM episode_changes WHERE NOT {full:Bool} AND InsertedAt >= {since:DateTime64(6, 'UTC')}
+        SELECT EpisodeId FROM episode_changes WHERE InsertedAt >= {since:DateTime64(6, 'UTC')}
         UNION ALL
         -- Silence is a change too: an episode that runs may have become an abandoned one.
-        SELECT EpisodeId FROM episode_facts WHERE NOT {full:Bool} AND Outcome = 'running'
-        UNION ALL
-        SELECT EpisodeId FROM episode_roots WHERE {full:Bool} AND EpisodeId != ''
-        UNION ALL
-        SELECT EpisodeId FROM agent_spans WHERE {full:Bool}
+        SELECT EpisodeId FROM episode_facts WHERE Outcome = 'running'
     )
     ORDER BY EpisodeId
     SETTINGS max_threads = 1
@@ -27,13 +23,19 @@ INSERT INTO episode_facts (EpisodeId, TraceId, Outcome, Ended, Task, TaskType, D
     AgentName, StartTime, LastTime, DurationNs, Steps, FailedSteps, DistinctTools, Recovered, Completed, Failed, StoppedAtStep,
     Artifacts, TestCoverage, ClippyWarnings, PatternsApplied, ExternalReward, InputTokens, OutputTokens, StepTools, StepOk,
     StepNs, StepTokens, StepErrors, Decisions, Fingerprint, Version)
+WITH work AS
+(
+    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'facts' AND Batch = {batch:UInt32}
+)
 SELECT EpisodeId, TraceId, Outcome, Ended, Task, TaskType, Domain, Language, Framework, Complexity, Tags,
     AgentName, StartTime, LastTime, DurationNs, Steps, FailedSteps, DistinctTools, Recovered, Completed, Failed, StoppedAtStep,
     Artifacts, TestCoverage, ClippyWarnings, PatternsApplied, ExternalReward, InputTokens, OutputTokens, StepTools, StepOk,
     StepNs, StepTokens, StepErrors, Decisions, Fingerprint, {snapshot:DateTime64(6, 'UTC')}
-FROM facts_of(run = {run:String}, batch = {batch:UInt32})
+FROM facts_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
 WHERE (EpisodeId, Fingerprint) NOT IN
 (
-    SELECT EpisodeId, Fingerprint FROM episode_facts FINAL
-    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'facts' AND Batch = {batch:UInt32})
-);
+    SELECT EpisodeId, argMax(Fingerprint, Version) FROM episode_facts
+    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    GROUP BY EpisodeId
+)
+SETTINGS optimize_move_to_prewhere_if_final = 1;

@@ -7,13 +7,14 @@
 WITH
     sipHash64({domain:String}) AS D,
     arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
-    length(H) AS L,
     arrayFilter(n -> n <= length({tools:Array(String)}), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128]) AS Lengths,
     length(arrayDistinct(H)) AS Variety,
+    -- Ids as episode_shapes makes them.
+    (made, part) -> intHash64(bitXor(made, part)) AS mixed,
     arrayDistinct(arrayConcat(
-        arrayMap(t -> sipHash64('tool', D, t), H),
-        arrayMap(t -> sipHash64('start', D, t), arraySlice(H, 1, 1)),
-        arrayMap((a, b) -> sipHash64('tool_sequence', D, a, b), arraySlice(H, 1, greatest(0, L - 1)), arraySlice(H, 2)),
+        arrayMap(t -> mixed(sipHash64('tool', D), t), H),
+        arrayMap(t -> mixed(sipHash64('start', D), t), arraySlice(H, 1, 1)),
+        arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
         if(empty(Lengths), [], [sipHash64('length', D, Lengths[-1])]),
         if(Variety = 0, [], [sipHash64('variety', D, least(Variety, 12))]))) AS Features,
     sipHash64('episode', D) AS Whole,
@@ -48,9 +49,14 @@ WITH
     sipHash64({domain:String}) AS D,
     sipHash64({task:String}) AS K,
     arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
-    arraySlice(arrayReverse(arrayConcat([sipHash64('^'), sipHash64('^'), sipHash64('^')], H)), 1, 3) AS Past,
-    [sipHash64('next', D, 0), sipHash64('next', D, K), sipHash64('next', D, 0, Past[1]), sipHash64('next', D, 0, Past[1], Past[2]),
-     sipHash64('next', D, 0, Past[1], Past[2], Past[3]), sipHash64('next', D, K, Past[1]), sipHash64('next', D, K, Past[1], Past[2])] AS Ids,
+    -- Ids as transitions_write makes them.
+    arraySlice(arrayReverse(arrayConcat([94, 94, 94], H)), 1, 3) AS Past,
+    (made, part) -> intHash64(bitXor(made, part)) AS mixed,
+    sipHash64('next', {domain:String}) AS Any,
+    sipHash64('next', {domain:String}, {task:String}) AS Same,
+    mixed(Any, Past[1]) AS One, mixed(One, Past[2]) AS Two, mixed(Two, Past[3]) AS Three,
+    mixed(Same, Past[1]) AS SameOne, mixed(SameOne, Past[2]) AS SameTwo,
+    [Any, Same, One, Two, Three, SameOne, SameTwo] AS Ids,
     counts AS
     (
         SELECT indexOf(Ids, ContextId) AS Level, Tool, sum(Occurrences) AS Seen, sum(Successes) AS Won

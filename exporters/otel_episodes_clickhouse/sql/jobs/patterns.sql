@@ -8,10 +8,10 @@ FROM
     SELECT DISTINCT EpisodeId
     FROM
     (
-        SELECT EpisodeId FROM episode_facts WHERE {full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')}
+        SELECT EpisodeId FROM episode_facts WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
         UNION ALL
         SELECT EpisodeId FROM episode_rewards
-        WHERE Formula = {formula:String} AND ({full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')})
+        WHERE Formula = {formula:String} AND WrittenAt >= {since:DateTime64(6, 'UTC')}
     )
     ORDER BY EpisodeId
     SETTINGS max_threads = 1
@@ -19,16 +19,24 @@ FROM
 SETTINGS max_insert_threads = 1;
 
 -- name: observations_write
+-- What was shown before is looked up without FINAL: few rows are left by the time they are grouped.
 INSERT INTO pattern_observations (Week, EpisodeId, TraceId, Domain, Task, StartTime, Success, RewardMicros, DurationNs, Tokens,
     Weight, PatternIds, Tools, Fingerprint, Version, IsDeleted)
+WITH work AS
+(
+    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'observations' AND Batch = {batch:UInt32}
+)
 SELECT Week, EpisodeId, TraceId, Domain, Task, StartTime, Success, RewardMicros, DurationNs, Tokens,
     Weight, PatternIds, Tools, Fingerprint, {snapshot:DateTime64(6, 'UTC')}, 0
-FROM observations_of(run = {run:String}, batch = {batch:UInt32}, formula = {formula:String})
+FROM observations_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String}, formula = {formula:String})
 WHERE (EpisodeId, Fingerprint) NOT IN
 (
-    SELECT EpisodeId, Fingerprint FROM pattern_observations FINAL
-    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'observations' AND Batch = {batch:UInt32})
-);
+    SELECT EpisodeId, argMax(Fingerprint, Version) FROM pattern_observations
+    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    GROUP BY EpisodeId, Week
+    HAVING argMax(IsDeleted, Version) = 0
+)
+SETTINGS optimize_move_to_prewhere_if_final = 1;
 
 -- name: observations_forget
 -- An episode that runs again is not counted, and one whose start turned out to lie in another week is counted there only.
@@ -37,53 +45,77 @@ WITH work AS
 (
     SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'observations' AND Batch = {batch:UInt32}
 )
-SELECT o.Week, o.EpisodeId, {snapshot:DateTime64(6, 'UTC')}, 1
-FROM (SELECT Week, EpisodeId FROM pattern_observations FINAL WHERE EpisodeId IN work) AS o
-WHERE (o.EpisodeId, o.Week) NOT IN
+SELECT Week, EpisodeId, {snapshot:DateTime64(6, 'UTC')}, 1
+FROM pattern_observations
+WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+GROUP BY Week, EpisodeId
+HAVING argMax(IsDeleted, Version) = 0 AND (EpisodeId, Week) NOT IN
 (
-    SELECT f.EpisodeId, toMonday(f.StartTime)
-    FROM (SELECT EpisodeId, StartTime FROM episode_facts FINAL WHERE EpisodeId IN work) AS f
-    WHERE f.EpisodeId IN (SELECT EpisodeId FROM episode_rewards FINAL WHERE Formula = {formula:String} AND EpisodeId IN work)
+    SELECT EpisodeId, toMonday(argMax(StartTime, Version))
+    FROM episode_facts
+    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+        AND EpisodeId IN (SELECT EpisodeId FROM episode_rewards FINAL WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work))
+    GROUP BY EpisodeId
 );
 
 -- name: patterns_weeks
-SELECT DISTINCT toString(Week) AS Week
-FROM pattern_observations
-WHERE {full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')}
+-- Also weeks that a slower, older run wrote after the last one had finished.
+SELECT toString(Week) AS Week, sum(Shown) AS Episodes
+FROM
+(
+    SELECT Week, 1 AS Shown FROM pattern_observations
+    WHERE Week IN
+    (
+        SELECT Week FROM pattern_observations WHERE {full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')}
+        UNION DISTINCT
+        SELECT Week FROM pattern_buckets WHERE NOT {full:Bool} AND WrittenAt >= {since:DateTime64(6, 'UTC')} AND Version < {since:DateTime64(6, 'UTC')}
+    )
+)
+GROUP BY Week
 ORDER BY Week;
 
 -- name: buckets_write
--- Evidence by number, the latest episode of the week being 1: sorting trace ids takes eight times as long as all the rest.
+-- The sums of these weeks beside those that are kept; what differs is written, zeros for what is not shown any more.
+-- Evidence by number, the latest episode being 1: sorting trace ids takes eight times as long as all the rest.
 INSERT INTO pattern_buckets (PatternId, Week, Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight,
     FirstSeen, LastSeen, Evidence, Version)
 WITH
     (
         SELECT groupArray(TraceId)
-        FROM (SELECT TraceId FROM pattern_observations FINAL WHERE Week = {week:Date} ORDER BY StartTime DESC, EpisodeId)
+        FROM (SELECT TraceId FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)} ORDER BY StartTime DESC, EpisodeId)
     ) AS traces
 SELECT
-    PatternId, {week:Date}, count(), countIf(o.Success), sum(o.RewardMicros), sum(o.DurationNs), sum(o.Tokens), sum(o.Weight),
-    sumIf(o.Weight, o.Success), min(o.Start), max(o.Start),
-    arrayMap(place -> traces[place], groupArraySorted(5)(o.Place)),
+    b.PatternId, b.Week,
+    sum(b.Shown) AS Support, sumIf(b.Shown, b.Success) AS Successes, sum(b.RewardMicros) AS RewardMicros,
+    sum(b.DurationNs) AS DurationNs, sum(b.Tokens) AS Tokens, sum(b.Weight) AS Weight, sumIf(b.Weight, b.Success) AS SuccessWeight,
+    minIf(b.Start, b.Shown > 0) AS FirstSeen, max(b.Start) AS LastSeen,
+    arrayStringConcat(arrayMap(place -> traces[place], groupArraySortedIf(5)(b.Place, b.Shown > 0)), ' ') AS Evidence,
     {snapshot:DateTime64(6, 'UTC')}
 FROM
 (
-    SELECT PatternIds, Success, RewardMicros, DurationNs, Tokens, Weight, toDateTime(StartTime, 'UTC') AS Start,
-        row_number() OVER (ORDER BY StartTime DESC, EpisodeId) AS Place
-    FROM pattern_observations FINAL
-    WHERE Week = {week:Date}
-) AS o
-ARRAY JOIN o.PatternIds AS PatternId
-GROUP BY PatternId;
-
--- name: buckets_forget
--- What this week showed before and does not any more.
-INSERT INTO pattern_buckets (PatternId, Week, Version)
-SELECT PatternId, {week:Date}, {snapshot:DateTime64(6, 'UTC')}
-FROM pattern_buckets FINAL
-WHERE Week = {week:Date} AND Version < {snapshot:DateTime64(6, 'UTC')} AND Support > 0;
+    SELECT
+        PatternId, Week, toUInt64(1) AS Shown, Success, RewardMicros, DurationNs, Tokens, toUInt64(Weight) AS Weight,
+        toDateTime(StartTime, 'UTC') AS Start, Place, toUInt64(0) AS Kept
+    FROM
+    (
+        SELECT Week, PatternIds, Success, RewardMicros, DurationNs, Tokens, Weight, StartTime,
+            row_number() OVER (ORDER BY StartTime DESC, EpisodeId) AS Place
+        FROM pattern_observations FINAL
+        WHERE Week IN {weeks:Array(Date)}
+    )
+    ARRAY JOIN PatternIds AS PatternId
+    UNION ALL
+    SELECT PatternId, Week, 0, false, 0, 0, 0, 0, toDateTime(0, 'UTC'), 0,
+        cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Evidence)
+    FROM pattern_buckets FINAL
+    WHERE Week IN {weeks:Array(Date)} AND Support > 0
+) AS b
+GROUP BY b.Week, b.PatternId
+HAVING if(Support = 0, 0, cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Evidence)) != max(b.Kept)
+SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 -- name: totals_write
+-- Of all patterns whose buckets were written since the last run that finished, be it by one that did not.
 INSERT INTO pattern_totals (PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses,
     FirstSeen, LastSeen, Evidence, Version)
 SELECT
@@ -94,70 +126,77 @@ SELECT
     argMaxIf(b.Evidence, b.Week, b.Support > 0),
     {snapshot:DateTime64(6, 'UTC')}
 FROM pattern_buckets AS b FINAL
-WHERE b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE Version = {snapshot:DateTime64(6, 'UTC')})
-GROUP BY b.PatternId;
-
--- name: keys_missing
-SELECT count() AS Missing
-FROM pattern_buckets
-WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support > 0 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys);
+WHERE {full:Bool} OR b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
+GROUP BY b.PatternId
+-- A pattern's row of a week is always in the same partition.
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
 
 -- name: keys_write
--- What the new ids mean, read off one episode for each: once for all weeks, since it reads facts all over history.
+-- What the new ids mean, read off one episode for each; of what only one episode shows nothing is said, so it has no key.
 INSERT INTO pattern_keys (PatternId, Type, Domain, Key)
 WITH
     fresh AS
     (
-        SELECT PatternId FROM pattern_buckets
-        WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support > 0 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
-    ),
-    examples AS
-    (
-        SELECT DISTINCT EpisodeId
-        FROM
-        (
-            SELECT PatternId, any(EpisodeId) AS EpisodeId
-            FROM (SELECT EpisodeId, PatternIds FROM pattern_observations FINAL WHERE Week IN ({weeks:Array(Date)}))
-            ARRAY JOIN PatternIds AS PatternId
-            WHERE PatternId IN fresh
-            GROUP BY PatternId
-        )
+        SELECT PatternId, substringIndex(Evidence, ' ', 1) AS Example
+        FROM pattern_totals
+        WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
     )
 SELECT PatternId, any(Type), any(Domain), any(Key)
 FROM pattern_texts
-WHERE EpisodeId IN examples AND PatternId IN fresh
-GROUP BY PatternId;
+WHERE EpisodeId IN (SELECT EpisodeId FROM episode_facts WHERE TraceId IN (SELECT Example FROM fresh))
+    AND PatternId IN (SELECT PatternId FROM fresh)
+GROUP BY PatternId
+SETTINGS optimize_move_to_prewhere_if_final = 1;
 
 -- name: transitions_write
--- Contexts: the last 0 to 3 tools, of all tasks (task hash 0) and of the same task; '^' stands before the first. Grouped by
--- numbers, which is faster than by text.
-INSERT INTO step_transitions (ContextId, Week, Tool, Occurrences, Successes, Version)
-SELECT ContextId, {week:Date}, any(Tool), count(), countIf(Success), {snapshot:DateTime64(6, 'UTC')}
+-- Contexts: the last 0 to 3 tools, of all tasks and of the same task; 94 (a '^') stands before the first. A context's id is a
+-- chain, as that of a tool sequence is. Grouped by two numbers, since grouping by text or by three takes twice as long;
+-- week and tool are told from the second at the end.
+INSERT INTO step_transitions (ContextId, Week, StepId, Tool, Occurrences, Successes, Version)
+WITH
+    shown AS (SELECT Week, Domain, Task, Success, Tools FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)}),
+    kept AS (SELECT * FROM step_transitions FINAL WHERE Week IN {weeks:Array(Date)} AND Occurrences > 0),
+    names AS
+    (
+        SELECT Week, Tool, intHash64(bitXor(sipHash64(CAST(Tool, 'String')), toUInt64(Week))) AS Id
+        FROM (SELECT DISTINCT Week, arrayJoin(Tools) AS Tool FROM shown UNION DISTINCT SELECT DISTINCT Week, Tool FROM kept)
+    )
+SELECT c.ContextId, n.Week, c.StepId, n.Tool, c.Occurrences, c.Successes, {snapshot:DateTime64(6, 'UTC')}
 FROM
 (
-    SELECT Success, Tool, ToolId, ContextIds
+    -- Both counts in one number, the successes in its upper half.
+    SELECT ContextId, StepId, sum(Now) AS Counts, bitAnd(Counts, 4294967295) AS Occurrences, bitShiftRight(Counts, 32) AS Successes
     FROM
     (
-        SELECT
-            Success, Tools, sipHash64(Domain) AS D, sipHash64(Task) AS K, Task != '' AS Named,
-            arrayMap(t -> sipHash64(t), Tools) AS H,
-            length(H) AS L,
-            arraySlice(arrayPushFront(H, sipHash64('^')), 1, L) AS A,
-            arraySlice(arrayPushFront(A, sipHash64('^')), 1, L) AS B,
-            arraySlice(arrayPushFront(B, sipHash64('^')), 1, L) AS C
-        FROM pattern_observations FINAL
-        WHERE Week = {week:Date}
+        SELECT ContextId, StepId, if(Success, 4294967297, 1) AS Now, toUInt64(0) AS Before
+        FROM
+        (
+            WITH (made, part) -> intHash64(bitXor(made, part)) AS mixed
+            SELECT
+                Success, sipHash64('next', Domain) AS Any, sipHash64('next', Domain, Task) AS Same,
+                arrayMap(t -> sipHash64(t), Tools) AS H,
+                length(H) AS L,
+                if(Task = '', 0, L) AS K,
+                arraySlice(arrayPushFront(H, 94), 1, L) AS A,
+                arraySlice(arrayPushFront(A, 94), 1, L) AS B,
+                arraySlice(arrayPushFront(B, 94), 1, L) AS C,
+                arrayMap(a -> mixed(Any, a), A) AS One,
+                arrayMap((m, b) -> mixed(m, b), One, B) AS Two,
+                arrayMap((m, c) -> mixed(m, c), Two, C) AS Three,
+                arrayMap(a -> mixed(Same, a), arrayResize(A, K)) AS SameOne,
+                arrayMap((m, b) -> mixed(m, b), SameOne, arrayResize(B, K)) AS SameTwo,
+                arrayConcat(arrayWithConstant(L, Any), One, Two, Three, arrayWithConstant(K, Same), SameOne, SameTwo) AS ContextIds,
+                arrayMap(h -> mixed(h, toUInt64(Week)), H) AS S,
+                arrayResize(S, K) AS SameS,
+                arrayConcat(S, S, S, S, SameS, SameS, SameS) AS StepIds
+            FROM shown
+        )
+        ARRAY JOIN ContextIds AS ContextId, StepIds AS StepId
+        UNION ALL
+        SELECT ContextId, StepId, 0, bitShiftLeft(Successes, 32) + Occurrences FROM kept
     )
-    ARRAY JOIN Tools AS Tool, H AS ToolId, A AS a, B AS b, C AS c
-    WHERE (arrayConcat(
-        [sipHash64('next', D, 0), sipHash64('next', D, 0, a), sipHash64('next', D, 0, a, b), sipHash64('next', D, 0, a, b, c)],
-        if(Named, [sipHash64('next', D, K), sipHash64('next', D, K, a), sipHash64('next', D, K, a, b)], [])) AS ContextIds) != []
-)
-ARRAY JOIN ContextIds AS ContextId
-GROUP BY ContextId, ToolId;
-
--- name: transitions_forget
-INSERT INTO step_transitions (ContextId, Week, Tool, Version)
-SELECT ContextId, {week:Date}, Tool, {snapshot:DateTime64(6, 'UTC')}
-FROM step_transitions FINAL
-WHERE Week = {week:Date} AND Version < {snapshot:DateTime64(6, 'UTC')} AND Occurrences > 0;
+    GROUP BY ContextId, StepId
+    HAVING Counts != max(Before)
+) AS c
+INNER JOIN names AS n ON n.Id = c.StepId
+SETTINGS do_not_merge_across_partitions_select_final = 1;

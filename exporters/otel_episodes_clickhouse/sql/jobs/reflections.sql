@@ -7,7 +7,7 @@ FROM
 (
     SELECT DISTINCT EpisodeId
     FROM episode_facts
-    WHERE {full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')}
+    WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
         OR Domain IN (SELECT Domain FROM domain_scales WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
     ORDER BY EpisodeId
     SETTINGS max_threads = 1
@@ -16,13 +16,18 @@ SETTINGS max_insert_threads = 1;
 
 -- name: reflections_write
 INSERT INTO episode_reflections (EpisodeId, Successes, Improvements, Insights, Version, IsDeleted)
-SELECT EpisodeId, Successes, Improvements, Insights, {snapshot:DateTime64(6, 'UTC')}, 0
-FROM reflections_of(run = {run:String}, batch = {batch:UInt32})
-WHERE (EpisodeId, Successes, Improvements, Insights) NOT IN
+WITH work AS
 (
-    SELECT EpisodeId, Successes, Improvements, Insights FROM episode_reflections FINAL
-    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'reflections' AND Batch = {batch:UInt32})
-);
+    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'reflections' AND Batch = {batch:UInt32}
+)
+SELECT EpisodeId, Successes, Improvements, Insights, {snapshot:DateTime64(6, 'UTC')}, 0
+FROM reflections_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
+WHERE (EpisodeId, cityHash64(Successes, Improvements, Insights)) NOT IN
+(
+    SELECT EpisodeId, cityHash64(Successes, Improvements, Insights) FROM episode_reflections FINAL
+    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+)
+SETTINGS optimize_move_to_prewhere_if_final = 1;
 
 -- name: reflections_forget
 INSERT INTO episode_reflections (EpisodeId, Version, IsDeleted)
@@ -32,7 +37,8 @@ WITH work AS
 )
 SELECT EpisodeId, {snapshot:DateTime64(6, 'UTC')}, 1
 FROM episode_reflections FINAL
-WHERE EpisodeId IN work AND EpisodeId NOT IN (SELECT EpisodeId FROM reward_inputs WHERE EpisodeId IN work);
+WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    AND EpisodeId NOT IN (SELECT EpisodeId FROM reward_inputs WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work));
 
 -- name: reflection_of
 SELECT Successes, Improvements, Insights

@@ -13,7 +13,7 @@ FROM
 (
     SELECT DISTINCT EpisodeId
     FROM episode_facts
-    WHERE {full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')}
+    WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
         -- What is usual in its domain has changed, and with it the scale of v2.
         OR Domain IN (SELECT Domain FROM domain_scales WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
     ORDER BY EpisodeId
@@ -22,6 +22,10 @@ FROM
 SETTINGS max_insert_threads = 1;
 
 -- name: rewards_check
+WITH work AS
+(
+    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
+)
 SELECT
     count() AS Episodes,
     count() - uniqExact(EpisodeId) AS Repeated,
@@ -31,7 +35,7 @@ FROM
 (
     SELECT EpisodeId, Total + Base + Abstention + Efficiency + ComplexityBonus + Quality + LearningBonus AS Sum
     FROM {formula_view:Identifier}
-    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32})
+    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
 );
 
 -- name: rewards_write
@@ -49,17 +53,18 @@ FROM
         toFloat64(Efficiency) AS Efficiency, toFloat64(ComplexityBonus) AS ComplexityBonus, toFloat64(Quality) AS Quality,
         toFloat64(LearningBonus) AS LearningBonus
     FROM {formula_view:Identifier}
-    WHERE EpisodeId IN work
+    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
 ) AS n
-LEFT JOIN (SELECT EpisodeId, ExternalReward FROM episode_facts FINAL WHERE EpisodeId IN work) AS x ON x.EpisodeId = n.EpisodeId
+LEFT JOIN (SELECT EpisodeId, ExternalReward FROM episode_facts FINAL WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)) AS x ON x.EpisodeId = n.EpisodeId
 WHERE (n.EpisodeId, sipHash64(n.Total, n.Base, n.Abstention, n.Efficiency, n.ComplexityBonus, n.Quality, n.LearningBonus,
                               ifNull(toString(x.ExternalReward), ''))) NOT IN
 (
     SELECT EpisodeId, sipHash64(Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus,
                                 ifNull(toString(ExternalReward), ''))
     FROM episode_rewards FINAL
-    WHERE Formula = {formula:String} AND EpisodeId IN work
-);
+    WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+)
+SETTINGS optimize_move_to_prewhere_if_final = 1;
 
 -- name: rewards_forget
 -- An episode that was resumed has no reward until it ends again.
@@ -70,8 +75,8 @@ WITH work AS
 )
 SELECT EpisodeId, {formula:String}, {snapshot:DateTime64(6, 'UTC')}, 1
 FROM episode_rewards FINAL
-WHERE Formula = {formula:String} AND EpisodeId IN work
-    AND EpisodeId NOT IN (SELECT EpisodeId FROM {formula_view:Identifier} WHERE EpisodeId IN work);
+WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    AND EpisodeId NOT IN (SELECT EpisodeId FROM {formula_view:Identifier} WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work));
 
 -- name: formula_prefix
 -- A user's formula is a SELECT, kept as a view so that every statement above can read it by name.

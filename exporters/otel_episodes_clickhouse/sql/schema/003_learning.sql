@@ -168,6 +168,8 @@ CREATE TABLE IF NOT EXISTS episode_facts
 )
 ENGINE = ReplacingMergeTree(Version)
 ORDER BY EpisodeId
+-- Its rows are wide, and few of them at a time are looked up by id.
+SETTINGS index_granularity = 1024
 COMMENT 'one row per episode: all that rewards, reflections and patterns read';
 
 -- name: domain_scales
@@ -239,9 +241,7 @@ CREATE TABLE IF NOT EXISTS pattern_observations
     Fingerprint UInt64 COMMENT 'hash of the row: equal means nothing changed',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
-    IsDeleted UInt8 COMMENT '1: taken back',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_pattern PatternIds TYPE bloom_filter(0.01) GRANULARITY 1
+    IsDeleted UInt8 COMMENT '1: taken back'
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Week, EpisodeId)
@@ -261,12 +261,14 @@ CREATE TABLE IF NOT EXISTS pattern_buckets
     SuccessWeight UInt64 COMMENT 'sum of recency weights of those that succeeded',
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
-    Evidence Array(String) COMMENT 'trace ids of the five latest episodes',
-    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+    Evidence String COMMENT 'trace ids of the five latest episodes, a blank between',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
 )
 ENGINE = ReplacingMergeTree(Version)
-ORDER BY (Week, PatternId)
-COMMENT 'sums per pattern and week; a week is always written as a whole';
+PARTITION BY toYYYYMM(Week)
+ORDER BY (PatternId, Week)
+COMMENT 'sums per pattern and week; a week is always added up as a whole, and what differs is written';
 
 -- name: pattern_totals
 CREATE TABLE IF NOT EXISTS pattern_totals
@@ -281,7 +283,7 @@ CREATE TABLE IF NOT EXISTS pattern_totals
     RecentSuccesses Float64 COMMENT 'Successes weighted likewise',
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
-    Evidence Array(String) COMMENT 'trace ids of the latest episodes of the latest week, at most five',
+    Evidence String COMMENT 'trace ids of the latest episodes of the latest week, at most five, a blank between',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
 )
 ENGINE = ReplacingMergeTree(Version)
@@ -291,7 +293,7 @@ COMMENT 'sums per pattern: what the patterns view, the outlook and the next step
 -- name: pattern_keys
 CREATE TABLE IF NOT EXISTS pattern_keys
 (
-    PatternId UInt64 COMMENT 'sipHash64 of type, domain and key',
+    PatternId UInt64 COMMENT 'a hash of type, domain and key',
     Type LowCardinality(String) COMMENT 'what kind of pattern',
     Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
     Key Array(String) COMMENT 'what it is, see docs/patterns.md'
@@ -303,13 +305,15 @@ COMMENT 'what a pattern id means; besides the five types also counts that models
 -- name: step_transitions
 CREATE TABLE IF NOT EXISTS step_transitions
 (
-    ContextId UInt64 COMMENT 'sipHash64 of domain, task (or empty) and the last tools (0 to 3)',
+    ContextId UInt64 COMMENT 'a hash of domain, task (or none) and the last tools (0 to 3)',
     Week Date COMMENT 'Monday of the week, UTC',
+    StepId UInt64 COMMENT 'a hash of tool and week',
     Tool LowCardinality(String) COMMENT 'the tool of the step that followed',
     Occurrences UInt64 COMMENT 'how often; 0: not any more',
     Successes UInt64 COMMENT 'how often in an episode that succeeded',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
 )
 ENGINE = ReplacingMergeTree(Version)
-ORDER BY (Week, ContextId, Tool)
+PARTITION BY toYYYYMM(Week)
+ORDER BY (ContextId, StepId)
 COMMENT 'what followed what, for the next steps';

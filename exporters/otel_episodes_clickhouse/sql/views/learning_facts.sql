@@ -1,5 +1,13 @@
--- What a job computes for the episodes of its worklist. These views take the run and the batch as parameters,
--- so that the same text serves `jobs run` and the refreshable views of `jobs install`.
+-- What a job computes for its episodes: those of a batch of its worklist or, where it reads everything, all from one id up to
+-- another, which are read in the order of the primary key. Given as parameters, so that the same text serves `jobs run` and
+-- the refreshable views of `jobs install`.
+
+-- name: known_episodes
+-- Every episode of which there is a root, or a span that may be one: what a run that reads everything goes through.
+CREATE OR REPLACE VIEW known_episodes
+AS SELECT EpisodeId FROM episode_roots WHERE EpisodeId != ''
+UNION ALL
+SELECT EpisodeId FROM agent_spans WHERE EpisodeId != '';
 
 -- name: facts_of
 CREATE OR REPLACE VIEW facts_of
@@ -50,7 +58,7 @@ AS WITH
                     + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Rank,
                 bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest
             FROM roots_of_episodes
-            WHERE EpisodeId IN work
+            WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         ) AS r
         GROUP BY r.EpisodeId
     ),
@@ -58,29 +66,14 @@ AS WITH
     -- number (segment, index, start, the beginning of the span's id): grouping and sorting tuples takes three times as long.
     steps AS
     (
-        SELECT
-            EpisodeId,
-            arraySort((i, position) -> position, arrayEnumerate(Positions), Positions) AS Places,
-            arrayMap(i -> Tools[i], Places) AS StepTools,
-            arrayMap(i -> Oks[i], Places) AS StepOk,
-            arrayMap(i -> Durations[i], Places) AS StepNs,
-            arrayMap(i -> Tokens[i], Places) AS StepTokens,
-            if(Failures = 0, arrayWithConstant(length(Places), ''), arrayMap(i -> Errors[i], Places)) AS StepErrors,
-            Failures,
-            LastTime,
-            InputTokens,
-            OutputTokens
+        SELECT EpisodeId, arraySort((step, position) -> position, Rows, Positions) AS Sorted, Failures, LastTime, InputTokens, OutputTokens
         FROM
         (
             SELECT
                 EpisodeId,
                 if(min(StepIndex) > 0, groupArray(Position),
                    arrayMap(x -> bitAnd(x, bitNot(bitShiftLeft(toUInt128(4294967295), 80))), groupArray(Position))) AS Positions,
-                groupArray(Tool) AS Tools,
-                groupArray(Success) AS Oks,
-                groupArray(DurationNs) AS Durations,
-                groupArray(Spent) AS Tokens,
-                groupArray(Error) AS Errors,
+                groupArray((Tool, Success, DurationNs, Spent, Error)) AS Rows,
                 countIf(NOT Success) AS Failures,
                 max(End) AS LastTime,
                 sum(Input) AS InputTokens,
@@ -102,7 +95,7 @@ AS WITH
                         '[0-9]+(?:[.,][0-9]+)*', '<n>'),
                         '[\\s[:cntrl:]]+', ' ')), 1, 160)) AS Error
                 FROM steps_of_episodes
-                WHERE EpisodeId IN work
+                WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             )
             GROUP BY EpisodeId
         )
@@ -111,7 +104,7 @@ AS WITH
     (
         SELECT EpisodeId, arraySort(groupArray((Segment, StartTime, SpanId, Question, Choice))) AS Sorted
         FROM episode_decisions FINAL
-        WHERE EpisodeId IN work
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         GROUP BY EpisodeId
     ),
     evaluations AS
@@ -121,7 +114,7 @@ AS WITH
         (
             SELECT EpisodeId, Name, argMax(Score, Time) AS Latest
             FROM episode_evaluations FINAL
-            WHERE EpisodeId IN work
+            WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             GROUP BY EpisodeId, Name
         )
         GROUP BY EpisodeId
@@ -145,10 +138,10 @@ AS WITH
             h.StartTime AS StartTime,
             greatest(h.LastTime, s.LastTime) AS LastTime,
             h.DurationNs AS DurationNs,
-            toUInt32(length(s.StepTools)) AS Steps,
+            toUInt32(length(s.Sorted)) AS Steps,
             toUInt32(s.Failures) AS FailedSteps,
-            toUInt32(length(arrayDistinct(arrayFilter(x -> x != '', s.StepTools)))) AS DistinctTools,
-            s.Failures > 0 AND arrayExists((ok, next) -> NOT ok AND next, arrayPopBack(s.StepOk), arrayPopFront(s.StepOk)) AS Recovered,
+            toUInt32(length(arrayDistinct(arrayFilter(x -> x != '', s.Sorted.1)))) AS DistinctTools,
+            s.Failures > 0 AND arrayExists((ok, next) -> NOT ok AND next, arrayPopBack(s.Sorted.2), arrayPopFront(s.Sorted.2)) AS Recovered,
             h.Completed AS Completed,
             h.Failed AS Failed,
             h.StoppedAtStep AS StoppedAtStep,
@@ -161,11 +154,11 @@ AS WITH
             multiIf(h.Reward IS NOT NULL, h.Reward, e.EpisodeId != '', toNullable(e.Score), NULL) AS ExternalReward,
             if(h.InputTokens > 0, h.InputTokens, s.InputTokens) AS InputTokens,
             if(h.OutputTokens > 0, h.OutputTokens, s.OutputTokens) AS OutputTokens,
-            s.StepTools AS StepTools,
-            s.StepOk AS StepOk,
-            s.StepNs AS StepNs,
-            s.StepTokens AS StepTokens,
-            s.StepErrors AS StepErrors,
+            s.Sorted.1 AS StepTools,
+            s.Sorted.2 AS StepOk,
+            s.Sorted.3 AS StepNs,
+            s.Sorted.4 AS StepTokens,
+            s.Sorted.5 AS StepErrors,
             arrayMap(x -> (x.4, x.5), d.Sorted) AS Decisions
         FROM headers AS h
         LEFT JOIN steps AS s ON s.EpisodeId = h.EpisodeId

@@ -1,10 +1,14 @@
 -- Which patterns an episode shows, and what all episodes together say of each.
 
 -- name: episode_shapes
--- The ids of all patterns of an episode, as arrays. An id is sipHash64 of the type, of the domain's hash and of the key;
--- of a tool sequence, of the hashes of its tools. This is the only place where ids are made of episodes.
+-- The ids of all patterns of an episode, as arrays. This is the only place where ids are made of episodes. What has a text
+-- for a key is sipHash64 of type, domain's hash and key. A key of tools is a chain: it begins with sipHash64 of type and
+-- domain's hash, and each tool's hash is mixed in (xor, then intHash64), so that a sequence costs one step more than the
+-- one it continues.
 CREATE OR REPLACE VIEW episode_shapes
-AS WITH 10000 AS most_steps
+AS WITH
+    10000 AS most_steps,
+    (made, part) -> intHash64(bitXor(made, part)) AS mixed
 SELECT
     EpisodeId, TraceId, Outcome, Task, Domain, StartTime, DurationNs, InputTokens + OutputTokens AS Tokens, Steps, DistinctTools,
     sipHash64(Domain) AS D,
@@ -14,31 +18,42 @@ SELECT
     if(FailedSteps = 0, [], arrayFilter((e, t, i) -> t != '' AND i <= most_steps, StepErrors, StepTools, arrayEnumerate(StepTools))) AS Errors,
     length(Tools) AS L,
     arrayMap(t -> sipHash64(t), Tools) AS H,
+    arrayPopBack(H) AS Befores,
+    arrayPopFront(H) AS Nexts,
+    arrayMap(o -> toUInt8(o), arrayPopBack(Oks)) AS BeforeOks,
     -- The same tool several times in a row counts once, except in the pair (A, A) itself.
     arrayFilter((t, before) -> t != before, Tools, arraySlice(arrayPushFront(Tools, ''), 1, L)) AS Runs,
     arrayMap(t -> sipHash64(t), Runs) AS R,
-    length(R) AS M,
-    arrayMap((a, b) -> sipHash64('tool_sequence', D, a, b), arraySlice(H, 1, greatest(0, L - 1)), arraySlice(H, 2)) AS Pairs,
-    arrayMap((a, b, c) -> sipHash64('tool_sequence', D, a, b, c),
-             arraySlice(R, 1, greatest(0, M - 2)), arraySlice(R, 2, greatest(0, M - 2)), arraySlice(R, 3)) AS Triples,
+    arrayPopFront(R) AS R2, arrayPopFront(R2) AS R3, arrayPopFront(R3) AS R4, arrayPopFront(R4) AS R5,
+    sipHash64('tool_sequence', D) AS Sequences,
+    arrayMap((a, b) -> mixed(mixed(Sequences, a), b), Befores, Nexts) AS Pairs,
+    arrayMap((a, b) -> mixed(mixed(Sequences, a), b), arrayPopBack(R), R2) AS Changes,
+    arrayMap((p, c) -> mixed(p, c), arrayPopBack(Changes), R3) AS Triples,
+    arrayMap((p, d) -> mixed(p, d), arrayPopBack(Triples), R4) AS Fours,
+    arrayMap((p, e) -> mixed(p, e), arrayPopBack(Fours), R5) AS Fives,
     -- A B A B says no more than A B and B A: a sequence that repeats itself is 0, and left out below.
-    arrayMap((a, b, c, d) -> if(a = c AND b = d, 0, sipHash64('tool_sequence', D, a, b, c, d)),
-             arraySlice(R, 1, greatest(0, M - 3)), arraySlice(R, 2, greatest(0, M - 3)), arraySlice(R, 3, greatest(0, M - 3)),
-             arraySlice(R, 4)) AS Quadruples,
-    arrayMap((a, b, c, d, e) -> if((a = c AND b = d) OR (b = d AND c = e), 0, sipHash64('tool_sequence', D, a, b, c, d, e)),
-             arraySlice(R, 1, greatest(0, M - 4)), arraySlice(R, 2, greatest(0, M - 4)), arraySlice(R, 3, greatest(0, M - 4)),
-             arraySlice(R, 4, greatest(0, M - 4)), arraySlice(R, 5)) AS Quintuples,
-    arrayMap(t -> sipHash64('tool', D, t), H) AS Singles,
-    arrayMap(t -> sipHash64('start', D, t), arraySlice(H, 1, 1)) AS Starts,
+    arrayMap((a, b, c, d) -> a = c AND b = d, arrayResize(R, length(Fours)), arrayResize(R2, length(Fours)), arrayResize(R3, length(Fours)), R4) AS Loops,
+    arrayMap((p, loop) -> if(loop, 0, p), Fours, Loops) AS Quadruples,
+    arrayMap((p, loop, next) -> if(loop OR next, 0, p), Fives, arrayPopBack(Loops), arrayPopFront(Loops)) AS Quintuples,
+    sipHash64('tool', D) AS ToolSeed,
+    sipHash64('start', D) AS StartSeed,
+    sipHash64('condition', D) AS ConditionSeed,
+    sipHash64('heuristic', D) AS HeuristicSeed,
+    arrayMap(t -> mixed(ToolSeed, t), H) AS Singles,
+    arrayMap(t -> mixed(StartSeed, t), arraySlice(H, 1, 1)) AS Starts,
     -- A condition is the last tool and whether it worked; a heuristic adds the tool that came next.
-    arrayMap((t, o) -> sipHash64('condition', D, t, o), arraySlice(H, 1, greatest(0, L - 1)), arraySlice(Oks, 1, greatest(0, L - 1))) AS Conditions,
-    arrayMap((t, o, next) -> sipHash64('heuristic', D, t, o, next),
-             arraySlice(H, 1, greatest(0, L - 1)), arraySlice(Oks, 1, greatest(0, L - 1)), arraySlice(H, 2)) AS Heuristics,
+    arrayMap((t, o) -> mixed(mixed(ConditionSeed, t), o), Befores, BeforeOks) AS Conditions,
+    arrayMap((t, o, next) -> mixed(mixed(mixed(HeuristicSeed, t), o), next), Befores, BeforeOks, Nexts) AS Heuristics,
     -- Tool, error, then the tools up to the one that made it good: the same tool if it succeeds within the next three
-    -- steps, else the first that succeeds; nothing if none does.
-    if(FailedSteps = 0, [], arrayDistinct(arrayFilter(k -> notEmpty(k), arrayMap(
-        (t, o, e, t1, o1, t2, o2, t3, o3) -> multiIf(
-            o, [],
+    -- steps, else the first that succeeds; nothing if none does. Neighbours by arrays moved against each other, of which the
+    -- places that failed are kept.
+    if(FailedSteps = 0, [], arrayMap(t -> toString(t), Tools)) AS T,
+    if(FailedSteps = 0, [], arrayMap(o -> NOT o, Oks)) AS F,
+    if(FailedSteps = 0, [], Oks) AS O,
+    arrayResize(arrayPopFront(T), length(F), '') AS T1, arrayResize(arrayPopFront(T1), length(F), '') AS T2, arrayResize(arrayPopFront(T2), length(F), '') AS T3,
+    arrayResize(arrayPopFront(O), length(F), false) AS O1, arrayResize(arrayPopFront(O1), length(F), false) AS O2, arrayResize(arrayPopFront(O2), length(F), false) AS O3,
+    arrayDistinct(arrayMap(
+        (t, e, t1, o1, t2, o2, t3, o3) -> multiIf(
             o1 AND t1 = t, [t, e, t1],
             o2 AND t2 = t, [t, e, t1, t2],
             o3 AND t3 = t, [t, e, t1, t2, t3],
@@ -46,10 +61,10 @@ SELECT
             o2, [t, e, t1, t2],
             o3, [t, e, t1, t2, t3],
             [t, e]),
-        arrayMap(t -> toString(t), Tools), Oks, Errors,
-        arrayResize(arraySlice(arrayMap(t -> toString(t), Tools), 2), L, ''), arrayResize(arraySlice(Oks, 2), L, false),
-        arrayResize(arraySlice(arrayMap(t -> toString(t), Tools), 3), L, ''), arrayResize(arraySlice(Oks, 3), L, false),
-        arrayResize(arraySlice(arrayMap(t -> toString(t), Tools), 4), L, ''), arrayResize(arraySlice(Oks, 4), L, false))))) AS RecoveryKeys,
+        arrayFilter((x, f) -> f, T, F), arrayFilter((x, f) -> f, Errors, F),
+        arrayFilter((x, f) -> f, T1, F), arrayFilter((x, f) -> f, O1, F),
+        arrayFilter((x, f) -> f, T2, F), arrayFilter((x, f) -> f, O2, F),
+        arrayFilter((x, f) -> f, T3, F), arrayFilter((x, f) -> f, O3, F))) AS RecoveryKeys,
     arrayDistinct(arrayMap(d -> [d.1, d.2], Decisions)) AS DecisionKeys,
     arrayFilter(x -> x != '', arrayConcat(
         [if(TaskType = '', '', concat('task_type=', TaskType)), if(Language = '', '', concat('language=', Language)),
@@ -80,17 +95,17 @@ FROM
     -- Neighbours by arrays moved against each other: an array looked up inside a lambda is copied for every element.
     SELECT
         EpisodeId, Domain,
-        arrayMap(t -> toString(t), Tools) AS T,
+        arrayMap(t -> toString(t), Tools) AS Names,
         arrayMap(t -> toString(t), Runs) AS S,
-        arrayMap(o -> if(o, 'ok', 'failed'), Oks) AS O,
+        arrayMap(o -> if(o, 'ok', 'failed'), Oks) AS Ends,
         CAST(arrayConcat(
             [(sipHash64('episode', D), 'episode', emptyArrayString())],
             arrayMap(p -> (p, 'task', [Task]), TaskIds),
             arrayMap((p, n) -> (p, 'length', [toString(n)]), LengthIds, Lengths),
             arrayMap((p, n) -> (p, 'variety', [toString(n)]), Varieties, arrayEnumerate(Varieties)),
-            arrayMap((p, a) -> (p, 'tool', [a]), Singles, T),
-            arrayMap((p, a) -> (p, 'start', [a]), Starts, arraySlice(T, 1, 1)),
-            arrayMap((p, a, b) -> (p, 'tool_sequence', [a, b]), Pairs, arraySlice(T, 1, length(Pairs)), arraySlice(T, 2)),
+            arrayMap((p, a) -> (p, 'tool', [a]), Singles, Names),
+            arrayMap((p, a) -> (p, 'start', [a]), Starts, arraySlice(Names, 1, 1)),
+            arrayMap((p, a, b) -> (p, 'tool_sequence', [a, b]), Pairs, arraySlice(Names, 1, length(Pairs)), arraySlice(Names, 2)),
             arrayMap((p, a, b, c) -> (p, 'tool_sequence', [a, b, c]), Triples,
                 arraySlice(S, 1, length(Triples)), arraySlice(S, 2, length(Triples)), arraySlice(S, 3)),
             arrayMap((p, a, b, c, d) -> (p, 'tool_sequence', [a, b, c, d]), Quadruples,
@@ -100,9 +115,9 @@ FROM
                 arraySlice(S, 1, length(Quintuples)), arraySlice(S, 2, length(Quintuples)), arraySlice(S, 3, length(Quintuples)),
                 arraySlice(S, 4, length(Quintuples)), arraySlice(S, 5)),
             arrayMap((p, a, o) -> (p, 'condition', [a, o]), Conditions,
-                arraySlice(T, 1, length(Conditions)), arraySlice(O, 1, length(Conditions))),
+                arraySlice(Names, 1, length(Conditions)), arraySlice(Ends, 1, length(Conditions))),
             arrayMap((p, a, o, b) -> (p, 'heuristic', [a, o, b]), Heuristics,
-                arraySlice(T, 1, length(Heuristics)), arraySlice(O, 1, length(Heuristics)), arraySlice(T, 2)),
+                arraySlice(Names, 1, length(Heuristics)), arraySlice(Ends, 1, length(Heuristics)), arraySlice(Names, 2)),
             arrayMap((p, k) -> (p, 'error_recovery', k), Recoveries, RecoveryKeys),
             arrayMap((p, k) -> (p, 'decision_point', k), DecisionIds, DecisionKeys),
             arrayMap((p, k) -> (p, 'context', k), Contexts, ContextKeys)),
@@ -117,8 +132,8 @@ AS WITH work AS
 (
     SELECT EpisodeId FROM job_worklist
     WHERE RunId = {run:String} AND Job = 'observations' AND Batch = {batch:UInt32}
-            -- The refreshable views have one worklist, of which the latest entries count.
-            AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
+        -- The refreshable views have one worklist, of which the latest entries count.
+        AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
 )
 SELECT
     *,
@@ -142,15 +157,16 @@ FROM
     FROM episode_shapes AS s
     INNER JOIN
     (
-        SELECT EpisodeId, Total FROM episode_rewards FINAL WHERE Formula = {formula:String} AND EpisodeId IN work
+        SELECT EpisodeId, Total FROM episode_rewards FINAL
+        WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     ) AS r ON r.EpisodeId = s.EpisodeId
-    WHERE s.EpisodeId IN work
+    WHERE s.EpisodeId >= {low:String} AND ({high:String} = '' OR s.EpisodeId < {high:String}) AND ({full:Bool} OR s.EpisodeId IN work)
 );
 
 -- name: patterns
 CREATE OR REPLACE VIEW patterns
 (
-    PatternId String COMMENT 'hex of sipHash64 of type, domain and key: the same thing seen twice is one row',
+    PatternId String COMMENT 'hex of a hash of type, domain and key: the same thing seen twice is one row',
     Type LowCardinality(String) COMMENT 'tool_sequence, decision_point, error_recovery, context or heuristic',
     Verdict String COMMENT 'good: the whole interval is above the domain''s base rate; pitfall: below it; open: neither',
     Key Array(String) COMMENT 'tool_sequence: the tools; decision_point: question, choice; error_recovery: tool, error, what followed up to the recovery (nothing: none); context: features, tools; heuristic: last tool, ok or failed, next tool',
@@ -178,23 +194,19 @@ AS WITH
     keyed AS
     (
         SELECT
-            k.Type AS Type, k.Key AS Key, k.Domain AS Domain, sipHash64(k.Domain) AS D,
+            k.Type AS Type, k.Key AS Key, k.Domain AS Domain, sipHash64(CAST(k.Domain, 'String')) AS D,
             t.PatternId AS PatternId, t.Support AS Support, t.Successes AS Successes, t.RewardMicros AS RewardMicros, t.DurationNs AS DurationNs, t.Tokens AS Tokens,
-            t.RecentSupport AS RecentSupport, t.RecentSuccesses AS RecentSuccesses, t.FirstSeen AS FirstSeen, t.LastSeen AS LastSeen, t.Evidence AS Evidence,
+            t.RecentSupport AS RecentSupport, t.RecentSuccesses AS RecentSuccesses, t.FirstSeen AS FirstSeen, t.LastSeen AS LastSeen, splitByChar(' ', t.Evidence) AS Evidence,
             t.Successes / t.Support AS Rate,
             -- Wilson, E. B. (1927): the score interval, z = 1.96.
             (Rate + 3.8416 / (2 * t.Support) - 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support) AS Low,
             (Rate + 3.8416 / (2 * t.Support) + 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support) AS High,
-            if(k.Type = 'tool_sequence', arrayMap(x -> sipHash64(x), k.Key), []) AS H,
-            multiIf(
-                length(H) = 3, sipHash64('tool_sequence', D, H[1], H[2]),
-                length(H) = 4, sipHash64('tool_sequence', D, H[1], H[2], H[3]),
-                length(H) = 5, sipHash64('tool_sequence', D, H[1], H[2], H[3], H[4]), 0) AS Head,
-            multiIf(
-                length(H) = 3, sipHash64('tool_sequence', D, H[2], H[3]),
-                length(H) = 4, sipHash64('tool_sequence', D, H[2], H[3], H[4]),
-                length(H) = 5, sipHash64('tool_sequence', D, H[2], H[3], H[4], H[5]), 0) AS Tail,
-            if(k.Type = 'heuristic', sipHash64('condition', D, sipHash64(k.Key[1]), k.Key[2] = 'ok'), 0) AS Condition,
+            -- Ids as episode_shapes makes them.
+            if(k.Type = 'tool_sequence' AND length(k.Key) > 2, arrayMap(x -> sipHash64(x), k.Key), []) AS H,
+            if(empty(H), 0, arrayFold((made, part) -> intHash64(bitXor(made, part)), arrayPopBack(H), sipHash64('tool_sequence', D))) AS Head,
+            if(empty(H), 0, arrayFold((made, part) -> intHash64(bitXor(made, part)), arrayPopFront(H), sipHash64('tool_sequence', D))) AS Tail,
+            if(k.Type = 'heuristic',
+               intHash64(bitXor(intHash64(bitXor(sipHash64('condition', D), sipHash64(k.Key[1]))), toUInt64(k.Key[2] = 'ok'))), 0) AS Condition,
             sipHash64('episode', D) AS Whole
         FROM (SELECT * FROM pattern_totals FINAL WHERE Support >= 2) AS t
         INNER JOIN (SELECT PatternId, Type, Domain, Key FROM pattern_keys FINAL) AS k ON k.PatternId = t.PatternId

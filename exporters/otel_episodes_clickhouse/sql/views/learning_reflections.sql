@@ -30,7 +30,7 @@ AS WITH
             indexOf(StepNs, Slowest) AS SlowestAt,
             -- The first failure that the very next step mended.
             arrayFirstIndex((ok, next) -> NOT ok AND next, StepOk, arrayResize(arraySlice(StepOk, 2), N, false)) AS Mended
-        FROM (SELECT * FROM reward_inputs WHERE EpisodeId IN work) AS f
+        FROM (SELECT * FROM reward_inputs WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)) AS f
     )
 SELECT
     EpisodeId,
