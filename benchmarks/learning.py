@@ -1,9 +1,11 @@
 """Measure what learning costs: tables built on insert, full recomputes, and bringing 1,000 new episodes up to date.
 
-Usage: python benchmarks/learning.py [STEPS] [--keep DIRECTORY]
+Usage: python benchmarks/learning.py [STEPS] [--keep DIRECTORY] [--json]
 
 STEPS is the size of the generated history (default 1,000,000; 12 steps an episode, 2,778 episodes a day). Everything
-runs in the embedded engine in a temporary directory, with two threads. Figures go to stdout as JSON.
+runs in the embedded engine, in a temporary directory or in one that is kept: there a history that is long enough is
+used again (each run adds 3,000 episodes to it), and only what was learned from it is thrown away. CPU seconds are those
+of all threads: on a machine that does other work too they say more than the clock.
 """
 
 from __future__ import annotations
@@ -15,8 +17,12 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
+
+from table import show as show_table
 
 from otel_episodes_clickhouse import jobs, sql
 from otel_episodes_clickhouse.config import Target
@@ -31,63 +37,157 @@ STATEMENTS = {
 STEPS_AN_EPISODE = 12
 # One insert of the benchmark: 280,000 spans.
 CHUNK = 20_000
+NEW_EPISODES = 1_000
+LEARNED = (
+    "episode_facts", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations",
+    "pattern_buckets", "pattern_totals", "pattern_keys", "step_transitions", "job_runs", "job_worklist",
+)  # fmt: skip
 
 
-def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    """Run it and return its seconds and its result."""
-    start = time.perf_counter()
-    result = action()
-    return time.perf_counter() - start, result
+@dataclass
+class Cost:
+    """Seconds by the clock, and of all processors."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.seconds + other.seconds, self.cpu + other.cpu)
 
 
-def generate(store: Store, table: str, first: int, episodes: int) -> float:
-    """Insert generated episodes and return the seconds it took."""
-    seconds = 0.0
+class CostByJob:
+    """A progress that notes what each job costs from its first batch on."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Cost] = {}
+        self._last = now()
+
+    def __call__(self, job: str, _done: int, _total: int, /) -> None:
+        moment = now()
+        # What lies between two jobs belongs to the one that begins.
+        self.jobs[job] = self.jobs.get(job, Cost()) + Cost(
+            moment.seconds - self._last.seconds, moment.cpu - self._last.cpu
+        )
+        self._last = moment
+
+    def end(self) -> dict[str, Cost]:
+        """Return the cost of each job; what came after the last batch belongs to the last job."""
+        self(list(self.jobs)[-1], 1, 1)
+        return self.jobs
+
+
+def now() -> Cost:
+    """Return the clock and the processor time used so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return Cost(time.perf_counter(), used.ru_utime + used.ru_stime)
+
+
+def cost(action: Callable[[], Any]) -> Cost:
+    """Run it and return what it cost."""
+    before = now()
+    action()
+    after = now()
+    return Cost(after.seconds - before.seconds, after.cpu - before.cpu)
+
+
+def generate(store: Store, name: str, first: int, episodes: int) -> Cost:
+    """Insert generated episodes into that table."""
+    total = Cost()
     for start in range(first, first + episodes, CHUNK):
         count = min(CHUNK, first + episodes - start)
-        parameters = {"table": table, "first": start, "episodes": count}
-        seconds += timed(lambda p=parameters: store.execute(STATEMENTS["generate"], p))[0]
-    return seconds
+        parameters = {"table": name, "first": start, "episodes": count}
+        total += cost(lambda p=parameters: store.execute(STATEMENTS["generate"], p))
+    return total
 
 
-def insert_cost(store: Store) -> dict[str, float]:
-    """Compare inserts into a table with the same columns and nothing behind it with those into otel_traces."""
+def insert_cost(store: Store, first: int) -> tuple[Cost, Cost]:
+    """Insert the same into a table with nothing behind it, and into otel_traces; the best of three."""
     store.execute(STATEMENTS["plain_table"])
-    plain, built = [], []
+    pairs = []
     for number in range(3):
-        plain.append(generate(store, "plain_traces", number * CHUNK, CHUNK))
-        built.append(generate(store, "otel_traces", number * CHUNK, CHUNK))
+        start = first + number * CHUNK
+        pairs.append([generate(store, name, start, CHUNK) for name in ("plain_traces", "otel_traces")])
     store.execute(STATEMENTS["drop_plain_table"])
-    return {"plain": min(plain), "with_tables": min(built), "ratio": round(min(built) / min(plain), 2)}
+    plain, built = (min(column, key=lambda each: each.cpu) for column in zip(*pairs, strict=True))
+    return plain, built
+
+
+def episodes_in(store: Store) -> int:
+    """Return how many episodes there are; they are numbered from 0."""
+    return int(store.query(STATEMENTS["count_episodes"].text)[0]["Episodes"])
 
 
 def measure(path: Path, steps: int) -> dict[str, Any]:
-    """Generate a history in that directory and measure everything on it."""
-    episodes = steps // STEPS_AN_EPISODE
+    """Generate a history in that directory, unless it is there, and measure everything on it."""
     with Store.open(Target.resolve(f"chdb://{path}")) as store:
         store.migrate()
-        figures: dict[str, Any] = {"steps": steps, "insert": insert_cost(store)}
-        done = 3 * CHUNK
-        figures["generate_seconds"] = generate(store, "otel_traces", done, max(0, episodes - done))
-        # Nothing is there yet: all of it is a full recompute.
-        figures["full"] = by_job(jobs.run(store))
-        figures["full_rewards"] = by_job(jobs.run(store, "rewards", full=True))
-        figures["patterns_view"], rows = timed(lambda: store.query("SELECT count() AS C FROM patterns"))
-        figures["patterns"] = rows[0]["C"]
-        jobs.run(store, overlap_seconds=0)
-        figures["incremental_seconds"] = []
-        for number in range(3):
-            generate(store, "otel_traces", max(episodes, done) + number * 1000, 1000)
-            seconds, reports = timed(lambda: jobs.run(store, overlap_seconds=0))
-            figures["incremental_seconds"].append(round(seconds, 2))
-            figures["incremental"] = by_job(reports)
+        figures: dict[str, Any] = {"steps": steps}
+        done = episodes_in(store)
+        if done * STEPS_AN_EPISODE < steps:
+            figures["insert: plain table"], figures["insert: all tables"] = insert_cost(store, done)
+            done += 3 * CHUNK
+            generate(store, "otel_traces", done, max(0, steps // STEPS_AN_EPISODE - done))
+        for name in LEARNED:
+            store.execute(STATEMENTS["forget"], {"table": name})
+        figures |= full_costs(store) | incremental_costs(store)
     figures["peak_gigabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     return figures
 
 
-def by_job(reports: list[jobs.JobReport]) -> dict[str, float]:
-    """Return the seconds of each job."""
-    return {report.job: round(report.seconds, 2) for report in reports}
+def full_costs(store: Store) -> dict[str, Any]:
+    """Learn from everything: nothing is there yet, so all of it is a full recompute and all of it is written."""
+    meter = CostByJob()
+    jobs.run(store, progress=meter)
+    by_job = meter.end()
+    rewards = cost(lambda: jobs.run(store, "rewards", full=True))
+    listing = cost(lambda: store.query("SELECT count() FROM patterns"))
+    return {
+        "facts": by_job["facts"],
+        "rewards, from facts": by_job["rewards"],
+        "rewards, with the facts gathered anew": by_job["facts"] + by_job["rewards"],
+        "rewards again (jobs run rewards --full)": rewards,
+        "reflections": by_job["reflections"],
+        "patterns, observations": by_job["observations"],
+        "patterns, sums": by_job["patterns"],
+        "patterns, all": by_job["observations"] + by_job["patterns"],
+        "listing the patterns": listing,
+    }
+
+
+def incremental_costs(store: Store) -> dict[str, Any]:
+    """Bring 1,000 new episodes up to date, three times; the median."""
+    jobs.run(store, overlap_seconds=0)
+    runs = []
+    for _ in range(3):
+        generate(store, "otel_traces", episodes_in(store), NEW_EPISODES)
+        runs.append(cost(lambda: jobs.run(store, overlap_seconds=0)))
+    return {"1,000 new episodes, all jobs": Cost(*(median(column) for column in zip(*map(astuple, runs), strict=True)))}
+
+
+def astuple(each: Cost) -> tuple[float, float]:
+    """Return both figures."""
+    return each.seconds, each.cpu
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    rows = [
+        [name, f"{value.seconds:.1f}", f"{value.cpu:.1f}", ""]
+        for name, value in figures.items()
+        if isinstance(value, Cost)
+    ]
+    if "insert: plain table" in figures:
+        plain, built = figures["insert: plain table"], figures["insert: all tables"]
+        rows.append(
+            [
+                "insert: all tables / plain",
+                f"{built.seconds / plain.seconds:.2f}",
+                f"{built.cpu / plain.cpu:.2f}",
+                "a ratio",
+            ]
+        )
+    note = f"{figures['steps']:,} steps; most memory {figures['peak_gigabytes']} GB"
+    show_table("What learning costs", ["what", "seconds", "CPU seconds", ""], rows, note=note)
 
 
 def main() -> None:
@@ -95,14 +195,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="?", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="use this directory and leave it there")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     path = arguments.keep or Path(tempfile.mkdtemp(prefix="otel-episodes-"))
     try:
-        json.dump(measure(path, arguments.steps), sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        figures = measure(path, arguments.steps)
     finally:
         if not arguments.keep:
             shutil.rmtree(path, ignore_errors=True)
+    if arguments.json:
+        json.dump(figures, sys.stdout, indent=2, default=asdict)
+        sys.stdout.write("\n")
+    else:
+        show(figures)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -18,6 +18,8 @@ from otel_episodes_clickhouse import jobs, sql
 from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from otel_episodes_clickhouse.store import Store
 
 DAY = 86_400 * SECOND
@@ -39,10 +41,10 @@ STATE = {
     "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_rewards FINAL ORDER BY Formula, EpisodeId",
     "reflections": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_reflections FINAL ORDER BY EpisodeId",
     "observations": "SELECT * EXCEPT (Version, WrittenAt) FROM pattern_observations FINAL ORDER BY EpisodeId",
-    "buckets": "SELECT * EXCEPT Version FROM pattern_buckets FINAL WHERE Support > 0 ORDER BY PatternId, Week",
+    "buckets": "SELECT * EXCEPT (Version, WrittenAt) FROM pattern_buckets FINAL WHERE Support > 0 ORDER BY PatternId, Week",
     "totals": "SELECT * EXCEPT (Version, RecentSupport, RecentSuccesses), round(log(RecentSupport), 6) AS A, "
     "round(log(RecentSuccesses + 1), 6) AS B FROM pattern_totals FINAL WHERE Support > 0 ORDER BY PatternId",
-    "keys": "SELECT * FROM pattern_keys FINAL WHERE PatternId IN (SELECT PatternId FROM pattern_totals FINAL WHERE Support > 0) "
+    "keys": "SELECT * FROM pattern_keys FINAL WHERE PatternId IN (SELECT PatternId FROM pattern_totals FINAL WHERE Support > 1) "
     "ORDER BY PatternId",
     "transitions": "SELECT * EXCEPT Version FROM step_transitions FINAL WHERE Occurrences > 0 ORDER BY ContextId, Week, Tool",
 }
@@ -88,26 +90,48 @@ def episodes(draw: random.Random) -> list[Episode]:
     return made
 
 
-def killed_at(count: int) -> jobs.Progress:
-    """Return a progress that ends the run at its n-th step."""
-    left = iter(range(count))
+class Interrupted:
+    """A store on which something happens before the n-th statement, be it between two parts of one job."""
 
-    def step(job: str, done: int, total: int) -> None:
-        if next(left, None) is None:
-            raise Killed(job, done, total)
+    def __init__(self, store: Store, at: int, event: Callable[[], object]) -> None:
+        self._store = store
+        self._left = at
+        self._event = event
 
-    return step
+    def execute(self, statement: sql.Statement, parameters: Mapping[str, Any] | None = None) -> None:
+        self._count()
+        self._store.execute(statement, parameters)
+
+    def query_named(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        self._count()
+        return self._store.query_named(name, parameters)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._event()
 
 
-def another_inside(store: Store, at: int) -> jobs.Progress:
-    """Return a progress that lets a second run happen in the middle of the first."""
-    calls = iter(range(1000))
+def killed(store: Store, at: int) -> None:
+    """Let a run be killed before its n-th statement; it cannot even say that it failed."""
 
-    def step(_job: str, _done: int, _total: int) -> None:
-        if next(calls) == at:
-            jobs.run(store, overlap_seconds=0)
+    def die() -> None:
+        dead._left = 1
+        raise Killed
 
-    return step
+    dead = Interrupted(store, at, die)
+    with suppress(Killed):
+        jobs.run(cast("Store", dead), overlap_seconds=0)
+
+
+def overtaken(store: Store, at: int) -> None:
+    """Let a whole second run happen in the middle of a first."""
+    slow = Interrupted(store, at, lambda: jobs.run(store, overlap_seconds=0))
+    jobs.run(cast("Store", slow), overlap_seconds=0)
+
+
+# A run on a few episodes is some 60 statements.
+STATEMENTS = 60
 
 
 @given(seed=st.integers(0, 2**32))
@@ -122,16 +146,12 @@ def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) 
     # Late and out of order, and some of them twice.
     rows += draw.sample(rows, len(rows) // 5)
     draw.shuffle(rows)
-    size = len(rows) // 4 + 1
-    for number, start in enumerate(range(0, len(rows), size)):
+    size = len(rows) // 6 + 1
+    jobs.run(storage_store, overlap_seconds=0)
+    for start in range(0, len(rows), size):
         storage_store.insert_rows(rows[start : start + size])
-        if number == 3:
-            break
-        kind = draw.choice(("run", "killed", "twice"))
-        at = draw.randrange(8)
-        progress = {"killed": killed_at(at), "twice": another_inside(storage_store, at)}.get(kind)
-        with suppress(Killed):
-            jobs.run(storage_store, overlap_seconds=0, progress=progress)
+        disturbed = draw.choice((killed, killed, overtaken))
+        disturbed(storage_store, draw.randrange(5, STATEMENTS))
     jobs.run(storage_store, overlap_seconds=0)
     incremental = state(storage_store)
     truncate(storage_store, *LEARNED)
@@ -140,6 +160,21 @@ def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) 
     for name in STATE:
         assert incremental[name] == full[name], name
     assert full["totals"]
+
+
+def test_a_full_run_in_several_batches_is_the_same_as_in_one(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    rows = [row for episode in episodes(random.Random(11)) for row in rows_of(episode)]
+    storage_store.insert_rows(rows)
+    jobs.run(storage_store, full=True, batch_episodes=8)
+    in_batches = state(storage_store)
+    truncate(storage_store, *LEARNED)
+    jobs.run(storage_store)
+    at_once = state(storage_store)
+    for name in STATE:
+        assert in_batches[name] == at_once[name], name
+    history = storage_store.query("SELECT Job, Seen FROM job_runs FINAL WHERE Job = 'facts'")
+    assert history[0]["Seen"] == len(at_once["facts"]) > 8
 
 
 def test_a_run_reads_only_what_changed_and_writes_only_what_differs(storage_store: Store) -> None:
@@ -175,8 +210,12 @@ def test_an_episode_resumed_after_it_was_scored_has_no_reward_until_it_ends_agai
 
 def test_every_run_is_recorded_also_one_that_failed(storage_store: Store) -> None:
     truncate(storage_store, *LEARNED)
+
+    def killed_at_once(job: str, done: int, total: int, /) -> None:
+        raise Killed(job, done, total)
+
     with pytest.raises(Killed):
-        jobs.run(storage_store, progress=killed_at(1))
+        jobs.run(storage_store, progress=killed_at_once)
     history = storage_store.query_named("job_history", {"limit": 10})
     assert [(row["Job"], row["State"]) for row in history] == [("facts", "failed")]
     assert history[0]["Message"]

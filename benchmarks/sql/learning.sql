@@ -49,3 +49,9 @@ CREATE TABLE IF NOT EXISTS plain_traces AS otel_traces;
 
 -- name: drop_plain_table
 DROP TABLE IF EXISTS plain_traces;
+
+-- name: count_episodes
+SELECT uniqExact(EpisodeId) AS Episodes FROM episode_roots;
+
+-- name: forget
+TRUNCATE TABLE IF EXISTS {table:Identifier};

@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -32,7 +33,6 @@ OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
 # What bounds the memory of a full run: about 1 GB each at 12 steps an episode.
 FULL_BATCH_EPISODES: Final = 100_000
-CHUNK_EPISODES: Final = 100_000
 _EPOCH: Final = "1970-01-01 00:00:00"
 _BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
@@ -129,12 +129,14 @@ def run(
     since: str | None = None,
     progress: Progress | None = None,
     overlap_seconds: int = OVERLAP_SECONDS,
+    batch_episodes: int = FULL_BATCH_EPISODES,
 ) -> list[JobReport]:
     """Bring these jobs up to date (all of them by default), and what they build on before.
 
-    ``full`` reads everything: for all jobs from the steps on, for the named ones from what they build on, which is brought
-    up to date. ``since`` (UTC, ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the last run. A new
-    formula scores all of history. Raises `UsageError` for an unknown job or formula.
+    ``full`` reads everything: for all jobs from the steps on; for the named ones from what they build on, which is
+    brought up to date. ``since`` (UTC, ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the
+    last run. A new formula scores all of history. ``batch_episodes`` bounds the memory of a full run.
+    Raises `UsageError` for an unknown job or formula.
     """
     unknown = [job for job in jobs if job not in JOBS]
     if unknown:
@@ -142,7 +144,15 @@ def run(
     wanted = jobs or JOBS
     chosen = chosen_formula(store, formula)
     anew = (jobs or ("facts", *JOBS)) if full else ()
-    runner = _Runner(store, chosen, anew=anew, since=since, progress=progress or _unseen, overlap=overlap_seconds)
+    runner = _Runner(
+        store,
+        chosen,
+        anew=anew,
+        since=since,
+        progress=progress or _unseen,
+        overlap=overlap_seconds,
+        batch=batch_episodes,
+    )
     reports = [runner.facts(), runner.rewards()]
     if "reflections" in wanted:
         reports.append(runner.reflections())
@@ -190,7 +200,15 @@ class _Runner:
     """One run of several jobs, each recorded in ``job_runs``."""
 
     def __init__(  # what `run` was given
-        self, store: Store, formula: Formula, *, anew: Sequence[str], since: str | None, progress: Progress, overlap: int
+        self,
+        store: Store,
+        formula: Formula,
+        *,
+        anew: Sequence[str],
+        since: str | None,
+        progress: Progress,
+        overlap: int,
+        batch: int,
     ) -> None:
         self._store = store
         self._formula = formula
@@ -198,6 +216,7 @@ class _Runner:
         self._since = since
         self._progress = progress
         self._overlap = overlap
+        self._batch = batch
         self._run = uuid.uuid4().hex
 
     def facts(self) -> JobReport:
@@ -262,9 +281,9 @@ class _Runner:
         """
         if context["full"]:
             table = "known_episodes" if job == "facts" else "episode_facts"
-            ranges = self._store.query_named("job_ranges", {"table": table, "size": FULL_BATCH_EPISODES})
+            ranges = self._store.query_named("job_ranges", {"table": table, "size": self._batch})
             lows = [row["Low"] for row in ranges]
-            scopes = [{"batch": 0, "low": low, "high": high} for low, high in zip(lows, [*lows[1:], ""], strict=True)]
+            scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise([*lows, ""])]
             return (ranges[0]["Episodes"] if ranges else 0), scopes
         self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES})
         found = self._store.query_named("worklist_batches", context)[0]
@@ -274,14 +293,15 @@ class _Runner:
         found = self._store.query_named("patterns_weeks", context)
         self._progress("patterns", 0, len(found))
         done = 0
-        for weeks in _chunks(found, CHUNK_EPISODES):
+        for weeks in _chunks(found, self._batch):
             for statement in ("buckets_write", "transitions_write"):
                 self._store.execute(sql.named(statement), {**context, "weeks": weeks})
             done += len(weeks)
             self._progress("patterns", done, len(found))
         if found:
             self._store.execute(sql.named("totals_write"), context)
-            self._store.execute(sql.named("keys_write"), context)
+            if self._store.query_named("keys_missing", context)[0]["Missing"]:
+                self._store.execute(sql.named("keys_write"), context)
         return len(found), self._written("pattern_buckets", context)
 
     def _begin(self, job: str, formula: str, *, exclusive: bool) -> dict[str, Any]:

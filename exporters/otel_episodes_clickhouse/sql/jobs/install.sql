@@ -23,7 +23,7 @@ ARRAY JOIN ['facts', 'rewards', 'reflections', 'observations'] AS Job;
 -- name: refresh_2_facts
 CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_2_facts REFRESH EVERY 1 MINUTE DEPENDS ON refresh_1_worklist APPEND TO episode_facts
 AS SELECT *, now64(6) AS Version, now64(6) AS WrittenAt
-FROM facts_of(run = 'refresh', batch = 0)
+FROM facts_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
 WHERE (EpisodeId, Fingerprint) NOT IN
 (
     SELECT EpisodeId, Fingerprint FROM episode_facts FINAL
@@ -76,7 +76,7 @@ WHERE EpisodeId NOT IN (SELECT EpisodeId FROM scored);
 -- name: refresh_5_reflections
 CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_5_reflections REFRESH EVERY 1 MINUTE DEPENDS ON refresh_4_rewards APPEND TO episode_reflections
 AS SELECT EpisodeId, Successes, Improvements, Insights, now64(6) AS Version, now64(6) AS WrittenAt, toUInt8(0) AS IsDeleted
-FROM reflections_of(run = 'refresh', batch = 0)
+FROM reflections_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
 WHERE (EpisodeId, Successes, Improvements, Insights) NOT IN
     (SELECT EpisodeId, Successes, Improvements, Insights FROM episode_reflections FINAL)
 UNION ALL
@@ -93,7 +93,7 @@ AS WITH
         SELECT EpisodeId FROM job_worklist
         WHERE RunId = 'refresh' AND Job = 'observations' AND CreatedAt >= now64(6) - toIntervalMinute(10)
     ),
-    now_shown AS (SELECT * FROM observations_of(run = 'refresh', batch = 0, formula = {formula:String})),
+    now_shown AS (SELECT * FROM observations_of(run = 'refresh', batch = 0, full = false, low = '', high = '', formula = {formula:String})),
     kept AS (SELECT * FROM pattern_observations FINAL WHERE EpisodeId IN work)
 SELECT Week, EpisodeId, TraceId, Domain, Task, StartTime, Success, RewardMicros, DurationNs, Tokens, Weight, PatternIds, Tools,
     Fingerprint, now64(6) AS Version, now64(6) AS WrittenAt, toUInt8(0) AS IsDeleted
@@ -116,53 +116,68 @@ AS WITH
             sum(o.DurationNs) AS DurationNs, sum(o.Tokens) AS Tokens, sum(toUInt64(o.Weight)) AS Weight,
             sumIf(toUInt64(o.Weight), o.Success) AS SuccessWeight, min(toDateTime(o.StartTime, 'UTC')) AS FirstSeen,
             max(toDateTime(o.StartTime, 'UTC')) AS LastSeen,
-            arrayMap(x -> x.2, groupArraySorted(5)((-toInt64(toUnixTimestamp64Nano(o.StartTime)), o.TraceId))) AS Evidence
+            arrayStringConcat(arrayMap(x -> x.3, groupArraySorted(5)((-toInt64(toUnixTimestamp64Nano(o.StartTime)), o.EpisodeId, o.TraceId))), ' ') AS Evidence
         FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN weeks) AS o
         ARRAY JOIN o.PatternIds AS PatternId
         GROUP BY PatternId, o.Week
     )
-SELECT *, now64(6) AS Version FROM sums
+SELECT *, now64(6) AS Version, now64(6) AS WrittenAt FROM sums
+WHERE cityHash64(*) NOT IN (SELECT cityHash64(* EXCEPT (Version, WrittenAt)) FROM pattern_buckets FINAL WHERE Week IN weeks)
 UNION ALL
 SELECT PatternId, Week, toUInt64(0), toUInt64(0), toInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0),
-    FirstSeen, LastSeen, emptyArrayString(), now64(6)
+    FirstSeen, LastSeen, '', now64(6), now64(6)
 FROM pattern_buckets FINAL
 WHERE Week IN weeks AND Support > 0 AND (PatternId, Week) NOT IN (SELECT PatternId, Week FROM sums);
 
 -- name: refresh_8_transitions
 CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_8_transitions REFRESH EVERY 1 MINUTE DEPENDS ON refresh_7_buckets APPEND TO step_transitions
 AS WITH
-    sums AS
+    shown AS (SELECT Week, Domain, Task, Success, Tools FROM pattern_observations FINAL WHERE Week IN (SELECT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10))),
+    kept AS (SELECT * FROM step_transitions FINAL WHERE Week IN (SELECT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10)) AND Occurrences > 0),
+    names AS
     (
-        SELECT ContextId, Week, any(Name) AS Tool, count() AS Occurrences, countIf(Success) AS Successes
+        SELECT Week, Tool, intHash64(bitXor(sipHash64(CAST(Tool, 'String')), toUInt64(Week))) AS Id
+        FROM (SELECT DISTINCT Week, arrayJoin(Tools) AS Tool FROM shown UNION DISTINCT SELECT DISTINCT Week, Tool FROM kept)
+    )
+SELECT c.ContextId AS ContextId, n.Week AS Week, c.StepId AS StepId, n.Tool AS Tool, c.Occurrences AS Occurrences,
+    c.Successes AS Successes, now64(6) AS Version
+FROM
+(
+    -- Both counts in one number, the successes in its upper half.
+    SELECT ContextId, StepId, sum(Now) AS Counts, bitAnd(Counts, 4294967295) AS Occurrences, bitShiftRight(Counts, 32) AS Successes
+    FROM
+    (
+        SELECT ContextId, StepId, if(Success, 4294967297, 1) AS Now, toUInt64(0) AS Before
         FROM
         (
-            SELECT Week, Success, Tool AS Name, ToolId, ContextIds
-            FROM
-            (
-                SELECT
-                    Week, Success, Tools, sipHash64(Domain) AS D, sipHash64(Task) AS K, Task != '' AS Named,
-                    arrayMap(t -> sipHash64(t), Tools) AS H,
-                    length(H) AS L,
-                    arraySlice(arrayPushFront(H, sipHash64('^')), 1, L) AS A,
-                    arraySlice(arrayPushFront(A, sipHash64('^')), 1, L) AS B,
-                    arraySlice(arrayPushFront(B, sipHash64('^')), 1, L) AS C
-                FROM pattern_observations FINAL
-                WHERE Week IN (SELECT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
-            )
-            ARRAY JOIN Tools AS Tool, H AS ToolId, A AS a, B AS b, C AS c
-            WHERE (arrayConcat(
-                [sipHash64('next', D, 0), sipHash64('next', D, 0, a), sipHash64('next', D, 0, a, b), sipHash64('next', D, 0, a, b, c)],
-                if(Named, [sipHash64('next', D, K), sipHash64('next', D, K, a), sipHash64('next', D, K, a, b)], [])) AS ContextIds) != []
+            WITH (made, part) -> intHash64(bitXor(made, part)) AS mixed
+            SELECT
+                Success, sipHash64('next', Domain) AS Any, sipHash64('next', Domain, Task) AS Same,
+                arrayMap(t -> sipHash64(t), Tools) AS H,
+                length(H) AS L,
+                if(Task = '', 0, L) AS K,
+                arraySlice(arrayPushFront(H, 94), 1, L) AS A,
+                arraySlice(arrayPushFront(A, 94), 1, L) AS B,
+                arraySlice(arrayPushFront(B, 94), 1, L) AS C,
+                arrayMap(a -> mixed(Any, a), A) AS One,
+                arrayMap((m, b) -> mixed(m, b), One, B) AS Two,
+                arrayMap((m, c) -> mixed(m, c), Two, C) AS Three,
+                arrayMap(a -> mixed(Same, a), arrayResize(A, K)) AS SameOne,
+                arrayMap((m, b) -> mixed(m, b), SameOne, arrayResize(B, K)) AS SameTwo,
+                arrayConcat(arrayWithConstant(L, Any), One, Two, Three, arrayWithConstant(K, Same), SameOne, SameTwo) AS ContextIds,
+                arrayMap(h -> mixed(h, toUInt64(Week)), H) AS S,
+                arrayResize(S, K) AS SameS,
+                arrayConcat(S, S, S, S, SameS, SameS, SameS) AS StepIds
+            FROM shown
         )
-        ARRAY JOIN ContextIds AS ContextId
-        GROUP BY Week, ContextId, ToolId
+        ARRAY JOIN ContextIds AS ContextId, StepIds AS StepId
+        UNION ALL
+        SELECT ContextId, StepId, 0, bitShiftLeft(Successes, 32) + Occurrences FROM kept
     )
-SELECT ContextId, Week, Tool, Occurrences, Successes, now64(6) AS Version FROM sums
-UNION ALL
-SELECT ContextId, Week, Tool, toUInt64(0), toUInt64(0), now64(6)
-FROM step_transitions FINAL
-WHERE Week IN (SELECT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
-    AND Occurrences > 0 AND (ContextId, Week, Tool) NOT IN (SELECT ContextId, Week, Tool FROM sums);
+    GROUP BY ContextId, StepId
+    HAVING Counts != max(Before)
+) AS c
+INNER JOIN names AS n ON n.Id = c.StepId;
 
 -- name: refresh_9_totals
 CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_9_totals REFRESH EVERY 1 MINUTE DEPENDS ON refresh_8_transitions APPEND TO pattern_totals
@@ -174,24 +189,22 @@ AS SELECT
     minIf(b.FirstSeen, b.Support > 0) AS FirstSeen, maxIf(b.LastSeen, b.Support > 0) AS LastSeen,
     argMaxIf(b.Evidence, b.Week, b.Support > 0) AS Evidence, now64(6) AS Version
 FROM pattern_buckets AS b FINAL
-WHERE b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE Version >= now64(6) - toIntervalMinute(10))
+WHERE b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
 GROUP BY b.PatternId;
 
 -- name: refresh_a_keys
 CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_a_keys REFRESH EVERY 1 MINUTE DEPENDS ON refresh_9_totals APPEND TO pattern_keys
 AS WITH
-    fresh AS (SELECT PatternId FROM pattern_totals FINAL WHERE Support > 0 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)),
-    examples AS
+    fresh AS
     (
-        SELECT any(EpisodeId)
-        FROM (SELECT EpisodeId, PatternIds FROM pattern_observations FINAL)
-        ARRAY JOIN PatternIds AS PatternId
-        WHERE PatternId IN fresh
-        GROUP BY PatternId
+        SELECT PatternId, substringIndex(Evidence, ' ', 1) AS Example
+        FROM pattern_totals FINAL
+        WHERE Support >= 2 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
     )
 SELECT PatternId, any(t.Type) AS Type, any(t.Domain) AS Domain, any(t.Key) AS Key
 FROM pattern_texts AS t
-WHERE t.EpisodeId IN examples AND PatternId IN fresh
+WHERE t.EpisodeId IN (SELECT EpisodeId FROM episode_facts WHERE TraceId IN (SELECT Example FROM fresh))
+    AND PatternId IN (SELECT PatternId FROM fresh)
 GROUP BY PatternId;
 
 -- name: refreshed_views

@@ -131,6 +131,11 @@ GROUP BY b.PatternId
 -- A pattern's row of a week is always in the same partition.
 SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
 
+-- name: keys_missing
+SELECT count() AS Missing
+FROM pattern_totals
+WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys);
+
 -- name: keys_write
 -- What the new ids mean, read off one episode for each; of what only one episode shows nothing is said, so it has no key.
 INSERT INTO pattern_keys (PatternId, Type, Domain, Key)

@@ -300,7 +300,7 @@ CREATE TABLE IF NOT EXISTS pattern_keys
 )
 ENGINE = ReplacingMergeTree
 ORDER BY PatternId
-COMMENT 'what a pattern id means; besides the five types also counts that models need: episode, task, length, variety, tool, start, condition';
+COMMENT 'what a pattern id means, once two episodes show it; besides the five types also counts that models need: episode, task, length, variety, tool, start, condition';
 
 -- name: step_transitions
 CREATE TABLE IF NOT EXISTS step_transitions
