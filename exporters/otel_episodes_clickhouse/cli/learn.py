@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 
 def run(  # options
     names: Annotated[list[str] | None, typer.Argument(metavar="[rewards|reflections|patterns]...")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed: of the named jobs, or of all from the steps on.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed.")] = False,
     formula: Formula = None,
     since: Annotated[
         str, typer.Option(help="Read what arrived since then, in UTC: 2026-01-31 or '2026-01-31 12:00:00'.")
