@@ -123,7 +123,7 @@ def measure(path: Path, steps: int) -> dict[str, Any]:
         store.migrate()
         figures: dict[str, Any] = {"steps": steps}
         done = episodes_in(store)
-        if done * STEPS_AN_EPISODE < steps:
+        if done < steps // STEPS_AN_EPISODE:
             figures["insert: plain table"], figures["insert: all tables"] = insert_cost(store, done)
             done += 3 * CHUNK
             generate(store, "otel_traces", done, max(0, steps // STEPS_AN_EPISODE - done))

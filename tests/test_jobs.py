@@ -192,6 +192,21 @@ def test_a_run_reads_only_what_changed_and_writes_only_what_differs(storage_stor
     assert (reports["observations"].seen, reports["patterns"].seen) == (0, 0)
 
 
+def test_a_pattern_that_its_latest_week_does_not_show_any_more_has_evidence_of_the_one_before(
+    storage_store: Store,
+) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    old = [Episode(f"old{n}", steps=[("a", True), ("b", True)]) for n in range(3)]
+    new = Episode("new", steps=[("a", True), ("b", True)], start=T0 + 9 * DAY)
+    storage_store.insert_rows([row for episode in [*old, new] for row in rows_of(episode)])
+    jobs.run(storage_store, overlap_seconds=0)
+    evidence = "SELECT Support, Evidence FROM patterns WHERE Type = 'tool_sequence'"
+    assert storage_store.query(evidence) == [{"Support": 4, "Evidence": ["new-0"]}]
+    storage_store.insert_rows(rows_of(replace(new, segment=1, outcome=None, start=time.time_ns())))
+    jobs.run(storage_store, overlap_seconds=0)
+    assert storage_store.query(evidence) == [{"Support": 3, "Evidence": ["old0-0", "old1-0", "old2-0"]}]
+
+
 def test_an_episode_resumed_after_it_was_scored_has_no_reward_until_it_ends_again(storage_store: Store) -> None:
     now = time.time_ns() - 60 * SECOND
     first = Episode("again", steps=[("a", True)], start=now, seconds=5)

@@ -115,21 +115,37 @@ HAVING if(Support = 0, 0, cityHash64(Support, Successes, RewardMicros, DurationN
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 -- name: totals_write
--- Of all patterns whose buckets were written since the last run that finished, be it by one that did not.
+-- Of all patterns whose buckets were written since the last run that finished, be it by one that did not. Evidence is most of
+-- what is stored and all but the latest is of no use, so it is read from the first week that changed on.
 INSERT INTO pattern_totals (PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses,
     FirstSeen, LastSeen, Evidence, Version)
+WITH touched AS (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
 SELECT
     b.PatternId, sum(b.Support), sum(b.Successes), sum(b.RewardMicros), sum(b.DurationNs), sum(b.Tokens),
     sum(b.Weight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576,
     sum(b.SuccessWeight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576,
     minIf(b.FirstSeen, b.Support > 0), maxIf(b.LastSeen, b.Support > 0),
-    argMaxIf(b.Evidence, b.Week, b.Support > 0),
+    argMaxIf(b.Evidence, b.Week, b.Evidence != ''),
     {snapshot:DateTime64(6, 'UTC')}
-FROM pattern_buckets AS b FINAL
-WHERE {full:Bool} OR b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
+FROM
+(
+    SELECT PatternId, Week, Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, '' AS Evidence
+    FROM pattern_buckets FINAL
+    WHERE {full:Bool} OR PatternId IN touched
+    UNION ALL
+    SELECT PatternId, Week, 0, 0, 0, 0, 0, 0, 0, FirstSeen, LastSeen, Evidence
+    FROM pattern_buckets FINAL
+    WHERE ({full:Bool} OR PatternId IN touched) AND Week >= {first:Date} AND Support > 0
+) AS b
 GROUP BY b.PatternId
 -- A pattern's row of a week is always in the same partition.
 SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
+
+-- name: evidence_missing
+-- Patterns that were last shown before the first week that changed: they are not shown there any more.
+SELECT count() AS Missing
+FROM pattern_totals
+WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support > 0 AND Evidence = '';
 
 -- name: keys_missing
 SELECT count() AS Missing
