@@ -281,7 +281,7 @@ class _Runner:
         A full run goes from id to id, in the order of the primary keys; else a worklist names the episodes.
         """
         if context["full"]:
-            table = "ids_of_episodes" if job == "facts" else "episode_facts"
+            table = "known_episodes" if job == "facts" else "episode_facts"
             ranges = self._store.query_named("job_ranges", {"table": table, "size": self._batch})
             lows = [row["Low"] for row in ranges]
             scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise([*lows, ""])]

@@ -36,7 +36,7 @@ WHERE (EpisodeId, Fingerprint) NOT IN
     GROUP BY EpisodeId, Week
     HAVING argMax(IsDeleted, Version) = 0
 )
-SETTINGS optimize_move_to_prewhere_if_final = 1;
+SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2;
 
 -- name: observations_forget
 -- An episode that runs again is not counted, and one whose start turned out to lie in another week is counted there only.
@@ -98,10 +98,16 @@ FROM
         toDateTime(StartTime, 'UTC') AS Start, Place, toUInt64(0) AS Kept
     FROM
     (
-        SELECT Week, PatternIds, Success, RewardMicros, DurationNs, Tokens, Weight, StartTime,
-            row_number() OVER (ORDER BY StartTime DESC, EpisodeId) AS Place
-        FROM pattern_observations FINAL
-        WHERE Week IN {weeks:Array(Date)}
+        -- The numbers are joined: what follows a window has one thread.
+        SELECT o.Week AS Week, o.PatternIds AS PatternIds, o.Success AS Success, o.RewardMicros AS RewardMicros, o.DurationNs AS DurationNs,
+            o.Tokens AS Tokens, o.Weight AS Weight, o.StartTime AS StartTime, p.Place AS Place
+        FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)}) AS o
+        INNER JOIN
+        (
+            SELECT Week, EpisodeId, row_number() OVER (ORDER BY StartTime DESC, EpisodeId) AS Place
+            FROM pattern_observations FINAL
+            WHERE Week IN {weeks:Array(Date)}
+        ) AS p ON p.EpisodeId = o.EpisodeId AND p.Week = o.Week
     )
     ARRAY JOIN PatternIds AS PatternId
     UNION ALL
@@ -112,7 +118,7 @@ FROM
 ) AS b
 GROUP BY b.Week, b.PatternId
 HAVING if(Support = 0, 0, cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Evidence)) != max(b.Kept)
-SETTINGS do_not_merge_across_partitions_select_final = 1;
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2;
 
 -- name: totals_write
 -- Of all patterns whose buckets were written since the last run that finished, be it by one that did not. Evidence is most of
@@ -139,7 +145,7 @@ FROM
 ) AS b
 GROUP BY b.PatternId
 -- A pattern's row of a week is always in the same partition.
-SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2;
 
 -- name: evidence_missing
 -- Patterns that were last shown before the first week that changed: they are not shown there any more.
@@ -220,4 +226,4 @@ FROM
     HAVING Counts != max(Before)
 ) AS c
 INNER JOIN names AS n ON n.Id = c.StepId
-SETTINGS do_not_merge_across_partitions_select_final = 1;
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2;

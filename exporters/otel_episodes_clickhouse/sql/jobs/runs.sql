@@ -53,7 +53,7 @@ SELECT EpisodeId AS Low, count() OVER () AS Batches, Total AS Episodes
 FROM
 (
     SELECT EpisodeId, row_number() OVER (ORDER BY EpisodeId) AS Place, count() OVER () AS Total
-    FROM (SELECT DISTINCT EpisodeId FROM {table:Identifier} WHERE EpisodeId != '')
+    FROM (SELECT DISTINCT EpisodeId FROM {table:Identifier})
 )
 WHERE Place % {size:UInt32} = 1
 ORDER BY EpisodeId;

@@ -153,12 +153,6 @@ SELECT
 FROM agent_traces
 WHERE IsEpisode;
 
--- name: ids_of_episodes
-CREATE OR REPLACE VIEW ids_of_episodes
-AS SELECT EpisodeId FROM episode_roots
-UNION ALL
-SELECT EpisodeId FROM agent_spans;
-
 -- name: steps_of_episodes
 CREATE OR REPLACE VIEW steps_of_episodes
 AS SELECT

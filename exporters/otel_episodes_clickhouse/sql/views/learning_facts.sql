@@ -2,6 +2,13 @@
 -- another, which are read in the order of the primary key. Given as parameters, so that the same text serves `jobs run` and
 -- the refreshable views of `jobs install`.
 
+-- name: known_episodes
+-- Every episode of which there is a root, or a span that may be one: what a run that reads everything goes through.
+CREATE OR REPLACE VIEW known_episodes
+AS SELECT EpisodeId FROM episode_roots WHERE EpisodeId != ''
+UNION ALL
+SELECT EpisodeId FROM agent_spans WHERE EpisodeId != '';
+
 -- name: facts_of
 CREATE OR REPLACE VIEW facts_of
 AS WITH
@@ -51,7 +58,7 @@ AS WITH
                     + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Rank,
                 bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest
             FROM roots_of_episodes
-            WHERE EpisodeId != '' AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+            WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         ) AS r
         GROUP BY r.EpisodeId
     ),
@@ -88,7 +95,7 @@ AS WITH
                         '[0-9]+(?:[.,][0-9]+)*', '<n>'),
                         '[\\s[:cntrl:]]+', ' ')), 1, 160)) AS Error
                 FROM steps_of_episodes
-                WHERE EpisodeId != '' AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+                WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             )
             GROUP BY EpisodeId
         )
