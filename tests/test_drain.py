@@ -134,6 +134,7 @@ def test_a_span_arrives_as_the_collector_would_have_stored_it(
         "BatchErrors": 0,
         "AgentName": "coder",
         "ServiceName": service,
+        "Tenant": "",
         "Convention": "",
     }
 
