@@ -40,7 +40,9 @@ class EpisodeContextProcessor:
         if episode is None:
             return
         try:
-            span.set_attributes(episode.identity)
+            # What the other library has said itself stands: an agent of its own has a name of its own.
+            said = span.attributes or {}
+            span.set_attributes({key: value for key, value in episode.identity.items() if key not in said})
             step: Step | None = context.get(STEP_KEY)  # type: ignore[assignment]
             episode.foreign_spans[span.get_span_context().span_id] = step
         except Exception as error:  # noqa: BLE001  # the boundary

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 SECOND = 10**9
 CHOSEN = {
     "clickhouse": "otel-episodes-clickhouse", "jaeger": "otel-episodes-jaeger", "jaeger_ui": "http://localhost:16686",
-    "domain": ALL, "agent": ALL, "service": ALL, "type": ALL, "formula": "v2", "pattern": "c5d25025c771647a",
+    "domain": ALL, "agent": ALL, "service": ALL, "type": ALL, "formula": "v2", "pattern": "c6dc5988795f3434",
     "episode": "", "shown": "week-3", "trace": "week-3-0",
 }  # fmt: skip
-ASKED = Asked(NOW // SECOND - 90 * 86_400, NOW // SECOND + 60, 86_400, CHOSEN)
+# Until tomorrow: the tests may run long after this line.
+ASKED = Asked(NOW // SECOND - 90 * 86_400, NOW // SECOND + 86_400, 86_400, CHOSEN)
 # A row of the trace panel: TraceSpanRow of the npm package @grafana/data 13.2, here with the kinds of the plugin's
 # frames. startTime, duration and the timestamps of logs are milliseconds: Grafana's TraceView multiplies by 1,000.
 SPAN = {
@@ -163,7 +164,7 @@ def test_the_variables_of_a_dashboard_offer_what_there_is(store: Store) -> None:
         "overview.formula": ["v2"],
         "episode.shown": [RUNNING],
         "episode.trace": ["week-3-0"],
-        "patterns.domain": ["parser", "release", "web", HOSTILE, HOSTILE_WITH_BACKSLASH],
+        "patterns.domain": ["parser", "web"],
     }
 
 

@@ -183,7 +183,7 @@ def test_a_database_that_is_missing_is_named_with_the_fix_and_used_once_it_is_th
             wait_for(lambda: shipper.breaker.state == "open")
             proxy.behave()
             wait_for(lambda: shipper.delivery.exported == 3)
-    assert "has no such database: make it with `otel-episodes migrate`" in caplog.text
+    assert "names a database the server does not have: create it with `otel-episodes migrate`" in caplog.text
 
 
 def test_an_account_that_may_only_insert_ships_all_the_same(server: str, service: str, tmp_path: Path) -> None:
