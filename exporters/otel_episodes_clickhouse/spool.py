@@ -189,7 +189,7 @@ class SpoolWriter(Generic[Item]):
             return self._fail(item, error, again=again)
         except BaseException as error:
             # The encoder may believe it has defined what was never written, and a line may be half there.
-            self._encode = self._new_encoder().__call__
+            self._encode = self._new_encoder()
             self._torn = True
             if isinstance(error, Exception):
                 self._drop(ENCODE_ERROR)
@@ -253,7 +253,7 @@ class SpoolWriter(Generic[Item]):
         self._descriptor = descriptor
         self._identity = _identity(os.fstat(descriptor))
         self._torn = False
-        self._encode = self._new_encoder().__call__
+        self._encode = self._new_encoder()
         self._pid = os.getpid()
         if self._dropped and not self._published:
             self._publish()
@@ -311,7 +311,7 @@ class SpoolWriter(Generic[Item]):
 
     def _fail(self, item: Item, error: OSError, *, again: bool) -> bool:
         # Definitions may be among what was not written: the next item brings its own again.
-        self._encode = self._new_encoder().__call__
+        self._encode = self._new_encoder()
         if error.errno == errno.EBADF and not again:
             # Somebody closed every file there was, as programs do that become a daemon.
             self._descriptor = None
@@ -371,7 +371,7 @@ class SpoolWriter(Generic[Item]):
         self._writing = False
         self._aside = None
         self._descriptor = None
-        self._encode = self._new_encoder().__call__
+        self._encode = self._new_encoder()
         self._name = ""
         self._identity = (0, 0)
         self._size = 0
