@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import collectors
 from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.breaker import Pauses
@@ -20,6 +18,7 @@ from otel_episodes_clickhouse.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 # Each with what else it needs. `slow` is slower than the insert may take: carried out when nobody listens any more.
 MISBEHAVIOURS: dict[str, dict[str, Any]] = {
@@ -49,13 +48,8 @@ COUNT = "SELECT count() AS Rows, uniqExact(TraceId, SpanId) AS Spans FROM otel_t
 @contextmanager
 def front_end(directory: Path) -> Iterator[str]:
     """Return the DSN of a server inside the block."""
-    script = Path(__file__).with_name("clickhouse_over_http.py")
-    with subprocess.Popen([sys.executable, script, directory], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{server.stdout.readline().strip()}/default"
-        finally:
-            server.kill()
+    with collectors.front_end(directory) as url:
+        yield f"{url}/default"
 
 
 def target_of(dsn: str, home: Path, **options: str) -> Target:
