@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -39,12 +40,13 @@ from paired import (
 )
 from table import show
 
-from otel_episodes import configure, episode, step
+from otel_episodes import _state, configure, episode, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SUMMARY = "capture summary (default)"
+NOT_STORED = "the same, not stored"
 ACTION = "search {pattern}"
 
 
@@ -76,9 +78,7 @@ TARGETS = {
     "capture none": at_most(0.9),
     SUMMARY: at_most(1.15),
     "raising tool": at_most(0.5),
-    "durable append": Target(
-        "<= summary + 0.3", lambda cost, costs: SUMMARY not in costs or cost.ratio <= costs[SUMMARY].ratio + 0.3
-    ),
+    "durable append": Target(f"<= {NOT_STORED} + 0.3", lambda cost, costs: cost.ratio <= costs[NOT_STORED].ratio + 0.3),
 }
 
 grep = step("grep", action=ACTION)(bare)
@@ -140,11 +140,24 @@ def with_summary() -> list[Arm]:
 
 
 def durable() -> list[Arm]:
-    """Append every span to the spool before the call returns."""
+    """Append every span to the spool before the call returns; beside it the same step on a provider without a store."""
     provider = TracerProvider()
     trace.set_tracer_provider(provider)
     configure(dsn=f"chdb://{os.environ['OTEL_EPISODES_HOME']}/store")
-    return [by_hand(), ours("durable append", calling(grep), "by hand")]
+    burst, bare_provider = calling(grep), TracerProvider()
+    return [
+        by_hand(),
+        Arm(NOT_STORED, burst, "by hand", scope=lambda: episode_on(bare_provider)),
+        Arm("durable append", burst, "by hand", scope=lambda: episode_on(provider)),
+    ]
+
+
+@contextmanager
+def episode_on(provider: TracerProvider) -> Iterator[None]:
+    """Record an episode to a provider; two in one process, so that their steps alternate."""
+    _state.provider = provider
+    with episode("Find what is left to do", agent="coder"):
+        yield
 
 
 def check_spans(arms: Sequence[Arm]) -> None:
@@ -158,7 +171,7 @@ def check_spans(arms: Sequence[Arm]) -> None:
 
 def check_spool(arms: Sequence[Arm]) -> None:
     """Raise unless the spans are in files."""
-    check_spans(arms)
+    check_spans([arm for arm in arms if arm.name != NOT_STORED])
     home = Path(os.environ["OTEL_EPISODES_HOME"])
     if not sum(path.stat().st_size for path in home.rglob("*") if path.is_file()):
         raise RuntimeError(f"nothing was appended to the spool in {home}")

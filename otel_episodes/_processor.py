@@ -28,10 +28,10 @@ class EpisodeContextProcessor:
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # the SDK's Span
         """Stamp a span that is not ours with the episode it starts in."""
-        # Our own spans have what they need. Their tracer keeps one scope object: two calls fewer than its name.
-        scope = span.instrumentation_scope
-        if scope is self._own_scope:
+        # Our own spans have what they need. Their tracer keeps one scope object: three calls fewer than its name.
+        if getattr(span, "_instrumentation_scope", _UNKNOWN) is self._own_scope:
             return
+        scope = span.instrumentation_scope
         if scope.name == _state.SCOPE:
             self._own_scope = scope
             return

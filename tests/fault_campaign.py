@@ -30,7 +30,7 @@ from otel_episodes import configure, episode, step
 from otel_episodes_clickhouse import processor as _  # noqa: F401  # imported before the forks, not in each child
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.rows import SpanEncoder
+from otel_episodes_clickhouse.rows import new_encoder, read_span
 from otel_episodes_clickhouse.spool import SpoolWriter, read_dropped
 from otel_episodes_clickhouse.store import Store
 
@@ -210,9 +210,9 @@ def record_old(spool: Path, name: str, count: int, days: int = 3) -> list[str]:
     names = [f"{name}/{number}" for number in range(count)]
 
     def work() -> None:
-        writer = SpoolWriter(spool, SpanEncoder, limit_bytes=0)
+        writer = SpoolWriter(spool, new_encoder, limit_bytes=0)
         for action, span in zip(names, finished_spans(count, days=days), strict=True):
-            assert writer.append(_named(span, action))
+            assert writer.append(read_span(_named(span, action)))
 
     assert os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1]) == 0
     return names
@@ -459,10 +459,10 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
     refused = 0
     rows: dict[str, int] = {}
     try:
-        writer = SpoolWriter(disk / "spool", SpanEncoder, limit_bytes=0)
+        writer = SpoolWriter(disk / "spool", new_encoder, limit_bytes=0)
         sink = Kept(rows)
         ballast = disk / "ballast"
-        assert writer.append(_named(finished_spans()[0], "disk/0"))
+        assert writer.append(read_span(_named(finished_spans()[0], "disk/0")))
         ledger.names.append("disk/0")
         sink.drain(disk / "spool")
         for number in range(rounds):
@@ -476,7 +476,7 @@ def disk_fills(directory: Path, rounds: int, seed: int) -> Count:
             for place, span in enumerate(finished_spans(30)):
                 action = f"disk{number}/{place}"
                 _named(span, action)._attributes._dict["padding"] = "x" * chance.choice((10, 100, 3000))
-                if writer.append(span):
+                if writer.append(read_span(span)):
                     ledger.names.append(action)
                 else:
                     refused += 1
@@ -502,11 +502,11 @@ def spool_limit_reached(directory: Path, rounds: int, seed: int) -> Count:
     ledger, refused, rows = Ledger(), 0, dict[str, int]()
     spool, sink = directory / "spool", Kept({})
     rows = sink.rows
-    writer = SpoolWriter(spool, SpanEncoder, limit_bytes=100_000)
+    writer = SpoolWriter(spool, new_encoder, limit_bytes=100_000)
     for number in range(rounds):
         for place, span in enumerate(finished_spans(400)):
             action = f"limit{number}/{place}"
-            if writer.append(_named(span, action)):
+            if writer.append(read_span(_named(span, action))):
                 ledger.names.append(action)
             else:
                 refused += 1

@@ -25,7 +25,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from storage_fixtures import T0, Keep
 
 from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import LineDecoder, SpanEncoder
+from otel_episodes_clickhouse.rows import LineDecoder, new_encoder, read_span
 from otel_episodes_clickhouse.store import Store
 
 BATCH = 250
@@ -144,9 +144,9 @@ def compare(spans: list[ReadableSpan], theirs: list[dict[str, Any]]) -> Comparis
     """Compare what we would store of these spans with rows of another."""
     found = Comparison()
     by_id = {row["SpanId"]: row for row in theirs}
-    encoder, decoder = SpanEncoder(), LineDecoder()
+    encoder, decoder = new_encoder(), LineDecoder()
     for span in spans:
-        (row,) = [row for line in encoder(span).splitlines() if (row := decoder(line)) is not None]
+        (row,) = [row for line in encoder(read_span(span)).splitlines() if (row := decoder(line)) is not None]
         found.spans += 1
         for column, ours, other in zip(by_id[row.span_id], row, by_id[row.span_id].values(), strict=True):
             _compare_cell(column, ours, other, found)

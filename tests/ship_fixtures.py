@@ -11,7 +11,7 @@ from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.breaker import Pauses
 from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import SpanEncoder
+from otel_episodes_clickhouse.rows import new_encoder, read_span
 from otel_episodes_clickhouse.shipper import Shipper
 from otel_episodes_clickhouse.spool import SpoolWriter
 from otel_episodes_clickhouse.store import Store
@@ -59,9 +59,9 @@ def target_of(dsn: str, home: Path, **options: str) -> Target:
 
 def spool_spans(target: Target, count: int, service: str, **attributes: Any) -> SpoolWriter[Any]:
     """Record spans as an agent does, and leave its file open."""
-    writer = SpoolWriter(target.spool, SpanEncoder)
+    writer = SpoolWriter(target.spool, new_encoder)
     for span in finished_spans(count, service=service, **attributes):
-        assert writer.append(span)
+        assert writer.append(read_span(span))
     return writer
 
 

@@ -21,7 +21,7 @@ from storage_fixtures import DAY, STEP, T0, finished_spans, run_python
 from otel_episodes_clickhouse.drain import DrainReport, drain
 from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.locks import ProcessLock
-from otel_episodes_clickhouse.rows import SpanEncoder, attributes_as_text
+from otel_episodes_clickhouse.rows import attributes_as_text, new_encoder, read_span
 from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def spans(count: int, service: str, **more: Any) -> list[ReadableSpan]:
 
 
 def record(spool: Path, found: list[ReadableSpan]) -> SpoolWriter[ReadableSpan]:
-    writer = SpoolWriter(spool, SpanEncoder)
+    writer = SpoolWriter(spool, new_encoder)
     for span in found:
-        writer.append(span)
+        writer.append(read_span(span))
     return writer
 
 
@@ -146,7 +146,7 @@ def test_a_living_process_is_drained_and_its_segment_kept(storage_store: Store, 
     assert drain(storage_store, tmp_path) == DrainReport(segments=1)
 
     # The resource was defined in what is drained already.
-    writer.append(third)
+    writer.append(read_span(third))
     assert drain(storage_store, tmp_path) == DrainReport(rows=1, inserts=1, segments=1)
     writer.close()
     assert drain(storage_store, tmp_path) == DrainReport(segments=1, deleted=1)
@@ -194,7 +194,7 @@ def test_what_was_recorded_after_a_lost_answer_is_added_once(
     writer = record(tmp_path, [early])
     with pytest.raises(StoreUnavailableError):
         drain(AnswerLost(storage_store), tmp_path)
-    writer.append(late)
+    writer.append(read_span(late))
     writer.close()
     assert drain(storage_store, tmp_path) == DrainReport(rows=2, inserts=2, segments=1, deleted=1)
     assert counts(storage_store, service)["otel_traces"] == 2
@@ -230,9 +230,9 @@ def test_a_line_that_is_no_span_is_set_aside(storage_store: Store, tmp_path: Pat
     record(tmp_path, [before]).close()
     segment = next(tmp_path.glob("*.jsonl"))
     offset = segment.stat().st_size
-    encoder = SpanEncoder()
-    encoder(before)
-    segment.write_bytes(segment.read_bytes() + b'[17,"torn\n' + encoder(after))
+    encoder = new_encoder()
+    encoder(read_span(before))
+    segment.write_bytes(segment.read_bytes() + b'[17,"torn\n' + encoder(read_span(after)))
 
     assert drain(storage_store, tmp_path) == DrainReport(rows=2, inserts=1, quarantined=1, segments=1, deleted=1)
     (kept,) = (tmp_path / "quarantine").iterdir()
@@ -562,12 +562,12 @@ def test_a_spool_that_fills_its_disk_can_still_be_taken_in(kept: Kept, tmp_path:
         named_spans(disk / "spool", "a").close()
         kept.drain(disk / "spool")
         names = [f"{number}" for number in range(2000)]
-        writer = SpoolWriter(disk / "spool", SpanEncoder, limit_bytes=0)
+        writer = SpoolWriter(disk / "spool", new_encoder, limit_bytes=0)
         found = finished_spans(2000)
         returned = []
         for name, span in zip(names, found, strict=True):
             span._attributes._dict["episode.step.action"] = name
-            if writer.append(span):
+            if writer.append(read_span(span)):
                 returned.append(name)
         assert 0 < len(returned) < 2000
         writer.close()

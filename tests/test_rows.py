@@ -17,11 +17,12 @@ from otel_episodes_clickhouse.rows import (
     COLUMNS,
     LineDecoder,
     Row,
-    SpanEncoder,
     SpoolLineError,
     as_string,
     attributes_as_text,
     encode,
+    new_encoder,
+    read_span,
 )
 
 # Printed by a Go program from pcommon.Value.AsString(), go.opentelemetry.io/collector/pdata v1.70.0.
@@ -80,7 +81,7 @@ def test_a_value_is_the_same_after_the_spool(value: Any, text: str) -> None:
 
 def through_the_spool(span: Any) -> Row:
     decoder = LineDecoder()
-    rows = [row for line in SpanEncoder()(span).splitlines() if (row := decoder(line)) is not None]
+    rows = [row for line in new_encoder()(read_span(span)).splitlines() if (row := decoder(line)) is not None]
     assert len(rows) == 1
     return rows[0]
 
@@ -160,16 +161,16 @@ def test_kinds_have_the_collectors_names(kind: Any, name: str) -> None:
 
 
 def test_resource_and_scope_are_written_once() -> None:
-    encoder = SpanEncoder()
+    encoder = new_encoder()
     first, second = finished_spans(2)
     span_id = f"{second.context.span_id:016x}"
     trace_id = f"{second.context.trace_id:032x}"
 
-    assert encoder(first).splitlines()[:2] == [
+    assert encoder(read_span(first)).splitlines()[:2] == [
         b'["r",0,{"service.name":"svc"}]',
         b'["s",0,"otel_episodes","0.1.0"]',
     ]
-    assert orjson.loads(encoder(second)) == [
+    assert orjson.loads(encoder(read_span(second))) == [
         T0 + 1, 1_000_000, trace_id, span_id, "", "", "execute_tool grep", 0, 0, 0, 0, "", STEP,
     ]  # fmt: skip
 
@@ -270,10 +271,10 @@ def test_a_line_that_is_no_span_is_told_apart(line: bytes) -> None:
 
 def test_a_decoder_can_start_in_the_middle_of_a_file() -> None:
     first, second = finished_spans(2)
-    encoder, before = SpanEncoder(), LineDecoder()
-    for line in encoder(first).splitlines():
+    encoder, before = new_encoder(), LineDecoder()
+    for line in encoder(read_span(first)).splitlines():
         before(line)
-    after = LineDecoder(before.definitions)(encoder(second))
+    after = LineDecoder(before.definitions)(encoder(read_span(second)))
     assert after is not None
     assert (after.service_name, after.scope_name, after.scope_version) == ("svc", "otel_episodes", "0.1.0")
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from storage_fixtures import T0, Keep, run_python
 
-from otel_episodes_clickhouse.rows import LineDecoder, SpanEncoder
+from otel_episodes_clickhouse.rows import LineDecoder, new_encoder, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def span_with(attributes: dict[Any, Any], **fields: Any) -> ReadableSpan:
 
 def row_of(span: ReadableSpan) -> Row:
     decoder = LineDecoder()
-    (row,) = [row for line in SpanEncoder()(span).splitlines() if (row := decoder(line)) is not None]
+    (row,) = [row for line in new_encoder()(read_span(span)).splitlines() if (row := decoder(line)) is not None]
     return row
 
 

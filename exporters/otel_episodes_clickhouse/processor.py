@@ -15,7 +15,7 @@ from otel_episodes._state import SCOPE
 from otel_episodes_clickhouse import config
 from otel_episodes_clickhouse.errors import ConfigurationError
 from otel_episodes_clickhouse.metrics import Delivery
-from otel_episodes_clickhouse.rows import SpanEncoder, span_attributes
+from otel_episodes_clickhouse.rows import SpanFields, new_encoder, read_span
 from otel_episodes_clickhouse.shipper import Shipper
 from otel_episodes_clickhouse.spool import SpoolWriter
 
@@ -53,7 +53,7 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
             )
         self.target = target
         settings = config.SpoolSettings.resolve()
-        self.writer = SpoolWriter(target.spool, SpanEncoder, limit_bytes=settings.limit_bytes, fsync=settings.fsync)
+        self.writer = SpoolWriter(target.spool, new_encoder, limit_bytes=settings.limit_bytes, fsync=settings.fsync)
         self._spool = str(target.spool)
         self.count_user()
         self._include_agents = include_agents
@@ -68,17 +68,18 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Append the span to the spool, if it belongs to an episode; never raises."""
         try:
+            fields = read_span(span)
             # What our own tracer makes belongs: told by its scope, one object, nearly all need no further look.
-            if span.instrumentation_scope is not self._own_scope:
+            if fields[0] is not self._own_scope:
                 super().on_end(span)
-                if not self._belongs(span):
+                if not self._belongs(fields):
                     return
-            context = span.context
+            context = fields[1]
             # A SpanContext is a tuple; by name this is two properties, each a call.
             if context is None or not context[3] & _SAMPLED:
                 return
             if _users[self._spool] == 1 or _claim(span, self._spool):
-                self.writer.append(span)
+                self.writer.append(fields)
                 if self._shipper is not None:
                     self._shipper.ensure_running()
         except Exception as error:  # noqa: BLE001  # the boundary: a span must never break the code it is about
@@ -103,11 +104,10 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
             return True
         return self._shipper.flush(timeout_millis / 1000)
 
-    def _belongs(self, span: ReadableSpan) -> bool:
-        scope = span.instrumentation_scope
+    def _belongs(self, fields: SpanFields) -> bool:
+        scope, _, attributes = fields[:3]
         if scope is not None and scope.name == SCOPE:
             return True
-        attributes = span_attributes(span)
         ours = semconv.EPISODE_ID in attributes or semconv.SPAN in attributes
         return ours or (self._include_agents and any(name in attributes for name in AGENT_ATTRIBUTES))
 

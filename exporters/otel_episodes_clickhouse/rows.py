@@ -22,13 +22,13 @@ import math
 import re
 from decimal import Decimal
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import orjson
 from opentelemetry.trace import SpanKind, StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -101,33 +101,35 @@ class SpoolLineError(ValueError):
 # --- the hot path: a span to a line ------------------------------------------------------------------------------
 
 
-def span_attributes(span: ReadableSpan) -> Mapping[str, Any]:
-    """Return the attributes of a span that has ended, without the copies and locks of the public property."""
-    # The property wraps BoundedAttributes, whose every lookup takes a lock: 15 µs for a dozen attributes, more than
-    # the whole line costs. The dict below it is final once the span has ended.
-    attributes: Mapping[str, Any] = _plain(span._attributes)  # noqa: SLF001
-    return attributes
+SpanFields: TypeAlias = "tuple[Any, ...]"
+"""What is stored of a span that has ended, as `read_span` reads it; the first of it is its instrumentation scope."""
 
-
-# All of a span in one call in C: a dozen properties are a dozen calls in Python, and those of attributes, events and
-# links copy what is final once the span has ended.
-_read_sdk_span = attrgetter(
-    "_context", "_parent", "_status._status_code", "_status._description", "_kind", "_resource",
-    "_instrumentation_scope", "_start_time", "_end_time", "_name", "_attributes._dict", "_events._dq", "_links._dq",
+# All of a span in one call in C: a dozen properties are a dozen calls in Python. Those of attributes, events and links
+# copy, behind a lock, what is final once the span has ended.
+_read_sdk_span: Final = attrgetter(
+    "_instrumentation_scope", "_context", "_attributes._dict", "_parent", "_status._status_code",
+    "_status._description", "_kind", "_resource", "_start_time", "_end_time", "_name", "_events._dq", "_links._dq",
 )  # fmt: skip
 
 
-def _read(span: ReadableSpan) -> tuple[Any, ...]:
+def read_span(span: ReadableSpan) -> SpanFields:
+    """Return what is stored of a span, without copies: its scope, its context, its attributes, and more."""
     try:
         return _read_sdk_span(span)
     except AttributeError:
         # Made by hand, or by a version of the SDK that keeps its fields elsewhere.
         status = span.status
         return (
-            span.context, span.parent, status.status_code, status.description, span.kind, span.resource,
-            span.instrumentation_scope, span.start_time, span.end_time, span.name, dict(span.attributes or {}),
-            span.events, span.links,
+            span.instrumentation_scope, span.context, dict(span.attributes or {}), span.parent, status.status_code,
+            status.description, span.kind, span.resource, span.start_time, span.end_time, span.name, span.events,
+            span.links,
         )  # fmt: skip
+
+
+def new_encoder() -> Callable[[SpanFields], bytes]:
+    """Return what turns the spans of one spool file into its lines."""
+    # A bound method: the interpreter calls one without leaving its loop, an object with __call__ it does not.
+    return SpanEncoder().encode
 
 
 class SpanEncoder:
@@ -143,14 +145,13 @@ class SpanEncoder:
         self._trace_id = 0
         self._trace_id_hex = "0" * 32
 
-    def __call__(self, span: ReadableSpan) -> bytes:
-        """Return the line of a span that has ended, after the definitions it is the first to need.
+    def encode(self, fields: SpanFields) -> bytes:
+        """Return the line of a span, after the definitions it is the first to need.
 
         This is the hot path: one function for what most spans are, and `_any` for all others.
         """
-        fields = _read(span)
         (
-            context, parent, code, description, kind, resource, scope, start, end, name, attributes, events, links,
+            scope, context, attributes, parent, code, description, kind, resource, start, end, name, events, links,
         ) = fields  # fmt: skip
         if context is None:
             raise SpoolLineError("the span has no context, so no ids")
@@ -183,13 +184,13 @@ class SpanEncoder:
         except TypeError:
             return self._any(fields)
         # orjson writes NaN, the infinities and None as null; the word in a text does no harm.
-        if b"null" in line and not _PLAIN_TYPES.issuperset(map(type, attributes.values())):
+        if line.find(b"null") >= 0 and not _PLAIN_TYPES.issuperset(map(type, attributes.values())):
             return self._any(fields)
         return line
 
-    def _any(self, fields: tuple[Any, ...]) -> bytes:
+    def _any(self, fields: SpanFields) -> bytes:
         (
-            context, parent, code, description, kind, resource, scope, start, end, name, attributes, events, links,
+            scope, context, attributes, parent, code, description, kind, resource, start, end, name, events, links,
         ) = fields  # fmt: skip
         definitions = self._define(resource, scope)
         trace_id, span_id, _, _, state, _ = context
@@ -268,7 +269,7 @@ def _line(fields: list[Any]) -> bytes:
         # Bytes, a lone surrogate, an int beyond 64 bits, a type of the user's own: rare, so only now looked for.
         return orjson.dumps(_storable(fields), option=orjson.OPT_APPEND_NEWLINE)
     # orjson writes NaN and the infinities as null without a word; the text "null" in a string merely costs time.
-    if b"null" in line:
+    if line.find(b"null") >= 0:
         return orjson.dumps(_storable(fields), option=orjson.OPT_APPEND_NEWLINE)
     return line
 

@@ -94,6 +94,7 @@ class SpoolWriter(Generic[Item]):
     # Set by `_start_over`, so also after a fork.
     _lock: Any
     _writing: bool
+    _again: bool
     _aside: SpoolWriter[Item] | None
     _descriptor: int | None
     _encode: Callable[[Item], bytes]
@@ -142,17 +143,41 @@ class SpoolWriter(Generic[Item]):
         """How many items were dropped, for whatever reason."""
         return self.dropped.total()
 
-    def append(self, item: Item) -> bool:
+    def append(self, item: Item) -> bool:  # noqa: C901  # the hot path: a call to another only for what is rare
         """Write one item before returning; False when it was lost."""
         with self._lock:
             if self._writing:
                 return self._append_aside(item)
             self._writing = True
             try:
-                written = self._append(item)
+                descriptor = self._descriptor
+                if descriptor is None or time.monotonic() > self._look_at:
+                    descriptor = self._open_segment()
+                lines = self._encode(item)
+                if self._torn:
+                    # What is left of a line ends here.
+                    lines = b"\n" + lines
+                    self._torn = False
+                size = os.write(descriptor, lines)
+                self._size += size
+                if size != len(lines):
+                    self._write_rest(descriptor, lines, size)
+                if self._fsync:
+                    os.fsync(descriptor)
+                self.written += 1
+                if self._failing:
+                    self._recover()
+                if self._size >= self._look_size:
+                    self._look_at_size()
+                written = True
+            except OSError as error:
+                written = self._fail(item, error)
+            except BaseException as error:
+                self._give_up_line(error)
+                raise
             finally:
                 self._writing = False
-        if self._news:
+        if self._news and not self._again:
             self._tell()
         return written
 
@@ -168,38 +193,6 @@ class SpoolWriter(Generic[Item]):
             self._close_segment()
 
     # --- writing ---------------------------------------------------------------------------------------------------
-
-    def _append(self, item: Item, *, again: bool = False) -> bool:
-        try:
-            descriptor = self._descriptor
-            if descriptor is None or time.monotonic() > self._look_at:
-                descriptor = self._open_segment()
-            lines = self._encode(item)
-            if self._torn:
-                # What is left of a line ends here.
-                lines = b"\n" + lines
-                self._torn = False
-            written = os.write(descriptor, lines)
-            self._size += written
-            if written != len(lines):
-                self._write_rest(descriptor, lines, written)
-            if self._fsync:
-                os.fsync(descriptor)
-        except OSError as error:
-            return self._fail(item, error, again=again)
-        except BaseException as error:
-            # The encoder may believe it has defined what was never written, and a line may be half there.
-            self._encode = self._new_encoder()
-            self._torn = True
-            if isinstance(error, Exception):
-                self._drop(ENCODE_ERROR)
-            raise
-        self.written += 1
-        if self._failing:
-            self._recover()
-        if self._size >= self._look_size:
-            self._look_at_size()
-        return True
 
     def _write_rest(self, descriptor: int, lines: bytes, written: int) -> None:
         """Write what a short write has left over, or take back the part of a line there was room for."""
@@ -309,13 +302,11 @@ class SpoolWriter(Generic[Item]):
 
     # --- losses ----------------------------------------------------------------------------------------------------
 
-    def _fail(self, item: Item, error: OSError, *, again: bool) -> bool:
+    def _fail(self, item: Item, error: OSError) -> bool:
         # Definitions may be among what was not written: the next item brings its own again.
         self._encode = self._new_encoder()
-        if error.errno == errno.EBADF and not again:
-            # Somebody closed every file there was, as programs do that become a daemon.
-            self._descriptor = None
-            return self._append(item, again=True)
+        if error.errno == errno.EBADF and not self._again:
+            return self._append_again(item)
         if isinstance(error, SpoolLimitError):
             reason = SPOOL_LIMIT
         else:
@@ -332,6 +323,23 @@ class SpoolWriter(Generic[Item]):
             # What is in the store already can be deleted only once the segment is finished.
             self._close_segment()
         return False
+
+    def _append_again(self, item: Item) -> bool:
+        """Write into a new segment: somebody closed every file there was, as programs do that become a daemon."""
+        self._descriptor = None
+        self._writing = False
+        self._again = True
+        try:
+            return self.append(item)
+        finally:
+            self._again = False
+
+    def _give_up_line(self, error: BaseException) -> None:
+        # The encoder may believe it has defined what was never written, and a line may be half there.
+        self._encode = self._new_encoder()
+        self._torn = True
+        if isinstance(error, Exception):
+            self._drop(ENCODE_ERROR)
 
     def _recover(self) -> None:
         self._failing = False
@@ -369,6 +377,7 @@ class SpoolWriter(Generic[Item]):
         # Reentrant, because a garbage collection inside append can end a span: see `append`.
         self._lock = threading.RLock()
         self._writing = False
+        self._again = False
         self._aside = None
         self._descriptor = None
         self._encode = self._new_encoder()

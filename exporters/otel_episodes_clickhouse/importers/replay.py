@@ -24,7 +24,7 @@ from otel_episodes._step import Batch, Step
 from otel_episodes._usage import Usage
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.importers.trajectory import RecordError
-from otel_episodes_clickhouse.rows import LineDecoder, SpanEncoder
+from otel_episodes_clickhouse.rows import LineDecoder, new_encoder, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -200,12 +200,12 @@ class _Rows(SpanProcessor):
     """Keeps the rows of the spans that have ended, made by the code that the spool and its drain use."""
 
     def __init__(self) -> None:
-        self._encode = SpanEncoder()
+        self._encode = new_encoder()
         self._decode = LineDecoder()
         self._rows: list[Row] = []
 
     def on_end(self, span: ReadableSpan) -> None:
-        for line in self._encode(span).splitlines():
+        for line in self._encode(read_span(span)).splitlines():
             row = self._decode(line)
             if row is not None:
                 self._rows.append(row)
