@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Stage:
     server: str
     collector: str
     directory: Path
+    minutes: int = 60
 
     def address(self, way: str) -> str:
         """Return what the arm is to be configured with."""
@@ -184,6 +186,23 @@ def memory(stage: Stage) -> None:
     show("Resident MB over 360,000 steps (an hour at 100 a second, as fast as possible)", columns, rows)
 
 
+def hour(stage: Stage) -> None:
+    """Resident memory and CPU over so many minutes at 100 steps a second, every path at once."""
+    steps = stage.minutes * 60 * 100
+    with ThreadPoolExecutor() as pool:
+        running = {way: pool.submit(stage.run, way, "paced", steps) for way in WAYS}
+        found = {way: each.result() for way, each in running.items()}
+    rows = []
+    for way, text in WAYS.items():
+        each = found[way]
+        sizes = each["megabytes"]
+        told = [text, f"{each['rows']:,} of {steps:,}" if "rows" in each else ""]
+        told += [f"{sizes[place]:.1f}" for place in (0, 2, 5, 8, 11)]
+        rows.append([*told, f"{sizes[-1] - sizes[0]:+.1f}", f"{each['cpu'] / each['seconds']:.2%}"])
+    columns = ["path", "rows", "1/12", "1/4", "1/2", "3/4", "at the end", "growth", "of a core"]
+    show(f"Resident MB over {stage.minutes} minutes at 100 steps a second", columns, rows)
+
+
 def threads(stage: Stage) -> None:
     """Sixteen threads at once."""
     steps = 32_000
@@ -208,14 +227,17 @@ def away(stage: Stage) -> None:
 
 
 MEASURES: dict[str, Callable[[Stage], None]] = {
-    measure.__name__: measure for measure in (latency, throughput, burst, memory, threads, away)
+    measure.__name__: measure for measure in (latency, throughput, burst, memory, hour, threads, away)
 }
 
 
 def main() -> None:
     """Run what is asked for."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="MEASURE")
+    options.add_argument(
+        "--only", nargs="+", choices=MEASURES, default=[name for name in MEASURES if name != "hour"], metavar="MEASURE"
+    )
+    options.add_argument("--minutes", type=int, default=60, help="of `hour`, which only runs when asked for")
     given = options.parse_args()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -225,7 +247,7 @@ def main() -> None:
             store.migrate()
         collector = stack.enter_context(rotel(directory / "rotel", **rotel_environ(url, "default")))
         for name in given.only:
-            MEASURES[name](Stage(server, collector, directory))
+            MEASURES[name](Stage(server, collector, directory, given.minutes))
 
 
 if __name__ == "__main__":

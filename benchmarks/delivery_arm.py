@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 THREADS = 16
 SAMPLES = 12
 PAUSE_EVERY = 100
+STEPS_A_SECOND = 100
 
 
 @step("grep", action="search {pattern}")
@@ -87,14 +88,31 @@ def latency(steps: int) -> dict[str, object]:
     return {f"p{share}": nanos[int(len(nanos) * share / 100)] / 1000 for share in (50, 99, 99.9)}
 
 
+def resident() -> float:
+    """Return the resident megabytes of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
+    return pages * resource.getpagesize() / 1e6
+
+
 def memory(steps: int) -> dict[str, object]:
     """Give the resident megabytes, after the first twelfth of the steps and after each further one."""
     found = []
     for number, _ in enumerate(call(steps), 1):
         if number % (steps // SAMPLES) == 0:
-            pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
-            found.append(pages * resource.getpagesize() / 1e6)
+            found.append(resident())
     return {"megabytes": found}
+
+
+def paced(steps: int) -> dict[str, object]:
+    """Record at 100 steps a second; give the same as `memory`, and the CPU seconds of all of it."""
+    found = []
+    began, cpu = time.monotonic(), time.process_time()
+    for number, _ in enumerate(call(steps), 1):
+        if number % (steps // SAMPLES) == 0:
+            found.append(resident())
+        # Against the clock, so that what a step takes does not add up.
+        time.sleep(max(0.0, began + number / STEPS_A_SECOND - time.monotonic()))
+    return {"megabytes": found, "cpu": time.process_time() - cpu, "seconds": time.monotonic() - began}
 
 
 def threads(steps: int) -> dict[str, object]:
@@ -126,7 +144,7 @@ def away(steps: int) -> dict[str, object]:
 
 
 MEASURES: dict[str, Callable[[int], dict[str, object]]] = {
-    measure.__name__: measure for measure in (throughput, burst, latency, memory, threads, away)
+    measure.__name__: measure for measure in (throughput, burst, latency, memory, paced, threads, away)
 }
 
 if __name__ == "__main__":
