@@ -126,7 +126,7 @@ def test_on_a_cluster_of_one_node_spans_go_through_the_distributed_tables_and_co
 
 def inserted(spans: list[rows.Row], *settings: str) -> str:
     token = ("insert_deduplication_token = 'once'", "deduplicate_blocks_in_dependent_materialized_views = 1")
-    lines = b"".join(map(rows.encode, spans)).decode()
+    lines = rows.encode([rows.insert_row(span) for span in spans]).decode()
     return (
         f"INSERT INTO otel_traces ({', '.join(rows.COLUMNS)}) SETTINGS async_insert = 0, "
         f"{', '.join((*token, *settings))} FORMAT JSONCompactEachRow {lines}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import orjson
@@ -15,12 +16,15 @@ from storage_fixtures import STEP, T0, Keep, finished_spans, provider
 
 from otel_episodes_clickhouse.rows import (
     COLUMNS,
+    InsertRow,
     LineDecoder,
     Row,
     SpoolLineError,
+    _line,
     as_string,
     attributes_as_text,
     encode,
+    insert_row,
     new_encoder,
     read_span,
 )
@@ -84,6 +88,10 @@ def through_the_spool(span: Any) -> Row:
     rows = [row for line in new_encoder()(read_span(span)).splitlines() if (row := decoder(line)) is not None]
     assert len(rows) == 1
     return rows[0]
+
+
+def line_of(row: Row) -> bytes:
+    return encode([insert_row(row)])
 
 
 def test_a_span_becomes_a_whole_row() -> None:
@@ -203,7 +211,7 @@ def test_an_odd_value_never_costs_the_row(value: Any, text: str) -> None:
     span._attributes._dict["odd"] = value
     row = through_the_spool(span)
     assert row.span_attributes == {**attributes_as_text(STEP), "odd": text}
-    encode(row)
+    assert orjson.loads(line_of(row))[11] == row.span_attributes
 
 
 def test_odd_names_and_messages_never_cost_the_row() -> None:
@@ -246,7 +254,41 @@ def test_any_attributes_read_back_as_the_collectors_text(attributes: dict[str, A
         key.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"): as_string(value)
         for key, value in attributes.items()
     }
-    assert through_the_spool(span).span_attributes == expected
+    row = through_the_spool(span)
+    assert row.span_attributes == expected
+    definitions = new_encoder()(read_span(span)).splitlines()
+    assert inserted(definitions) == [insert_row(row)]
+
+
+def inserted(lines: list[bytes]) -> list[InsertRow]:
+    """Return the rows of lines by the short way."""
+    decoder = LineDecoder()
+    return [row for line in lines if (row := decoder.insert_row(line)) is not None]
+
+
+numbers = st.integers(-1, 2) | st.integers(T0 - 2, T0 + 2) | st.sampled_from([2**63, 2**64 - 1, 10**18, 10**18 - 1])
+fields = st.one_of(
+    numbers, st.text(max_size=3), st.booleans(), st.none(), st.floats(), st.dictionaries(st.text(max_size=2), values)
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_the_short_way_to_a_row_is_the_long_way(data: st.DataObject) -> None:
+    line = [T0, 5, "t" * 32, 7, 2**64 - 1, "", "name", 0, 0, 0, 0, "", {"b": "x", "a": 1, "c": True}]
+    for place in data.draw(st.lists(st.integers(0, 12), max_size=2)):
+        line[place] = data.draw(fields)
+    lines = [b'["r",0,{"service.name":"svc"}]', b'["s",0,"scope","1"]', _line(line)]
+    decoder = LineDecoder()
+    try:
+        expected = [insert_row(row) for each in lines if (row := decoder(each)) is not None]
+    except SpoolLineError as error:
+        with pytest.raises(SpoolLineError, match=re.escape(str(error))):
+            inserted(lines)
+    else:
+        found = inserted(lines)
+        assert encode(found) == encode(expected)
+        assert [row.row for row in found] == [row.row for row in expected]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +332,7 @@ def test_an_insert_line_has_the_collectors_22_columns() -> None:
         event_names=("e",),
         event_attributes=({},),
     )
-    assert dict(zip(COLUMNS, orjson.loads(encode(row)), strict=True)) == {
+    assert dict(zip(COLUMNS, orjson.loads(line_of(row)), strict=True)) == {
         "Timestamp": "1700000000.123456789",
         "TraceId": "t",
         "SpanId": "s",
@@ -321,5 +363,5 @@ def test_an_insert_line_has_the_collectors_22_columns() -> None:
     [(-5, -5, ("0000000000.000000000", 0)), (2**80, 2**80, ("9223372036.854775807", 2**64 - 1))],
 )
 def test_times_the_table_cannot_hold_are_clamped(timestamp: int, duration: int, stored: tuple[str, int]) -> None:
-    fields = orjson.loads(encode(Row(timestamp, "t", "s", duration=duration)))
+    fields = orjson.loads(line_of(Row(timestamp, "t", "s", duration=duration)))
     assert (fields[0], fields[12]) == stored

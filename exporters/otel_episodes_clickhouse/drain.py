@@ -29,11 +29,11 @@ from otel_episodes_clickhouse.errors import (
     StoreUnavailableError,
 )
 from otel_episodes_clickhouse.locks import ProcessLock
-from otel_episodes_clickhouse.rows import LineDecoder, Row, SpoolLineError
+from otel_episodes_clickhouse.rows import InsertRow, LineDecoder, SpoolLineError
 from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Answer = TypeVar("Answer")
@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 # An insert costs about 40 ms however small it is; at 50,000 rows that no longer matters.
 BATCH_ROWS: Final = 50_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
-# At once: half a megabyte takes a millisecond, in which no other thread runs.
-_READ_BYTES: Final = 512 * 1024
+# At once: 128 KB take some tenths of a millisecond, in which no other thread runs.
+_READ_BYTES: Final = 128 * 1024
 _MAX_REFUSED: Final = 1000
 _QUARANTINE: Final = "quarantine"
 _STATE_FORMAT: Final = 1
@@ -62,7 +62,7 @@ _told: set[tuple[str, str]] = set()
 class RowSink(Protocol):
     """What a drain needs of a store."""
 
-    def insert_rows(self, rows: Sequence[Row], *, token: str | None = None) -> int:
+    def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
         """Insert rows; a second insert with the same rows and token adds nothing. `DataError`: a value is refused."""
         ...
 
@@ -75,7 +75,7 @@ class VerifyingSink(RowSink, Protocol):
         """Make repeating an insert that was cut short fill the tables that follow from ``otel_traces``."""
         ...
 
-    def missing_rows(self, rows: Sequence[Row]) -> list[Row]:
+    def missing_rows(self, rows: Sequence[InsertRow]) -> list[InsertRow]:
         """Return the rows that are not in the store; none of them where it can be relied on to know its tokens."""
         ...
 
@@ -169,17 +169,77 @@ class State:
         return orjson.dumps(data)
 
 
-@dataclass(frozen=True)
 class Batch:
-    """The rows of some parts, and the lines in them that are no rows."""
+    """Lines of some segments, as rows for a sink: decoded anew whenever they are gone through.
 
-    rows: list[Row]
-    parts: list[Part]
-    bad: dict[Part, list[dict[str, str]]]
-    # Where the cursors stand once the batch is in the store.
-    cursors: dict[str, Cursor]
-    # Segments that could not be read on.
-    left: set[str]
+    Kept as lines since nearly always they are gone through once, and rows take six times the memory.
+    """
+
+    def __init__(self, known: Mapping[str, Cursor]) -> None:
+        self._known = known
+        self._chunks: list[tuple[Part, Chunk]] = []
+        self._ends: dict[str, int] = {}
+        self.lines = self.size = 0
+        # Segments that could not be read on.
+        self.left: set[str] = set()
+        # What going through it has found: how many rows, what is none, and where the cursors stand after it.
+        self.rows = 0
+        self.bad: dict[Part, list[dict[str, str]]] = {}
+        self.cursors: dict[str, Cursor] | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return which bytes of which segments these are."""
+        return tuple(part for part, _ in self._chunks)
+
+    @property
+    def may_have_rows(self) -> bool:
+        """Tell whether any line could be a span; headers and definitions are not."""
+        return any(not line.startswith((b'["', b"{")) for _, chunk in self._chunks for line in chunk.lines if line)
+
+    def end(self, name: str) -> int:
+        """Return up to where a segment is in this batch, or was read before."""
+        known = self._known.get(name)
+        return self._ends.get(name, known.offset if known else 0)
+
+    def add(self, name: str, chunk: Chunk) -> None:
+        """Add the next lines of a segment."""
+        self._chunks.append((Part(name, chunk.start, chunk.end), chunk))
+        self._ends[name] = chunk.end
+        self.lines += len(chunk.lines)
+        self.size += chunk.end - chunk.start
+
+    def finish(self) -> dict[str, Cursor]:
+        """Return the cursors, going through it where no sink has: one that knows the token may look no further."""
+        if self.cursors is None:
+            for _ in self:
+                pass
+        return self.cursors or {}
+
+    def __iter__(self) -> Iterator[InsertRow]:
+        count, bad, decoders = 0, {}, {}
+        for part, chunk in self._chunks:
+            if part.segment not in decoders:
+                known = self._known.get(part.segment)
+                decoders[part.segment] = LineDecoder(known.definitions if known else ())
+            decode = decoders[part.segment].insert_row
+            wrong: list[tuple[int, str]] = []
+            if chunk.cut:
+                wrong.append((0, f"a line of {part.end - part.start:,} bytes; this is its beginning"))
+            # An empty line ends what was written of one before it.
+            for number, line in enumerate(() if chunk.cut else chunk.lines):
+                try:
+                    row = decode(line) if line else None
+                except SpoolLineError as error:
+                    wrong.append((number, str(error)))
+                else:
+                    if row is not None:
+                        count += 1
+                        yield row
+            if wrong:
+                bad[part] = [_bad_line(chunk, number, reason) for number, reason in wrong]
+        self.rows, self.bad = count, bad
+        self.cursors = {name: Cursor(self._ends[name], decoder.definitions) for name, decoder in decoders.items()}
 
 
 def drain(
@@ -192,7 +252,7 @@ def drain(
 ) -> DrainReport:
     """Insert everything the spool holds now and delete the segments nobody writes to any more.
 
-    ``breathe`` is called for every line read, by whoever must let other threads run now and then.
+    ``breathe`` is called after every piece read, by whoever must let other threads run now and then.
 
     Another process draining the same spool is waited for; after ``wait_seconds`` the report says ``busy``. An error
     of the store passes through; what stands in the way of the spool itself is a `StoreUnavailableError`. What was not
@@ -236,10 +296,10 @@ class _Drain:
             batch = self._gather(until)
             if not batch.parts:
                 break
-            if batch.rows:
+            if batch.may_have_rows:
                 token = secrets.token_hex(16)
                 self._save_pending(token, batch)
-                self._finish(batch, token, self._insert(batch.rows, token))
+                self._finish(batch, token, self._insert(batch, token))
             else:
                 self._commit(batch)
         self._clean_up(until)
@@ -261,7 +321,7 @@ class _Drain:
         self._files.write(STATE, self._state.dump())
 
     def _save_pending(self, token: str, batch: Batch) -> None:
-        self._state.pending = Pending(token, tuple(batch.parts), _SESSION)
+        self._state.pending = Pending(token, batch.parts, _SESSION)
         self._save()
 
     def _readable(self) -> dict[str, int]:
@@ -297,70 +357,41 @@ class _Drain:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def _gather(self, until: dict[str, int]) -> Batch:
-        batch = Batch([], [], {}, {}, set())
-        size = 0
+        batch = Batch(self._state.cursors)
         for name, stop in until.items():
-            while name not in batch.left and len(batch.rows) < self._batch_rows and size < BATCH_BYTES:
-                cursor = batch.cursors.get(name) or self._state.cursors.get(name) or Cursor()
-                if cursor.offset >= stop:
+            while name not in batch.left and batch.lines < self._batch_rows and batch.size < BATCH_BYTES:
+                # Do not read much of what the batch has no room for.
+                limit = min(_READ_BYTES, BATCH_BYTES - batch.size)
+                if batch.end(name) >= stop or not self._read_part(batch, name, limit):
                     break
-                # At worst a row takes some hundred bytes: do not read what the batch has no room for.
-                limit = min(_READ_BYTES, BATCH_BYTES - size)
-                part = self._read_part(batch, name, cursor, limit)
-                if part is None:
-                    break
-                size += part.end - part.start
+                if self._breathe is not None:
+                    self._breathe()
         return batch
 
-    def _read_part(self, batch: Batch, name: str, cursor: Cursor, limit: int) -> Part | None:
+    def _read_part(self, batch: Batch, name: str, limit: int) -> bool:
         try:
-            chunk = self._reader.read(name, cursor.offset, limit=limit)
+            chunk = self._reader.read(name, batch.end(name), limit=limit)
         except OSError as error:
             batch.left.add(name)
             if not isinstance(error, FileNotFoundError):
                 self._leave(name, error.strerror or str(error))
-            return None
-        if chunk.start == chunk.end:
-            return None
-        room = self._batch_rows - len(batch.rows)
+            return False
+        room = self._batch_rows - batch.lines
         if len(chunk.lines) > room:
             lines = chunk.lines[:room]
             chunk = Chunk(lines, chunk.start, chunk.start + sum(len(line) + 1 for line in lines))
-        part = Part(name, chunk.start, chunk.end)
-        self._decode(batch, part, cursor, chunk)
-        return part
+        if chunk.start < chunk.end:
+            batch.add(name, chunk)
+        return chunk.start < chunk.end
 
     def _read_again(self, pending: Pending) -> Batch:
-        batch = Batch([], [], {}, {}, set())
+        batch = Batch(self._state.cursors)
         for part in pending.parts:
-            cursor = batch.cursors.get(part.segment) or self._state.cursors.get(part.segment) or Cursor()
             try:
-                chunk = self._reader.read(part.segment, part.start, end=part.end)
+                batch.add(part.segment, self._reader.read(part.segment, part.start, end=part.end))
             except FileNotFoundError:
                 logger.warning("segment %s was removed while its insert was under way", part.segment)
-                continue
-            self._decode(batch, part, cursor, chunk)
         return batch
-
-    def _decode(self, batch: Batch, part: Part, cursor: Cursor, chunk: Chunk) -> None:
-        decoder = LineDecoder(cursor.definitions)
-        offset = part.start
-        for line in chunk.lines:
-            try:
-                if chunk.cut:
-                    raise SpoolLineError(f"a line of {part.end - part.start:,} bytes; this is its beginning")
-                # An empty line ends what was written of one before it.
-                row = decoder(line) if line else None
-            except SpoolLineError as error:
-                batch.bad.setdefault(part, []).append(_bad_line(offset, str(error), line))
-            else:
-                if row is not None:
-                    batch.rows.append(row)
-            offset += len(line) + 1
-            if self._breathe is not None:
-                self._breathe()
-        batch.parts.append(part)
-        batch.cursors[part.segment] = Cursor(part.end, decoder.definitions)
 
     # --- inserting -------------------------------------------------------------------------------------------------
 
@@ -368,9 +399,9 @@ class _Drain:
         """Do again what may have been done, or half done."""
         batch = self._read_again(pending)
         self._mend(pending)
-        refused = self._insert(batch.rows, pending.token)
-        turned_down = {id(row) for row, _ in refused}
-        missing = self._missing([row for row in batch.rows if id(row) not in turned_down])
+        refused = self._insert(batch, pending.token)
+        turned_down = {(row.trace_id, row.span_id) for row, _ in refused}
+        missing = [row for row in self._missing(batch) if (row.trace_id, row.span_id) not in turned_down]
         token = pending.token
         if missing:
             # The store was killed between noting the token and keeping the rows: under this token they never arrive.
@@ -384,32 +415,32 @@ class _Drain:
         if isinstance(self._sink, VerifyingSink) and pending.session != _SESSION:
             self._sink.mend()
 
-    def _missing(self, rows: list[Row]) -> list[Row]:
-        if not rows or not isinstance(self._sink, VerifyingSink):
+    def _missing(self, batch: Batch) -> list[InsertRow]:
+        if not isinstance(self._sink, VerifyingSink):
             return []
         try:
-            return self._sink.missing_rows(rows)
+            return self._sink.missing_rows(list(batch))
         except QueryError as error:
             # An account that may insert and not read: the token has to do, as it nearly always does.
             logger.warning("cannot look whether a repeated insert is in the store, its token is relied on: %s", error)
             return []
 
-    def _insert(self, rows: Sequence[Row], token: str) -> list[tuple[Row, str]]:
+    def _insert(self, rows: Iterable[InsertRow], token: str) -> list[tuple[InsertRow, str]]:
         """Insert rows; return those the store refuses, with its reasons."""
-        refused: list[tuple[Row, str]] = []
-        if rows:
-            self._insert_what_fits(rows, token, refused)
+        refused: list[tuple[InsertRow, str]] = []
+        self._insert_what_fits(rows, token, refused)
         return refused
 
-    def _finish(self, batch: Batch, token: str, refused: list[tuple[Row, str]]) -> None:
+    def _finish(self, batch: Batch, token: str, refused: list[tuple[InsertRow, str]]) -> None:
+        batch.finish()
         if refused:
-            self._set_aside(f"{token}.refused", [{"reason": reason, "row": repr(row)} for row, reason in refused])
-        self._report = replace(
-            self._report, rows=self._report.rows + len(batch.rows) - len(refused), inserts=self._report.inserts + 1
-        )
+            told = [{"reason": reason, "row": repr(row.row)} for row, reason in refused]
+            self._set_aside(f"{token}.refused", told)
+        stored, inserts = batch.rows - len(refused), 1 if batch.rows else 0
+        self._report = replace(self._report, rows=self._report.rows + stored, inserts=self._report.inserts + inserts)
         self._commit(batch)
 
-    def _insert_what_fits(self, rows: Sequence[Row], token: str, refused: list[tuple[Row, str]]) -> None:
+    def _insert_what_fits(self, rows: Iterable[InsertRow], token: str, refused: list[tuple[InsertRow, str]]) -> None:
         """Insert the rows, halving around those the store refuses, which go to ``refused``.
 
         The tokens of the halves follow from the token of the whole, so that a repeated insert repeats them too.
@@ -420,7 +451,8 @@ class _Drain:
             # A ValueError too, but of the DSN: no row is at fault.
             raise
         except (DataError, *_ENCODING_ERRORS) as error:
-            if len(refused) >= _MAX_REFUSED:
+            rows = list(rows)
+            if len(refused) >= _MAX_REFUSED or not rows:
                 # Not one odd row but a table that does not fit: keep the spool as it is.
                 raise
             if len(rows) == 1:
@@ -434,7 +466,7 @@ class _Drain:
         for part, lines in batch.bad.items():
             # Named by position: a repeated insert writes the same file again.
             self._set_aside(f"{part.segment}.{part.start}", lines)
-        self._state.cursors.update(batch.cursors)
+        self._state.cursors.update(batch.finish())
         self._state.pending = None
         self._save()
 
@@ -464,7 +496,7 @@ class _Drain:
             return False
         if tail:
             reason = "the last line is not whole: its process ended while writing it"
-            self._set_aside(f"{name}.{offset}", [_bad_line(offset, reason, tail)])
+            self._set_aside(f"{name}.{offset}", [_bad_line(Chunk((tail,), offset, offset), 0, reason)])
         self._reader.delete(name)
         return True
 
@@ -529,5 +561,6 @@ def _replace_file(parent: int, name: str, text: bytes) -> None:
     os.fsync(parent)
 
 
-def _bad_line(offset: int, reason: str, line: bytes) -> dict[str, str]:
-    return {"offset": str(offset), "reason": reason, "line": line.decode(errors="replace")}
+def _bad_line(chunk: Chunk, number: int, reason: str) -> dict[str, str]:
+    offset = chunk.start + sum(len(line) + 1 for line in chunk.lines[:number])
+    return {"offset": str(offset), "reason": reason, "line": chunk.lines[number].decode(errors="replace")}

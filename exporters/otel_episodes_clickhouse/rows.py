@@ -28,7 +28,7 @@ import orjson
 from opentelemetry.trace import SpanKind, StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -58,6 +58,8 @@ _UINT64_MAX: Final = 2**64 - 1
 # Providers are few; a program that makes thousands gets its definitions written again rather than kept forever.
 _MAX_INTERNED: Final = 1024
 _MAX_DEPTH: Final = 64
+# In nanoseconds, the first time with ten digits before the point: in 2001.
+_TEN_DIGITS: Final = 10**18
 # Of a line without events and links, which most are.
 _FIELDS: Final = 13
 _TEXT: Final = frozenset((str,))
@@ -92,6 +94,37 @@ class Row(NamedTuple):
     link_span_ids: tuple[str, ...] = ()
     link_trace_states: tuple[str, ...] = ()
     link_attributes: tuple[Mapping[str, str], ...] = ()
+
+
+class InsertRow(list[Any]):
+    """A row as an insert carries it: written as JSON it is a line of JSONCompactEachRow, in the order of `COLUMNS`.
+
+    What a spool line becomes: less to make and to write than a `Row`, and there are many.
+    """
+
+    __slots__ = ()
+
+    @property
+    def timestamp(self) -> int:
+        """Return the start in nanoseconds."""
+        return _nanoseconds(self[0])
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace's id in hexadecimal."""
+        return str(self[1])
+
+    @property
+    def span_id(self) -> str:
+        """Return the span's id in hexadecimal."""
+        return str(self[2])
+
+    @property
+    def row(self) -> Row:
+        """Return the same as a `Row`."""
+        events, links = self[15:18], self[18:22]
+        times = tuple(_nanoseconds(time) for time in events[0])
+        return Row._make((self.timestamp, *self[1:15], times, *map(tuple, [*events[1:], *links])))
 
 
 class SpoolLineError(ValueError):
@@ -347,6 +380,47 @@ class LineDecoder:
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise SpoolLineError(f"not in the spool's format: {error!r}") from None
 
+    def insert_row(self, line: bytes) -> InsertRow | None:
+        """Return the same as `insert_row` makes of the row of a line, in a third of the time for most lines."""
+        try:
+            fields = orjson.loads(line)
+            if len(fields) == _FIELDS and type(fields[0]) is int:
+                row = self._plain_row(fields)
+                if row is not None:
+                    return row
+        except (LookupError, TypeError, ValueError):
+            # What is wrong with it is said below.
+            pass
+        found = self(line)
+        return None if found is None else insert_row(found)
+
+    def _plain_row(self, fields: list[Any]) -> InsertRow | None:
+        """Return the row of a span without events and links, None where anything in it needs a closer look."""
+        (
+            start, duration, trace_id, span_id, parent, state, name, kind, resource, scope, status, message, attributes,
+        ) = fields  # fmt: skip
+        if (
+            not _TEN_DIGITS <= start <= _INT64_MAX
+            or type(duration) is not int
+            or duration < 0
+            or type(attributes) is not dict
+            or type(span_id) is not int
+            or type(parent) is not int
+            or not _TEXT.issuperset(map(type, (trace_id, state, name, message)))
+        ):
+            return None
+        for key, value in attributes.items():
+            if type(value) is not str:
+                attributes[key] = str(value) if type(value) is int else as_string(value)
+        service_name, resource_attributes = self._resources[resource]
+        scope_name, scope_version = self._scopes[scope]
+        time = str(start)
+        return InsertRow((
+            f"{time[:10]}.{time[10:]}", trace_id, f"{span_id:016x}", f"{parent:016x}", state, name, _KIND_NAMES[kind],
+            service_name, resource_attributes, scope_name, scope_version, attributes, duration, _STATUS_NAMES[status],
+            message, (), (), (), (), (), (), (),
+        ))  # fmt: skip
+
     def _define(self, fields: list[Any]) -> None:
         if fields[0] == "r":
             _, number, attributes = fields
@@ -446,23 +520,39 @@ def _json(value: Any) -> str:
 # --- rows to the body of an insert -------------------------------------------------------------------------------
 
 
-def encode(row: Row) -> bytes:
-    """Return a row as a line of JSONCompactEachRow, in the order of `COLUMNS`."""
-    fields = [
-        _time_text(row.timestamp),
-        *row[1:12],
-        min(max(row.duration, 0), _UINT64_MAX),
-        *row[13:15],
-        [_time_text(time) for time in row.event_timestamps],
-        *row[16:],
-    ]
+def insert_row(row: Row) -> InsertRow:
+    """Return a row as an insert carries it."""
+    return InsertRow(
+        (
+            _time_text(row.timestamp),
+            *row[1:12],
+            min(max(row.duration, 0), _UINT64_MAX),
+            *row[13:15],
+            [_time_text(time) for time in row.event_timestamps],
+            *row[16:],
+        )
+    )
+
+
+def encode(batch: Sequence[InsertRow]) -> bytes:
+    """Return rows in JSONCompactEachRow, the attributes of each sorted by key; ready to be followed by more."""
     try:
-        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        return _encoded(batch)
     except TypeError:
-        return orjson.dumps(_storable(fields), option=orjson.OPT_APPEND_NEWLINE)
+        # A lone surrogate of an importer's: lines of a spool have none.
+        return b"".join(_encoded(_storable([row])) for row in batch)
+
+
+def _encoded(batch: Sequence[list[Any]]) -> bytes:
+    # All at once takes a quarter of the time of one by one. Rows may be separated by commas as by newlines.
+    return orjson.dumps(batch, option=orjson.OPT_SORT_KEYS)[1:-1] + b"\n" if batch else b""
 
 
 def _time_text(nanoseconds: int) -> str:
     # ClickHouse takes a bare integer in JSON for seconds. Ten digits before the point: fewer could be read as a year.
     digits = f"{min(max(nanoseconds, 0), _INT64_MAX):019d}"
     return f"{digits[:-9]}.{digits[-9:]}"
+
+
+def _nanoseconds(time_text: str) -> int:
+    return int(time_text.replace(".", ""))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.rows import Row
+    from otel_episodes_clickhouse.rows import InsertRow, Row
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,7 @@ _IDLE_SECONDS: Final = 10.0
 # How long shutdown waits: in all, and for one answer, since the spool keeps everything.
 _STOP_SECONDS: Final = 5.0
 _STOP_SECONDS_WHEN_AWAY: Final = 0.5
-# While others want the interpreter: convert that many rows, about a millisecond, then let them.
-_BREATH_ROWS: Final = 32
+# Longer than it takes another thread to wake up and take the interpreter.
 _BREATH_SECONDS: Final = 0.0002
 
 _shippers: weakref.WeakSet[Shipper] = weakref.WeakSet()
@@ -51,7 +50,7 @@ _shippers: weakref.WeakSet[Shipper] = weakref.WeakSet()
 class Pace:
     """How hard to work. ``gentle``: beside an application, whose threads are to feel nothing of it."""
 
-    batch_rows: int = 2_000
+    batch_rows: int = 5_000
     gather_seconds: float = GATHER_SECONDS
     gentle: bool = True
 
@@ -99,7 +98,6 @@ class Shipper:
         self._left: dict[str, int] = {}
         # When the insert under way was first tried.
         self._began = 0.0
-        self._breath = _BREATH_ROWS
         self._written = self.delivery.counts()
         self._said = ""
         self.breaker = Breaker(self._pauses)
@@ -258,15 +256,16 @@ class Shipper:
         self.delivery.rejected += report.quarantined
         return report
 
-    def insert(self, store: ShippingStore, rows: Iterable[Row], token: str | None) -> int:
+    def insert(self, store: ShippingStore, rows: Iterable[Row | InsertRow], token: str | None) -> int:
         """Send one insert, for the drain."""
         if self._stopping and self._abandoning:
             raise StoppedError
         self._began = self._began or time.monotonic()
         body = InsertBody(self.target)
-        for row in rows:
-            body.add(row)
+        for _ in body.add(rows):
             self.breathe()
+        if not body.rows:
+            return 0
         self.delivery.inflight = body.rows
         if not self.delivery.inserts:
             # Importing what speaks to the server takes a third of a second: not at exit, for one that is away.
@@ -277,12 +276,9 @@ class Shipper:
         return body.rows
 
     def breathe(self) -> None:
-        """Let other threads run, every some rows."""
-        self._breath -= 1
-        if not self._breath and self._pace.gentle:
+        """Let other threads run: after every piece of work, half a millisecond or less."""
+        if self._pace.gentle:
             time.sleep(_BREATH_SECONDS)
-        if self._breath <= 0:
-            self._breath = _BREATH_ROWS
 
     # --- how it went -----------------------------------------------------------------------------------------------
 
@@ -338,7 +334,7 @@ class ShippingStore(Store):
         super().__init__(shipper.target, None, read_only=False)
         self._shipper = shipper
 
-    def insert_rows(self, batch: Iterable[Row], *, token: str | None = None) -> int:
+    def insert_rows(self, batch: Iterable[Row | InsertRow], *, token: str | None = None) -> int:
         """See `Store.insert_rows`. Raises `StoppedError` when shipping is to end."""
         return self._shipper.insert(self, batch, token)
 
