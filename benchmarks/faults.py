@@ -39,6 +39,7 @@ def faults(rounds: int, seed: int) -> dict[str, Callable[[Path], Count]]:
     found = {
         "agent": partial(campaign.agents_killed, rounds=rounds, seed=seed),
         "shipper": partial(campaign.shippers_killed, rounds=rounds, seed=seed),
+        "command": partial(campaign.ship_command_killed, rounds=rounds, seed=seed),
         "both": partial(campaign.shippers_killed, rounds=rounds, seed=seed, agents=True),
         **{
             f"server-{fault}": partial(campaign.server_misbehaves, rounds=max(rounds // 15, 1), seed=seed, fault=fault)
@@ -49,14 +50,15 @@ def faults(rounds: int, seed: int) -> dict[str, Callable[[Path], Count]]:
         "limit": partial(campaign.spool_limit_reached, rounds=max(rounds // 15, 2), seed=seed),
         "disk": partial(campaign.disk_fills, rounds=rounds, seed=seed),
         "reader": partial(campaign.reader_killed, rounds=few, seed=seed),
+        **{f"ship-{call}": partial(campaign.every_call_to_a_server, call=call) for call in campaign.OWN_CALLS},
         **{f"call-{call}": partial(campaign.every_call, call=call) for call in campaign.CALLS},
     }
     if os.geteuid() != 0:
         print("not run, needs root: disk")
         del found["disk"]
     if shutil.which("strace") is None:
-        print("not run, needs strace: call-...")
-        found = {name: cause for name, cause in found.items() if not name.startswith("call-")}
+        print("not run, needs strace: ship-..., call-...")
+        found = {name: cause for name, cause in found.items() if not name.startswith(("ship-", "call-"))}
     return found
 
 

@@ -24,10 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import clickhouse_connect as __  # noqa: F401  # imported before the forks, not in each child
 from storage_fixtures import finished_spans
 
 from otel_episodes import configure, episode, step
+from otel_episodes_clickhouse import ledger as shipping_ledger
 from otel_episodes_clickhouse import processor as _  # noqa: F401  # imported before the forks, not in each child
+from otel_episodes_clickhouse.cli.app import run
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.rows import new_encoder, read_span
@@ -105,12 +108,15 @@ class Ledger:
     returned: Counter[str] = field(default_factory=Counter)
     names: list[str] = field(default_factory=list)
 
+    def expected(self) -> list[str]:
+        """Return what all those steps are called."""
+        return [f"{name}/{number}" for name, count in self.returned.items() for number in range(count)] + self.names
+
     def count(
         self, fault: str, times: int, rows: dict[str, int], steps: dict[str, int] | None = None, **more: Any
     ) -> Count:
         """Compare with what is in the store."""
-        expected = [f"{name}/{number}" for name, count in self.returned.items() for number in range(count)]
-        expected += self.names
+        expected = self.expected()
         known = set(expected)
         return Count(
             fault,
@@ -296,6 +302,12 @@ def shipper(dsn: str, ready: Slots) -> None:
         time.sleep(0.02)
 
 
+def ship_command(dsn: str) -> None:
+    """Run `otel-episodes ship` in this process."""
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # until the process is killed
+    run(["ship", "--every", "0.1", "--dsn", dsn])
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +366,78 @@ def shippers_killed(directory: Path, rounds: int, seed: int, *, agents: bool = F
         rows, steps = in_server(dsn)
     what = "kill -9 of agent (shipping itself) and shipper" if agents else "kill -9 of the shipper, over HTTP"
     return ledger.count(what, rounds, rows, steps)
+
+
+def ship_command_killed(directory: Path, rounds: int, seed: int) -> Count:
+    """Kill -9 of `otel-episodes ship` at random moments, while agents that only write files record; one in three too.
+
+    Up to three of them run at once, and the next round's begin where they ended.
+    """
+    chance, ledger = random.Random(seed), Ledger()
+    kills, took = 0, 0.4
+    with server(directory / "server") as dsn, home(directory):
+        prepare(dsn)
+        for number in range(rounds):
+            done, threads = Slots(8), chance.randint(1, 4)
+            name = f"command{number}"
+            recorder = fork(
+                lambda name=name, threads=threads, done=done: agent(dsn, name, threads, done, most=60, ship=False)
+            )
+            done.wait(0)
+            shippers = [fork(lambda: ship_command(dsn)) for _ in range(chance.choice((1, 1, 3)))]
+            if not number % 8:
+                # Left alone for once, to learn how long it takes.
+                took = _until_it_has_sent(Target.resolve(dsn).spool)
+            for child in shippers:
+                # From before it has connected to after it has gathered a second time.
+                time.sleep(chance.uniform(0, 1.5 * took) if number % 8 else 0)
+                if not chance.randrange(3) and recorder:
+                    end(recorder)
+                    recorder = 0
+                assert end(child) == -signal.SIGKILL
+                kills += 1
+            if recorder:
+                end(recorder)
+            for thread in range(threads):
+                ledger.returned[f"{name}/{thread}"] = done[1 + thread]
+        sent = shipping_ledger.Ledger(Target.resolve(dsn).spool).read().exported
+        rows, steps = in_server(dsn)
+    assert sent, "none of them lived long enough to send anything"
+    expected = set(ledger.expected())
+    more = sum(1 for action in rows if action not in expected)
+    note = f"{sent:,} rows were acknowledged before a kill; {more:,} more were whole when the process died"
+    return ledger.count("kill -9 of `otel-episodes ship`, up to three at once", kills, rows, steps, note=note)
+
+
+def _until_it_has_sent(spool: Path) -> float:
+    """Wait until a shipper has written down that a row was acknowledged; return how long that took."""
+    begin, account = time.monotonic(), shipping_ledger.Ledger(spool)
+    before = account.read().exported
+    while account.read().exported == before:
+        assert time.monotonic() < begin + 60, "it sends nothing"
+        time.sleep(0.01)
+    return time.monotonic() - begin
+
+
+def every_call_to_a_server(directory: Path, call: str, *, most: int = 400) -> Count:
+    """Kill `otel-episodes ship --once` at each of its system calls of a kind, with strace, until it comes to its end.
+
+    Those before it has opened the spool, of Python's own start, are passed over.
+    """
+    ledger = Ledger()
+    times = 0
+    with server(directory / "server") as dsn, home(directory):
+        prepare(dsn)
+        spool = Target.resolve(dsn).spool
+        for number in range(1, most + 1):
+            ledger.names += record_old(spool, f"{call}{number}", 20)
+            if not _kill_at(
+                [sys.executable, "-m", "otel_episodes_clickhouse.cli", "ship", "--once", "--dsn", dsn], call, number
+            ):
+                break
+            times += 1
+        rows, steps = in_server(dsn)
+    return ledger.count(f"kill -9 at each `{call}` of `otel-episodes ship --once`", times, rows, steps)
 
 
 def server_misbehaves(directory: Path, rounds: int, seed: int, fault: str) -> Count:
@@ -415,6 +499,8 @@ def _stored(dsn: str, name: str) -> int:
 
 
 CALLS = ("rename", "renameat", "unlink", "unlinkat", "fsync", "mkdir", "write")
+# Of them, those that our part makes; the others are the engine's.
+OWN_CALLS = ("renameat", "unlink", "unlinkat", "fsync", "write")
 
 
 def every_call(directory: Path, call: str, *, most: int = 400) -> Count:
@@ -428,7 +514,7 @@ def every_call(directory: Path, call: str, *, most: int = 400) -> Count:
     for number in range(1, most + 1):
         shutil.rmtree(directory / "db", ignore_errors=True)
         shutil.copytree(base, directory / "db", symlinks=True)
-        if not _kill_at(dsn, call, number):
+        if not _kill_at([sys.executable, "-c", DRAIN, dsn, "once"], call, number):
             break
         times += 1
         rows, steps = in_embedded(dsn)
@@ -439,13 +525,11 @@ def every_call(directory: Path, call: str, *, most: int = 400) -> Count:
     return ledger.count(f"kill -9 at each `{call}` of a drain into the embedded engine", times, found, found_steps)
 
 
-def _kill_at(dsn: str, call: str, number: int) -> bool:
-    """Drain under strace, killed at the so-manieth call of a kind in any thread; False when it came to its end."""
+def _kill_at(program: list[str], call: str, number: int) -> bool:
+    """Run under strace, killed at the so-manieth call of a kind in any thread; False when it came to its end."""
     injection = f"inject={call}:signal=KILL:when={number}"
     command = ["strace", "-f", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e", injection]
-    done = subprocess.run(
-        [*command, sys.executable, "-c", DRAIN, dsn, "once"], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = subprocess.run([*command, *program], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
 

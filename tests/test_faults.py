@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -195,7 +194,6 @@ def application(environ, start_response):
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gunicorn") is None, reason="gunicorn is not installed")
 def test_workers_of_gunicorn_record_when_the_application_is_preloaded(tmp_path: Path) -> None:
     from urllib.request import urlopen
 
@@ -230,6 +228,16 @@ def test_agents_killed(tmp_path: Path) -> None:
 
 def test_agents_and_shippers_killed(tmp_path: Path) -> None:
     assert nothing_lost(campaign.shippers_killed(tmp_path, 6, SEED, agents=True))
+
+
+def test_the_ship_command_killed(tmp_path: Path) -> None:
+    assert nothing_lost(campaign.ship_command_killed(tmp_path, 6, SEED))
+
+
+@needs_strace
+def test_the_ship_command_killed_wherever_it_gives_a_file_its_name(tmp_path: Path) -> None:
+    # Its state before and after an insert among them.
+    assert nothing_lost(campaign.every_call_to_a_server(tmp_path, "renameat", most=3))
 
 
 def test_a_reader_killed(tmp_path: Path) -> None:
