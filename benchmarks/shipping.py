@@ -1,13 +1,19 @@
-"""What an application feels of shipping: the longest stalls of its event loop while a backlog goes to a server.
+"""What an application feels of shipping: how late its event loop wakes up while a backlog goes to a server.
 
-    python benchmarks/shipping.py [SPANS]
+    python benchmarks/shipping.py [SPANS [ROUNDS]]
 
 The server is the front end over the embedded engine under ``tests/``, or a real one at CLICKHOUSE_URL. Each arm is a
-process of its own that wakes up every millisecond and notes how late it is: with nothing to ship, beside the shipper
-as it is, and beside one that does not make room for others.
+process of its own that wakes up every millisecond and notes how late it is:
 
-On a machine with other work the clock shows that work too. So lateness is given twice: by the clock, and by what the
-shipping thread itself used of the processor past that millisecond, which is what it can have kept the loop from.
+idle: nothing is shipped.
+apart: another process ships the same spool in the same way, so the machine and the server have the same to do. This is
+    what the thread is to be compared with.
+thread: the shipper as it is beside an agent.
+greedy: the same thread without its pauses.
+
+Arms take turns. On a machine with other work the clock shows that work too, so there is also what the shipping thread
+used of the processor from one pause to the next, reading, compressing and sending included, in which others can run:
+it cannot keep the loop from running for longer. Connecting, which imports the client, is told apart, as ``start``.
 """
 
 from __future__ import annotations
@@ -15,26 +21,45 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from table import show
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from otel_episodes_clickhouse.shipper import Shipper
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WAKE_SECONDS = 0.001
-ARMS = ("idle", "gentle", "greedy")
+ARMS = ("idle", "apart", "thread", "greedy")
+SHARES = (0.5, 0.99, 0.999, 1)
+COLUMNS = [
+    "arm",
+    "wake-ups",
+    "p50",
+    "p99",
+    "p99.9",
+    "max",
+    "between pauses: p99",
+    "p99.9",
+    "max",
+    "start: max",
+    "µs CPU",
+]
 
 
 def main() -> None:
     spans = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3  # noqa: PLR2004  # the second argument
+    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     with tempfile.TemporaryDirectory() as directory:
         url, server = os.environ.get("CLICKHOUSE_URL"), None
         if not url:
@@ -43,24 +68,34 @@ def main() -> None:
             assert server.stdout is not None
             url = f"http://127.0.0.1:{server.stdout.readline().strip()}/default"
         try:
-            print(
-                f"{'arm':8} {'p50 ms':>8} {'p99 ms':>8} {'p99.9 ms':>9} {'max ms':>8} {'wall s':>7} {'CPU µs/span':>12}"
-            )
-            for arm in ARMS:
-                ran = subprocess.run(
-                    [sys.executable, __file__, "--arm", arm, str(spans), url, f"{directory}/{arm}"],
-                    stdout=subprocess.PIPE, text=True, check=True,
-                )  # fmt: skip
-                print_row(arm, json.loads(ran.stdout))
+            for number in range(rounds):
+                for arm in ARMS:
+                    ran = subprocess.run(
+                        [sys.executable, __file__, "--arm", arm, str(spans), url, f"{directory}/{arm}{number}"],
+                        stdout=subprocess.PIPE, text=True, check=True,
+                    )  # fmt: skip
+                    found[arm].append(json.loads(ran.stdout.splitlines()[-1]))
         finally:
             if server is not None:
                 server.kill()
+    tell(found, spans)
 
 
-def print_row(arm: str, found: dict[str, Any]) -> None:
-    clock, own = found["clock"], found["own"]
-    print(f"{arm:8} {found['wakes']:5}   ", *(f"{value:7.2f}" for value in clock), "    ", end="")
-    print(*(f"{value:7.2f}" for value in own[1:]), f"{found['cpu']:13.1f}", flush=True)
+def tell(found: dict[str, list[dict[str, Any]]], spans: int) -> None:
+    """Print the quantiles over all rounds, and the thread beside the other process."""
+    rows, late = [], {}
+    for arm, each in found.items():
+        clock = late[arm] = quantiles([value for one in each for value in one["clock"]])
+        between = quantiles([value for one in each for value in one["between"]])
+        start = max(value for one in each for value in one["start"]) * 1e3
+        cpu = sum(one["cpu"] for one in each) / len(each) / spans * 1e6
+        count = sum(len(one["clock"]) for one in each)
+        told = [f"{count:,}", *(f"{value:.2f}" for value in (*clock, *between[1:], start))]
+        rows.append([arm, *told, f"{cpu:.1f}"])
+    pairs = zip(("p50", "p99", "p99.9"), late["thread"], late["apart"], strict=False)
+    note = ", ".join(f"{name} {mine - other:+.2f} ms ({mine / other:.2f} times)" for name, mine, other in pairs)
+    load = f"load {os.getloadavg()[0]:.1f} at the end"
+    show("How late an event loop wakes up, ms", COLUMNS, rows, note=f"Thread against apart: {note}; {load}.")
 
 
 def run_arm(arm: str, spans: int, url: str, home: str) -> None:
@@ -69,49 +104,98 @@ def run_arm(arm: str, spans: int, url: str, home: str) -> None:
 
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.shipper import BESIDE_AN_AGENT, Pace, Shipper
-    from otel_episodes_clickhouse.store import Store
 
     target = Target.resolve(url, environ={"OTEL_EPISODES_HOME": home})
-    with Store.open(target) as store:
-        store.migrate()
-    spool_spans(target, spans, f"bench {arm}").close()
-    shipper = Shipper(target, pace=BESIDE_AN_AGENT if arm == "gentle" else Pace(gentle=False))
-    cpu = time.process_time()
-    clock, own = asyncio.run(watch(shipper, spans, ships=arm != "idle"))
-    cpu = (time.process_time() - cpu) / spans * 1e6
-    print(json.dumps({"clock": quantiles(clock), "own": quantiles(own), "cpu": cpu, "wakes": len(clock)}))
+    if arm == "shipper":
+        ship(Shipper(target, pace=BESIDE_AN_AGENT), spans + 1)
+        return
+    prepare = "from otel_episodes_clickhouse.cli.app import run; run(['migrate', '--dsn', {!r}])"
+    # Elsewhere, so that the client is imported by the shipper, as in an agent.
+    subprocess.run([sys.executable, "-c", prepare.format(url)], stdout=subprocess.DEVNULL, check=True)
+    service = f"bench {Path(home).name}"
+    spool_spans(target, 1, service).close()
+    elsewhere = Target.resolve(url, environ={"OTEL_EPISODES_HOME": f"{home}-made"})
+    spool_spans(elsewhere, spans, service).close()
+    between: list[float] = []
+
+    class Watched(Shipper):
+        last = 0.0
+
+        def breathe(self) -> None:
+            between.append(time.thread_time() - self.last)
+            super().breathe()
+            self.last = time.thread_time()
+
+    shipper = Watched(target, pace=Pace(gentle=False) if arm == "greedy" else BESIDE_AN_AGENT)
+    with other_process(spans, url, home) if arm == "apart" else nullcontext() as other:
+        if arm in ("thread", "greedy"):
+            shipper.ensure_running()
+        start = asyncio.run(watch(lambda: first_is_there(arm, shipper, other)))
+        for made in elsewhere.spool.glob("*.jsonl"):
+            made.rename(target.spool / made.name)
+        cpu = time.process_time()
+        idle_seconds = 5 if arm == "idle" else 300
+        # The first of the rest has connecting in it.
+        between.clear()
+        clock = asyncio.run(watch(lambda: all_is_there(arm, shipper, other, spans + 1), idle_seconds))
+        cpu = time.process_time() - cpu
+        shipper.stop(drain=False)
+    print(
+        json.dumps({"clock": clock, "between": between[1:] if arm == "thread" else [0.0], "start": start, "cpu": cpu})
+    )
+
+
+def ship(shipper: Shipper, spans: int) -> None:
+    """Ship in this process; say when the first is there."""
+    shipper.ensure_running()
+    said = False
+    while shipper.delivery.exported < spans:
+        if shipper.delivery.exported and not said:
+            said = True
+            print("connected", flush=True)
+        time.sleep(0.01)
+    shipper.stop(drain=False)
+
+
+@contextmanager
+def other_process(spans: int, url: str, home: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, __file__, "--arm", "shipper", str(spans), url, home]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def first_is_there(arm: str, shipper: Shipper, other: subprocess.Popen[str] | None) -> bool:
+    if other is not None and other.stdout is not None:
+        return bool(select.select([other.stdout], [], [], 0)[0])
+    return arm == "idle" or shipper.delivery.exported > 0
+
+
+def all_is_there(arm: str, shipper: Shipper, other: subprocess.Popen[str] | None, spans: int) -> bool:
+    if other is not None:
+        return other.poll() is not None
+    return arm != "idle" and shipper.delivery.exported >= spans
 
 
 def quantiles(seconds: list[float]) -> list[float]:
     """Return p50, p99, p99.9 and the maximum, in milliseconds."""
     seconds.sort()
-    return [seconds[min(int(len(seconds) * share), len(seconds) - 1)] * 1e3 for share in (0.5, 0.99, 0.999, 1)]
+    return [seconds[min(int(len(seconds) * share), len(seconds) - 1)] * 1e3 for share in SHARES]
 
 
-async def watch(shipper: Shipper, spans: int, *, ships: bool) -> tuple[list[float], list[float]]:
-    """Return how late each wake-up was, until everything is shipped, or for five seconds."""
-    clock, own = [], []
-    if ships:
-        shipper.ensure_running()
-    used = cpu_clock()
-    deadline = time.monotonic() + (300 if ships else 5)
-    while shipper.delivery.exported < spans and time.monotonic() < deadline:
-        now, before = time.monotonic(), used()
+async def watch(done: Callable[[], bool], seconds: float = 300) -> list[float]:
+    """Return how late each wake-up was, until it is done, or for that long."""
+    clock: list[float] = []
+    deadline = time.monotonic() + seconds
+    while not clock or not done():
+        now = time.monotonic()
         await asyncio.sleep(WAKE_SECONDS)
         clock.append(time.monotonic() - now - WAKE_SECONDS)
-        own.append(max(0.0, used() - before - WAKE_SECONDS))
-    if ships:
-        shipper.stop(drain=False)
-    return clock, own
-
-
-def cpu_clock() -> Callable[[], float]:
-    """Return what tells the seconds of CPU that the shipping thread has used."""
-    thread = next((each for each in threading.enumerate() if each.name == "otel-episodes-ship"), None)
-    if thread is None or thread.ident is None:
-        return lambda: 0.0
-    number = time.pthread_getcpuclockid(thread.ident)
-    return lambda: time.clock_gettime(number)
+        if now > deadline:
+            break
+    return clock
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from otel_episodes_clickhouse.breaker import Breaker, Pauses
 from otel_episodes_clickhouse.drain import drain
 from otel_episodes_clickhouse.ledger import Account, Ledger
 from otel_episodes_clickhouse.processor import EpisodeSpanProcessor
+from otel_episodes_clickhouse.shipper import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -197,6 +198,22 @@ def test_a_shipper_that_is_told_to_end_leaves_a_silent_server_alone(server: str,
             wait_for(proxy.inserts)
             assert shipper.stop() is False
     assert measure(target.spool).rows == 3
+
+
+@pytest.mark.parametrize(("options", "left"), [({}, 0), ({"exit_timeout": "30"}, 0), ({"exit_timeout": "0"}, 5)])
+def test_what_is_left_at_the_end_is_sent_unless_the_dsn_says_to_wait_for_nothing(
+    server: str, tmp_path: Path, options: dict[str, str], left: int
+) -> None:
+    target = target_of(server, tmp_path, **options)
+    writer = spool_spans(target, 3, "first")
+    # It sends the first at once, and would gather for an hour now.
+    with shipping(target, pace=Pace(gather_seconds=3600)) as shipper:
+        wait_for(lambda: shipper.delivery.exported == 3)
+        for span in finished_spans(5):
+            writer.append(span)
+        shipper.stop()
+        wait_for(lambda: shipper._thread is None or not shipper._thread.is_alive())
+    assert measure(target.spool).rows == left
 
 
 def test_recording_goes_on_while_a_server_hangs(server: str, tmp_path: Path) -> None:

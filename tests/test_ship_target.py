@@ -155,7 +155,8 @@ def test_what_is_neither_yes_nor_no_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["compress=snappy", "insert_timeout=0", "connect_timeout=soon", "send_receive_timeout=-1"]
+    "option",
+    ["compress=snappy", "insert_timeout=0", "connect_timeout=soon", "send_receive_timeout=-1", "exit_timeout=soon"],
 )
 def test_an_option_that_cannot_be_right_is_refused_at_once(option: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{option.split('=', maxsplit=1)[0]} in the DSN is"):

@@ -46,11 +46,12 @@ _CLIENT_OPTIONS: Final = frozenset((
     "https_proxy", "send_receive_timeout", "server_host_name", "verify",
 ))  # fmt: skip
 # Read here.
-_OWN_OPTIONS: Final = frozenset(("insert_timeout", "password_file"))
+_OWN_OPTIONS: Final = frozenset(("exit_timeout", "insert_timeout", "password_file"))
 _OPTIONS: Final = _CLIENT_OPTIONS | _OWN_OPTIONS
 _SECONDS: Final = ("connect_timeout", "send_receive_timeout", "insert_timeout")
 _SECRET_OPTIONS: Final = ("access_token", "http_proxy", "https_proxy")
 _INSERT_SECONDS: Final = 30
+_EXIT_SECONDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,11 @@ class Target:
     def insert_seconds(self) -> float:
         """How long one insert may take."""
         return float(self.option("insert_timeout", str(_INSERT_SECONDS)))
+
+    @property
+    def exit_seconds(self) -> int:
+        """How long the end of a process waits for what it has not sent yet, which is in the spool anyway."""
+        return int(self.option("exit_timeout") or _EXIT_SECONDS)
 
     def secret(self) -> str:
         """Return the password, read anew where it is in a file, so that it can be changed there."""
@@ -271,6 +277,8 @@ def _check(options: dict[str, str]) -> None:
     for name in _SECONDS:
         if name in options and not re.fullmatch(r"[1-9]\d{0,5}", options[name]):
             raise ConfigurationError(f"{name} in the DSN is a whole number of seconds, 1 or more")
+    if not re.fullmatch(r"\d{1,6}", options.get("exit_timeout", "0")):
+        raise ConfigurationError("exit_timeout in the DSN is a whole number of seconds, 0 to wait for nothing")
 
 
 def _port(parts: SplitResult, *, secure: bool) -> int:

@@ -37,8 +37,7 @@ _GATHER_BYTES: Final = 4 * 1024 * 1024
 _LOOK_SECONDS: Final = 0.25
 # What others left behind, and files that are finished, are seen to that often.
 _IDLE_SECONDS: Final = 10.0
-# How long shutdown waits: in all, and for one answer, since the spool keeps everything.
-_STOP_SECONDS: Final = 5.0
+# How long shutdown waits for one answer, since the spool keeps everything.
 _STOP_SECONDS_WHEN_AWAY: Final = 0.5
 # Longer than it takes another thread to wake up and take the interpreter.
 _BREATH_SECONDS: Final = 0.0002
@@ -137,18 +136,17 @@ class Shipper:
             self._condition.wait_for(lambda: self._done >= wanted or self._attempts_failed > failed, timeout_seconds)
             return self._done >= wanted
 
-    def stop(
-        self, *, drain: bool = True, within: float = _STOP_SECONDS, answer: float = _STOP_SECONDS_WHEN_AWAY
-    ) -> bool:
+    def stop(self, *, drain: bool = True, within: float | None = None, answer: float = _STOP_SECONDS_WHEN_AWAY) -> bool:
         """End the thread, after a last drain unless the server is known to be away; False when it is still at it.
 
-        Waits ``within`` seconds in all and ``answer`` seconds for the server to say anything; what is left stays in the
-        spool. Without ``drain`` only the insert under way is finished.
+        Waits ``within`` seconds in all (by default what the target says) and ``answer`` seconds for the server to say
+        anything; what is left stays in the spool. Without ``drain`` only the insert under way is finished.
         """
+        within = self.target.exit_seconds if within is None else within
         with self._condition:
             thread = self._thread
-            self._stopping, self._abandoning = True, not drain
-            self._drain_at_stop = drain and not self.breaker.failures
+            self._stopping, self._abandoning = True, not (drain and within > 0)
+            self._drain_at_stop = drain and within > 0 and not self.breaker.failures
             self._condition.notify_all()
         begin = time.monotonic()
         while thread is not None and thread.is_alive():
