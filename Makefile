@@ -27,13 +27,13 @@ wheel: $(VENV)/.installed-dev     ## build the wheel and test it in a fresh envi
 	$(BIN)/python tests/check_wheel.py
 
 collector: $(VENV)/.installed-dev ## build the collector of collector-config/ with Go, for the tests that need it (minutes, once)
-	@$(BIN)/python tests/build_collector.py
+	@$(BIN)/python tests/go_tools.py collector
 
 bench: $(VENV)/.installed-dev     ## what a step costs, beside a hand-written span
 	$(BIN)/python benchmarks/step_cost.py
 
 jaeger: $(VENV)/.installed-dev    ## build the Jaeger that tests/test_jaeger.py runs, once (needs Go, 15 minutes)
-	$(BIN)/python tests/go_tools.py jaeger
+	@$(BIN)/python tests/go_tools.py jaeger
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }

@@ -28,8 +28,7 @@ from table import show
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from collectors import front_end, rotel
-from test_collectors import rotel_environ
+from collectors import front_end, rotel, rotel_environ
 
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.store import Store

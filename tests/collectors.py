@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import subprocess
@@ -15,30 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from go_tools import COLLECTOR, MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = ROOT / "collector-config" / "otelcol"
+CONFIGS = MANIFEST.parent
 # Two collectors on one machine would both want the port of the default, and nobody reads these metrics here.
 _QUIET = "service: {telemetry: {metrics: {level: none}, logs: {level: info}}}\n"
 _PATIENCE_SECONDS = 120
 
 
-def cached_collector() -> Path:
-    """Return where the OpenTelemetry Collector built from the manifest as it is now belongs."""
-    digest = hashlib.sha256((CONFIGS / "builder.yaml").read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "otel-episodes" / f"otelcol-{digest}" / "otelcol-episodes"
-
-
 def otelcol_binary() -> Path:
     """Return the OpenTelemetry Collector that `make collector` built, or skip."""
-    binary = cached_collector()
-    if not binary.exists():
-        pytest.skip("no OpenTelemetry Collector built from collector-config/otelcol/builder.yaml: make collector")
-    return binary
+    if reason := COLLECTOR.missing():
+        pytest.skip(reason)
+    return COLLECTOR.path
 
 
 def rotel_binary() -> Path:
@@ -99,6 +91,15 @@ def rotel(directory: Path, **environ: str) -> Iterator[str]:
     with _process([rotel_binary(), "start"], directory / "log", **places, **environ) as log:
         eventually(lambda: _listens(grpc), f"rotel does not start, see {log}")
         yield grpc
+
+
+def rotel_environ(url: str, database: str) -> dict[str, str]:
+    """Return the variables of rotel.env, as a shell that reads it sets them."""
+    script = f"set -a; . {ROOT}/collector-config/rotel/rotel.env; env -0"
+    clean = {"PATH": os.environ["PATH"], "CLICKHOUSE_ENDPOINT": url, "CLICKHOUSE_DATABASE": database}
+    done = subprocess.run(["sh", "-c", script], env=clean, capture_output=True, text=True, check=True)
+    pairs = (pair.partition("=") for pair in done.stdout.split("\0") if pair.startswith("ROTEL_"))
+    return {name: value for name, _, value in pairs if not name.endswith(("GRPC_ENDPOINT", "HTTP_ENDPOINT"))}
 
 
 @contextmanager

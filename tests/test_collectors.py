@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from collectors import ROOT, eventually, front_end, otelcol, otelcol_binary, rotel, rotel_binary
+from collectors import eventually, front_end, otelcol, otelcol_binary, rotel, rotel_binary, rotel_environ
 
 from otel_episodes_clickhouse import jobs
 from otel_episodes_clickhouse.backfill import backfill
@@ -117,15 +117,6 @@ def stores(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for name, store in ways.items():
             eventually(lambda store=store: spans_in(store) >= SPANS, f"{name} is not complete, see {directory}")
         yield ways
-
-
-def rotel_environ(url: str, database: str) -> dict[str, str]:
-    """Return the variables of rotel.env, as a shell that reads it sets them."""
-    script = f"set -a; . {ROOT}/collector-config/rotel/rotel.env; env -0"
-    clean = {"PATH": os.environ["PATH"], "CLICKHOUSE_ENDPOINT": url, "CLICKHOUSE_DATABASE": database}
-    done = subprocess.run(["sh", "-c", script], env=clean, capture_output=True, text=True, check=True)
-    pairs = (pair.partition("=") for pair in done.stdout.split("\0") if pair.startswith("ROTEL_"))
-    return {name: value for name, _, value in pairs if not name.endswith(("GRPC_ENDPOINT", "HTTP_ENDPOINT"))}
 
 
 # --- equal rows ----------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from go_tools import JAEGER
 
 from otel_episodes_clickhouse.cli.app import run
-from tests.go_tools import JAEGER
 
 FOLDER = Path(__file__).resolve().parent.parent / "collector-config"
 TEXT = (FOLDER / "compose.yaml").read_text()
@@ -56,7 +56,7 @@ def test_images_are_pinned() -> None:
 
 def test_jaeger_is_the_version_that_the_tests_run() -> None:
     # The module's v1.76.0 is released together with 2.13.0: the same source under two tags.
-    assert (JAEGER.version, SERVICES["jaeger"]["image"]) == ("v1.76.0", "jaegertracing/jaeger:2.13.0")
+    assert (JAEGER.version, SERVICES["jaeger"]["image"]) == ("1.76.0", "jaegertracing/jaeger:2.13.0")
 
 
 def test_the_collector_is_the_version_that_its_builder_names() -> None:

@@ -13,11 +13,11 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import collectors
 import pytest
+from go_tools import JAEGER
 
 from otel_episodes import semconv
-from tests import collectors
-from tests.go_tools import JAEGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
