@@ -75,7 +75,7 @@ def test_an_agent_asks_about_the_run_that_it_is_in(dsn: str) -> None:
     odds, same = ask(ASK, dsn).splitlines()
     before, after, best = odds.split()
     assert float(before) == pytest.approx(0.5, abs=0.01)
-    assert float(after) > 0.8
+    assert float(after) > 0.6
     assert best == "act"
     assert same == "True"
 
@@ -84,7 +84,7 @@ def test_an_agent_asks_a_server(storage_server: str, tmp_path: Path) -> None:
     home = str(tmp_path / "home")  # where the spool is
     ask(LIVE_AND_LEARN, storage_server, OTEL_EPISODES_HOME=home)
     odds, same = ask(ASK, storage_server, OTEL_EPISODES_HOME=home).splitlines()
-    assert float(odds.split()[1]) > 0.8
+    assert float(odds.split()[1]) > 0.6
     assert same == "True"
 
 
@@ -98,7 +98,7 @@ def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
 
 
 def test_without_a_past_the_odds_are_even_and_nothing_is_next(storage_store: Store) -> None:
-    unknown = _advice(storage_store, {"domain": "never", "task": "seen", "tools": []}, 5)
+    unknown = _advice(storage_store, {"domain": "never", "task": "seen", "tools": [], "ended": False}, 5)
     assert unknown == Advice(0.5, 0.5, 0.5, 0, 0, ())
 
 

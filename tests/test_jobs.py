@@ -80,6 +80,7 @@ def episodes(draw: random.Random) -> list[Episode]:
             domain=draw.choice(("", "x", 'y\'s "quoted"\n')),
             language=draw.choice(("", "rust")),
             seconds=draw.choice((0, 5, 500)),
+            reward=draw.choice((None, None, 0.0, 0.5, 1.0)),
             start=draw.choice((T0, T0 + 9 * DAY, now - DAY // 2)),
         )
         made.append(episode)
@@ -150,6 +151,7 @@ def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) 
     jobs.run(storage_store, overlap_seconds=0)
     for start in range(0, len(rows), size):
         storage_store.insert_rows(rows[start : start + size])
+        jobs.use_reward(storage_store, draw.choice((None, None, "computed", "external")))
         disturbed = draw.choice((killed, killed, overtaken))
         disturbed(storage_store, draw.randrange(5, STATEMENTS))
     jobs.run(storage_store, overlap_seconds=0)
@@ -157,6 +159,7 @@ def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) 
     truncate(storage_store, *LEARNED)
     jobs.run(storage_store, full=True)
     full = state(storage_store)
+    jobs.use_reward(storage_store, "computed")
     for name in STATE:
         assert incremental[name] == full[name], name
     assert full["totals"]

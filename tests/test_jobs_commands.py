@@ -27,7 +27,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     with Store.open(Target.resolve(dsn)) as store:
         store.migrate()
         episodes = [
-            *(Episode(f"good-{n}", steps=good, domain="d", task="t") for n in range(5)),
+            *(Episode(f"good-{n}", steps=good, domain="d", task="t", reward=0.5 + n / 10) for n in range(5)),
             *(Episode(f"bad-{n}", outcome="failure", steps=bad, domain="d") for n in range(5)),
         ]
         store.insert_rows([row for episode in episodes for row in rows_of(episode)])
@@ -82,6 +82,23 @@ def test_rewards_reflections_outlook_next_and_evaluation(command: Callable[..., 
     assert parsed(command("evaluate", "--json"))["tested"] == 10
     with pytest.raises(UsageError, match="more than one episode begins with 'good'"):
         command("reflect", "good")
+
+
+def test_rewards_from_outside_are_switched_on_and_off(command: Callable[..., str]) -> None:
+    reports = parsed(command("jobs", "run", "--reward", "external", "--success-at", "0.7", "--json"))
+    assert {report["formula"] for report in reports if report["job"] == "observations"} == {
+        "v2, external, success from 0.7"
+    }
+    assert parsed(command("jobs", "status", "--json"))["rewards"] == {
+        "external": True, "success_at": 0.7, "formula": "v2", "episodes": 10, "judged": 5,
+    }  # fmt: skip
+    assert "5 of 10 episodes scored from outside" in " ".join(command("jobs", "status").split())
+    shown = parsed(command("rewards", "--json"))
+    assert shown["reward"] == {"external": True, "success_at": 0.7}
+    assert shown["domains"][0]["SuccessRate"] == 0.3
+    assert command("rewards").startswith("Rewards from outside, else Base of v2; external, success from 0.7")
+    command("jobs", "run", "--reward", "computed")
+    assert parsed(command("rewards", "--json"))["domains"][0]["SuccessRate"] == 0.5
 
 
 @pytest.mark.parametrize("every", ["", "x", "5", "-1s", "0m"])

@@ -17,11 +17,17 @@ def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) ->
     outcomes = ("success", "failure")
     episodes = [
         Episode(
-            f"i{n}", outcome=outcomes[n % 2], steps=[("a", True), ("b", n % 3 > 0), ("c", True)], domain="x", task="t"
+            f"i{n}",
+            outcome=outcomes[n % 2],
+            steps=[("a", True), ("b", n % 3 > 0), ("c", True)],
+            domain="x",
+            task="t",
+            reward=(None, 0.2, 0.8)[n % 3],
         )
         for n in range(8)
     ]
     storage_store.insert_rows([row for episode in episodes for row in rows_of(episode)])
+    jobs.use_reward(storage_store, "external", 0.5)
     names = install.install(storage_store)
     try:
         for name in names:
@@ -37,5 +43,6 @@ def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) ->
     jobs.run(storage_store, full=True)
     by_jobs = state(storage_store)
     assert by_jobs["totals"]
+    assert sum(row["Success"] for row in by_jobs["observations"]) == 4
     for table in by_jobs:
         assert by_views[table] == by_jobs[table], table

@@ -71,7 +71,7 @@ def advise(
     identifier = episode if isinstance(episode, str) else episode.id
     if not identifier and not isinstance(episode, str):
         raise UsageError("the episode has not started, or nothing records it: advise within it, after configure()")
-    so_far = {"domain": domain, "task": task, "tools": list(tools)}
+    so_far = {"domain": domain, "task": task, "tools": list(tools), "ended": False}
     with Store.open(Target.resolve(dsn)) as store:
         store.drain()
         if identifier:
@@ -85,7 +85,8 @@ def _so_far(store: Store, identifier: str, about_to_use: Sequence[str]) -> dict[
         raise UsageError(
             f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)"
         )
-    return {"domain": rows[0]["Domain"], "task": rows[0]["Task"], "tools": [*rows[0]["Tools"], *about_to_use]}
+    tools = [*rows[0]["Tools"], *about_to_use]
+    return {"domain": rows[0]["Domain"], "task": rows[0]["Task"], "tools": tools, "ended": False}
 
 
 def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:

@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 
 SPLITS: Final = ("episode", "task", "time")
 _MOST_TESTED: Final = 5_000
+# Each domain and fold is a model of its own.
+_MOST_DOMAINS: Final = 20
+_EVERY: Final = 1_000_000
+# The models that are judged, and the columns they are in.
+_ODDS: Final = {
+    "outlook": "Outlook",
+    "outlook half-way": "HalfOutlook",
+    "logistic regression on bigrams": "Bigrams",
+    "task's own rate": "TaskRate",
+    "length": "Length",
+}
+_PLACES: Final = {
+    "next steps": "Place",
+    "order-2 back-off": "BackOffPlace",
+    "order-1 Markov": "MarkovPlace",
+    "most frequent": "FrequencyPlace",
+}
 _RESAMPLES: Final = 1_000
 
 
@@ -53,32 +70,38 @@ def evaluate(
     """Judge every episode by what the others say of it.
 
     ``split`` "episode": folds of episodes (their tasks may have been seen before); "task": folds of tasks, so that
-    every tested task is new; "time": train on the earlier episodes, test on the latest ``share`` of them.
-    Needs `jobs run` before. At most 5,000 episodes and as many steps are tested.
+    every tested task is new; "time": train on the earlier episodes of a domain, test on the latest ``share`` of them.
+    The outlook is asked at the end of each run, and half-way. Needs `jobs run` before. At most about 5,000 episodes are
+    tested, drawn by a hash of their ids, of the 20 largest domains.
     """
     if split not in SPLITS:
         raise UsageError(f"split={split!r}: there are {', '.join(SPLITS)}")
     if not 2 <= folds <= 200 or not 0 < share < 1:  # noqa: PLR2004  # a UInt8 in the query
         raise UsageError(f"folds={folds} must be 2 to 200, and share={share} between 0 and 1")
-    parameters = {
-        "split": split, "domain": domain, "folds": folds, "share": share, "seed": seed, "limit": _MOST_TESTED,
-    }  # fmt: skip
-    outlooks = store.query_named("evaluate_outlook", parameters)
-    steps = store.query_named("evaluate_next", parameters)
-    total = store.query_named("evaluate_folds", parameters)[0]["Episodes"]
-    models = {"outlook": "Outlook", "task's own rate": "TaskRate", "length": "Length"}
-    rates = {**models, "domain's rate": "Base"}
-    places = {"next steps": "Place", "order-1 Markov": "MarkovPlace", "most frequent": "FrequencyPlace"}
+    outlooks: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = []
+    domains = store.query_named("evaluate_domains", {"domain": domain, "share": share, "most": _MOST_DOMAINS})
+    total = sum(row["Episodes"] for row in domains)
+    keep = min(_EVERY, _MOST_TESTED * _EVERY // max(1, total))
+    for row in domains:
+        cut = {"before": row["Before"], "before_id": row["BeforeId"], "split": split, "folds": folds}
+        for fold in range(1 if split == "time" else folds):
+            parameters = {**cut, "domain": row["Domain"], "fold": fold, "seed": seed, "keep": keep}
+            outlooks += store.query_named("evaluate_outlook", parameters)
+            steps += store.query_named("evaluate_next", parameters)
     return Evaluation(
         split=split,
         episodes=total,
         tested=len(outlooks),
         successes=sum(row["Success"] for row in outlooks),
         steps=len(steps),
-        auc={name: _with_interval(outlooks, partial(_auc, column=column)) for name, column in models.items()},
-        brier={name: _with_interval(outlooks, partial(_brier, column=column)) for name, column in rates.items()},
-        top1={name: _top(steps, column, 1) for name, column in places.items()},
-        top3={name: _top(steps, column, 3) for name, column in places.items()},
+        auc={name: _with_interval(outlooks, partial(_auc, column=column)) for name, column in _ODDS.items()},
+        brier={
+            name: _with_interval(outlooks, partial(_brier, column=column))
+            for name, column in {**_ODDS, "domain's rate": "Base"}.items()
+        },
+        top1={name: _top(steps, column, 1) for name, column in _PLACES.items()},
+        top3={name: _top(steps, column, 3) for name, column in _PLACES.items()},
     )
 
 

@@ -9,6 +9,7 @@ twice at once ends in the same state as one that read everything.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 import uuid
@@ -122,10 +123,46 @@ def active_formula(store: Store) -> str:
     return store.query_named("active_formula")[0]["Formula"] or DEFAULT_FORMULA
 
 
+@dataclass(frozen=True)
+class RewardUse:
+    """Which reward is used: the computed one, or the score from outside, a success from ``success_at`` on."""
+
+    external: bool
+    success_at: float
+
+    def __str__(self) -> str:
+        return f"external, success from {self.success_at:g}" if self.external else "computed"
+
+
+def reward_use(store: Store) -> RewardUse:
+    """Return which reward patterns, the outlook and the ``rewards`` views use."""
+    row = store.query_named("reward_use")[0]
+    return RewardUse(row["External"], row["SuccessAt"])
+
+
+def use_reward(store: Store, reward: str | None, success_at: float | None = None) -> RewardUse:
+    """Choose which reward is used from now on; None leaves what is. What depends on it changes with the next run."""
+    now = reward_use(store)
+    if reward not in (None, "computed", "external"):
+        raise UsageError(f"reward={reward!r}: there are computed and external")
+    if success_at is not None and not math.isfinite(success_at):
+        raise UsageError(f"success_at={success_at} must be a finite number")
+    external = now.external if reward is None else reward == "external"
+    if success_at is not None and not external:
+        raise UsageError("success_at is about scores from outside: give reward='external' with it")
+    chosen = RewardUse(external, now.success_at if success_at is None else success_at)
+    if chosen != now:
+        source = "external" if chosen.external else "computed"
+        store.execute(sql.named("set_reward_use"), {"reward": source, "success_at": repr(chosen.success_at)})
+    return chosen
+
+
 def run(
     store: Store,
     *jobs: str,
     formula: str | None = None,
+    reward: str | None = None,
+    success_at: float | None = None,
     full: bool = False,
     since: str | None = None,
     progress: Progress | None = None,
@@ -136,7 +173,8 @@ def run(
 
     ``full`` reads everything: for all jobs from the steps on; for the named ones from what they build on, which is
     brought up to date. ``since`` (UTC, ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the
-    last run. A new formula scores all of history. ``batch_episodes`` bounds the memory of a full run.
+    last run. A new formula scores all of history. ``reward`` and ``success_at`` are `use_reward`'s, and a change of
+    them is a full run of the patterns. ``batch_episodes`` bounds the memory of a full run.
     Raises `UsageError` for an unknown job or formula.
     """
     unknown = [job for job in jobs if job not in JOBS]
@@ -144,10 +182,12 @@ def run(
         raise UsageError(f"no job {unknown[0]!r}: there are {', '.join(JOBS)}")
     wanted = jobs or JOBS
     chosen = chosen_formula(store, formula)
+    use = use_reward(store, reward, success_at)
     anew = (jobs or ("facts", *JOBS)) if full else ()
     runner = _Runner(
         store,
         chosen,
+        use,
         anew=anew,
         since=since,
         progress=progress or _unseen,
@@ -204,6 +244,7 @@ class _Runner:
         self,
         store: Store,
         formula: Formula,
+        use: RewardUse,
         *,
         anew: Sequence[str],
         since: str | None,
@@ -213,6 +254,7 @@ class _Runner:
     ) -> None:
         self._store = store
         self._formula = formula
+        self._use = use
         self._anew = anew
         self._since = since
         self._progress = progress
@@ -259,7 +301,9 @@ class _Runner:
         check: Callable[[Mapping[str, Any]], None] | None = None,
         exclusive: bool = False,
     ) -> JobReport:
-        context = self._begin(job, formula, exclusive=exclusive)
+        # What is kept for one reward only is made anew under another.
+        under = f"{formula}, {self._use}" if exclusive and self._use.external else formula
+        context = {**self._begin(job, under, exclusive=exclusive), "formula": formula}
 
         def work() -> tuple[int, int]:
             seen, batches = self._scopes(job, context)
@@ -316,7 +360,7 @@ class _Runner:
         full = asked or not last["Runs"] or (exclusive and last["Formula"] != formula)
         since = _EPOCH if full else self._since or last["Since"]
         context = {
-            "run": self._run, "job": job, "formula": formula, "full": full, "since": since,
+            "run": self._run, "job": job, "formula": formula, "under": formula, "full": full, "since": since,
             "snapshot": self._snapshot(), "started": time.monotonic(),
         }  # fmt: skip
         self._record(context, "running")
@@ -330,13 +374,13 @@ class _Runner:
             raise
         self._record(context, "done", seen=seen, written=written)
         seconds = time.monotonic() - context["started"]
-        return JobReport(context["job"], context["formula"], context["full"], seen, written, seconds)
+        return JobReport(context["job"], context["under"], context["full"], seen, written, seconds)
 
     def _record(
         self, context: Mapping[str, Any], state: str, *, seen: int = 0, written: int = 0, message: str = ""
     ) -> None:
         counts = {"seen": seen, "written": written, "message": message}
-        self._store.execute(sql.named("job_record"), {**context, "state": state, **counts})
+        self._store.execute(sql.named("job_record"), {**context, "formula": context["under"], "state": state, **counts})
 
     def _snapshot(self) -> str:
         return str(self._store.query_named("job_snapshot")[0]["Snapshot"])

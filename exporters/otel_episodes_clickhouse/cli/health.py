@@ -285,7 +285,19 @@ def _open_store(store: Store) -> Iterator[Finding]:
         "their process ended without a word: otel-episodes episodes --outcome abandoned" if counts["Abandoned"] else ""
     )
     yield Finding("episodes", "warn" if fix else "ok", text, fix)
+    yield _rewards(store)
     yield from _unknown_operations(store)
+
+
+def _rewards(store: Store) -> Finding:
+    from otel_episodes_clickhouse.jobs import active_formula, reward_use  # noqa: PLC0415  # not for the other commands
+
+    judged = store.query_named("rewards_judged")[0]
+    text = (
+        f"{reward_use(store)} (formula {active_formula(store)}); "
+        f"{judged['Judged']:,} of {output.plural(judged['Episodes'], 'episode')} scored from outside"
+    )
+    return Finding("rewards", "ok", text)
 
 
 def _unknown_operations(store: Store) -> Iterator[Finding]:

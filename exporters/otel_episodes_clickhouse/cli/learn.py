@@ -29,6 +29,13 @@ patterns_app = typer.Typer(invoke_without_command=True, help="List what was lear
 Formula = Annotated[
     str | None, typer.Option(metavar="NAME|FILE.sql", help="v2 (default), parity-1, or a formula of your own.")
 ]
+Reward = Annotated[
+    str | None,
+    typer.Option(metavar="computed|external", help="Which reward patterns and views use from now on; kept."),
+]
+SuccessAt = Annotated[
+    float | None, typer.Option(help="With external rewards: a success from this score on (1.0); kept.")
+]
 Domain = Annotated[str, typer.Option(help="Only this domain.")]
 Tools = Annotated[list[str] | None, typer.Option("--tool", help="A tool used so far, in order; repeat it.")]
 Episode = Annotated[str, typer.Argument(help="An episode: its id, or the beginning of it.")]
@@ -56,6 +63,8 @@ def run(  # options
     names: Annotated[list[str] | None, typer.Argument(metavar="[rewards|reflections|patterns]...")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed.")] = False,
     formula: Formula = None,
+    reward: Reward = None,
+    success_at: SuccessAt = None,
     since: Annotated[
         str, typer.Option(help="Read what arrived since then, in UTC: 2026-01-31 or '2026-01-31 12:00:00'.")
     ] = "",
@@ -63,7 +72,10 @@ def run(  # options
     json: options.Json = False,
 ) -> None:
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
+    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
+
     with reading(dsn) as store:
+        runner.use_reward(store, reward, success_at)
         reports = _run(store, names or [], full=full, formula=formula, since=_moment(since), quiet=json)
     if json:
         output.json([asdict(report) for report in reports])
@@ -90,12 +102,17 @@ def watch(
 
 def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Show how far each job has come, and the latest runs."""
+    from otel_episodes_clickhouse.jobs import active_formula, reward_use  # noqa: PLC0415  # with the engine
+
     with reading(dsn) as store:
+        use, formula = reward_use(store), active_formula(store)
+        judged = store.query_named("rewards_judged")[0]
         states = store.query_named("job_states")
         pending = store.query_named("job_pending")[0]["Episodes"]
         history = store.query_named("job_history", {"limit": 10})
     if json:
-        output.json({"pending_episodes": pending, "jobs": states, "runs": history})
+        rewards = {**asdict(use), "formula": formula, "episodes": judged["Episodes"], "judged": judged["Judged"]}
+        output.json({"pending_episodes": pending, "rewards": rewards, "jobs": states, "runs": history})
         return
     if not states:
         output.line("No job has run yet: otel-episodes jobs run")
@@ -109,6 +126,10 @@ def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
     console = output.console()
     console.print(table)
     console.print(f"{output.plural(pending, 'episode')} changed since.")
+    console.print(
+        f"Rewards in use: {use} (formula {formula}); "
+        f"{output.count(judged['Judged'])} of {output.plural(judged['Episodes'], 'episode')} scored from outside."
+    )
 
 
 def install(dsn: options.Dsn = None, json: options.Json = False) -> None:
@@ -252,17 +273,19 @@ def rewards(formula: Formula = None, domain: Domain = "", dsn: options.Dsn = Non
 
     with reading(dsn) as store:
         name = runner.formula_named(formula).name if formula else runner.active_formula(store)
+        use = runner.reward_use(store)
         parameters = {"formula": name, "domain": domain, "limit": 30}
         domains = store.query_named("rewards_by_domain", parameters)
         days = store.query_named("rewards_by_day", parameters)[::-1]
         bins = store.query_named("rewards_histogram", parameters)
     if json:
-        output.json({"formula": name, "domains": domains, "days": days, "histogram": bins})
+        output.json({"formula": name, "reward": asdict(use), "domains": domains, "days": days, "histogram": bins})
         return
     if not domains:
         output.line(f"No rewards under {name} yet: otel-episodes jobs run rewards --formula {name}")
         return
-    _draw_rewards(name, domains, days, bins)
+    title = f"Rewards from outside, else Base of {name}; {use}" if use.external else f"Rewards under {name}"
+    _draw_rewards(title, domains, days, bins)
 
 
 def reflect(episode: Episode, dsn: options.Dsn = None, json: options.Json = False) -> None:
@@ -370,9 +393,10 @@ def _print_evaluation(result: evaluation.Evaluation) -> None:
 
 def _so_far(store: Store, episode: str, domain: str, task: str, tools: list[str] | None) -> dict[str, Any]:
     if not episode:
-        return {"domain": domain, "task": task, "tools": tools or []}
+        return {"domain": domain, "task": task, "tools": tools or [], "ended": False}
     row = store.query_named("steps_of", {"episode": _episode_id(store, episode)})[0]
-    return {"domain": row["Domain"], "task": row["Task"], "tools": [*row["Tools"], *(tools or [])]}
+    ended = row["Outcome"] != "running" and not tools
+    return {"domain": row["Domain"], "task": row["Task"], "tools": [*row["Tools"], *(tools or [])], "ended": ended}
 
 
 def _episode_id(store: Store, text: str) -> str:
@@ -421,10 +445,10 @@ def _patterns_table(rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def _draw_rewards(
-    formula: str, domains: Sequence[dict[str, Any]], days: Sequence[dict[str, Any]], bins: Sequence[dict[str, Any]]
+    title: str, domains: Sequence[dict[str, Any]], days: Sequence[dict[str, Any]], bins: Sequence[dict[str, Any]]
 ) -> None:
     console = output.console()
-    console.print(f"Rewards under {formula}")
+    console.print(title)
     table = _table("DOMAIN", "EPISODES", "SUCCESS", "MEAN", "MEDIAN", "P90", "DEVIATION")
     for row in domains:
         numbers = ["-" if row[name] is None else f"{row[name]:.2f}" for name in ("Mean", "Median", "P90", "Deviation")]

@@ -1,166 +1,162 @@
--- Does learning work on these data? Each episode is judged by what the others say: those of its own fold are subtracted.
+-- Does learning work on these data? Each episode is judged by what the others say.
 
--- name: evaluate_folds
--- 'episode' and 'task': folds by hash; 'time': the latest {share} of the episodes are tested, the earlier ones train.
-SELECT count() AS Episodes, countIf(Success) AS Successes, uniqExact(Domain, Task) AS Tasks
+-- name: evaluate_domains
+-- With split 'time' those from the boundary on are tested: the latest {share} of all.
+SELECT
+    Domain, count() AS Episodes, countIf(Success) AS Successes,
+    arraySort(groupArray((toUnixTimestamp64Nano(StartTime), EpisodeId)))[1 + toUInt64(ceil(count() * (1 - {share:Float64}) - 1e-9))] AS Boundary,
+    Boundary.1 AS Before, Boundary.2 AS BeforeId
 FROM pattern_observations FINAL
-WHERE {domain:String} = '' OR Domain = {domain:String};
+WHERE {domain:String} = '' OR Domain = {domain:String}
+GROUP BY Domain
+ORDER BY Episodes DESC, Domain
+LIMIT {most:UInt32};
 
 -- name: evaluate_outlook
+-- The outlook at the end of each tested run and half-way through it, beside simple baselines.
 WITH
-    sampled AS
+    runs AS
     (
-        SELECT
-            s.EpisodeId AS EpisodeId, s.Outcome = 'success' AS Success, s.D AS D, s.Steps AS Steps,
-            arrayDistinct(arrayConcat(s.Singles, s.Starts, s.Pairs, arraySlice(s.LengthIds, -1), arraySlice(s.Varieties, -1))) AS Features,
-            s.TaskIds AS TaskIds,
-            multiIf(
-                {split:String} = 'time', toUInt64(percent_rank() OVER (ORDER BY s.StartTime, s.EpisodeId) >= 1 - {share:Float64}),
-                {split:String} = 'task', sipHash64({seed:UInt64}, s.Domain, s.Task) % {folds:UInt8},
-                sipHash64({seed:UInt64}, s.EpisodeId) % {folds:UInt8}) AS Fold
-        FROM episode_shapes AS s
-        WHERE s.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned') AND ({domain:String} = '' OR s.Domain = {domain:String})
+        SELECT *
+        FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                        seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
     ),
+    model AS
+    (
+        SELECT * FROM outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, pairs_only = false)
+    ),
+    bigrams AS
+    (
+        SELECT * FROM outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, pairs_only = true)
+    ),
+    learned AS (SELECT (countIf(Success) + 1) / (count() + 2) AS Rate FROM runs WHERE NOT Tested),
+    tasks AS (SELECT Task, count() AS Episodes, countIf(Success) AS Successes FROM runs WHERE NOT Tested AND Task != '' GROUP BY Task),
     tested AS
     (
-        SELECT * FROM sampled
-        WHERE {split:String} != 'time' OR Fold = 1
-        ORDER BY sipHash64({seed:UInt64}, EpisodeId)
-        LIMIT {limit:UInt64}
-    ),
-    per_fold AS
-    (
-        SELECT Id, Fold, count() AS Support, countIf(Success) AS Successes
-        FROM (SELECT Fold, Success, arrayConcat(Features, TaskIds, [sipHash64('episode', D)], [sipHash64('steps', D, Steps)]) AS Ids FROM sampled)
-        ARRAY JOIN Ids AS Id
-        GROUP BY Id, Fold
-    ),
-    everywhere AS (SELECT Id, sum(Support) AS Support, sum(Successes) AS Successes FROM per_fold GROUP BY Id),
-    -- What the other folds say of each feature of a tested episode.
-    judged AS
-    (
+        WITH (made, part) -> intHash64(bitXor(made, part)) AS mixed
         SELECT
-            t.EpisodeId AS EpisodeId, any(t.Success) AS Success, any(t.Steps) AS Steps,
-            sumIf(e.Support - f.Support, t.Kind = 1) AS Episodes,
-            (sumIf(e.Successes - f.Successes, t.Kind = 1) + 1) / (Episodes + 2) AS Base,
-            sumIf(e.Support - f.Support, t.Kind = 2) AS TaskEpisodes,
-            (sumIf(e.Successes - f.Successes, t.Kind = 2) + Base) / (TaskEpisodes + 1) AS TaskRate,
-            groupArrayIf((toInt64(e.Support) - f.Support, toInt64(e.Successes) - f.Successes), t.Kind = 3 AND toInt64(e.Support) - f.Support >= 2) AS Seen
-        FROM
-        (
-            SELECT EpisodeId, Success, Steps, Fold, Item.1 AS Kind, Item.2 AS Id
-            FROM tested
-            ARRAY JOIN arrayConcat([(1, sipHash64('episode', D))], arrayMap(x -> (2, x), TaskIds), arrayMap(x -> (3, x), Features)) AS Item
-        ) AS t
-        INNER JOIN everywhere AS e ON e.Id = t.Id
-        LEFT JOIN per_fold AS f ON f.Id = t.Id AND f.Fold = t.Fold
-        GROUP BY t.EpisodeId
+            r.EpisodeId AS EpisodeId, r.Success AS Success, length(r.Tools) AS Steps, r.PatternIds AS Ids,
+            t.Episodes AS TaskEpisodes, t.Successes AS TaskSuccesses,
+            sipHash64(CAST(r.Domain, 'String')) AS D,
+            arraySlice(arrayMap(x -> sipHash64(x), r.Tools), 1, intDiv(Steps + 1, 2)) AS H,
+            -- Ids as episode_shapes makes them.
+            arrayConcat(
+                arrayMap(x -> mixed(sipHash64('tool', D), x), H),
+                arrayMap(x -> mixed(sipHash64('start', D), x), arraySlice(H, 1, 1)),
+                arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
+                arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length(H), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
+                arrayMap(n -> sipHash64('variety', D, n), range(1, 1 + least(length(arrayDistinct(H)), 12)))) AS HalfIds
+        FROM runs AS r
+        LEFT JOIN tasks AS t ON t.Task = r.Task
+        WHERE r.Tested AND sipHash64({seed:UInt64}, r.EpisodeId) % 1000000 < {keep:UInt32}
     )
 SELECT
-    Success,
-    1 / (1 + exp(-(log(TaskRate / (1 - TaskRate)) + if(empty(Seen), 0, arraySum(s ->
-        log((s.2 + 2 * Base) / (s.1 - s.2 + 2 * (1 - Base))) - log(Base / (1 - Base)), Seen) / sqrt(length(Seen)))))) AS Outlook,
-    TaskRate,
+    t.EpisodeId AS EpisodeId,
+    t.Success AS Success,
+    l.Rate AS Base,
+    (t.TaskSuccesses + 2 * l.Rate) / (t.TaskEpisodes + 2) AS TaskRate,
+    log(m.Base / (1 - m.Base)) + log(TaskRate / (1 - TaskRate)) - log(l.Rate / (1 - l.Rate)) AS Start,
+    1 / (1 + exp(-Start - arraySum((f, weight, mean) ->
+        weight * multiIf(has(t.Ids, f), 1 - mean, t.Steps > 0, -mean, 0), m.Features, m.Weights, m.Means))) AS Outlook,
+    1 / (1 + exp(-Start - arraySum((f, weight, mean) ->
+        if(has(t.HalfIds, f), weight * (1 - mean), 0), m.Features, m.Weights, m.Means))) AS HalfOutlook,
+    1 / (1 + exp(-log(b.Base / (1 - b.Base)) - arraySum((f, weight, mean) ->
+        weight * (has(t.Ids, f) - mean), b.Features, b.Weights, b.Means))) AS Bigrams,
     -- Shorter is better, on the scale of a rate.
-    Base * 2 / (1 + exp(Steps / 20)) AS Length,
-    Base
-FROM judged
+    l.Rate * 2 / (1 + exp(t.Steps / 20)) AS Length
+FROM tested AS t
+CROSS JOIN model AS m
+CROSS JOIN bigrams AS b
+CROSS JOIN learned AS l
 ORDER BY EpisodeId;
 
 -- name: evaluate_next
 WITH
-    sampled AS
-    (
-        SELECT
-            s.EpisodeId AS EpisodeId, s.Outcome = 'success' AS Success, s.D AS D, s.Task AS Task, s.Tools AS Tools, s.H AS H, s.L AS L,
-            multiIf(
-                {split:String} = 'time', toUInt64(percent_rank() OVER (ORDER BY s.StartTime, s.EpisodeId) >= 1 - {share:Float64}),
-                {split:String} = 'task', sipHash64({seed:UInt64}, s.Domain, s.Task) % {folds:UInt8},
-                sipHash64({seed:UInt64}, s.EpisodeId) % {folds:UInt8}) AS Fold
-        FROM episode_shapes AS s
-        WHERE s.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned') AND ({domain:String} = '' OR s.Domain = {domain:String})
-    ),
     places AS
     (
         SELECT
-            EpisodeId, Success, Fold, Place.1 AS Position, Place.2 AS Tool, Place.3 AS Ids
+            EpisodeId, Success, Tested, Place.1 AS Position, Place.2 AS Tool, Place.3 AS Ids
         FROM
         (
             SELECT
-                *, sipHash64(Task) AS K,
-                arraySlice(arrayPushFront(H, sipHash64('^')), 1, L) AS A,
-                arraySlice(arrayPushFront(A, sipHash64('^')), 1, L) AS B,
-                arraySlice(arrayPushFront(B, sipHash64('^')), 1, L) AS C,
+                EpisodeId, Success, Tested, Tools, arrayMap(t -> sipHash64(t), Tools) AS H, length(H) AS L,
+                sipHash64(Task) AS K, if(Task = '', [], [1]) AS Known,
+                arraySlice(arrayPushFront(H, 94), 1, L) AS A,
+                arraySlice(arrayPushFront(A, 94), 1, L) AS B,
+                arraySlice(arrayPushFront(B, 94), 1, L) AS C,
+                -- Any step, of the task, after one, two and three tools, after one and two of the task: the level is the place.
                 arrayMap((i, t, a, b, c) -> (i, t,
-                    [sipHash64('next', D, 0), sipHash64('next', D, K), sipHash64('next', D, 0, a), sipHash64('next', D, 0, a, b),
-                     sipHash64('next', D, 0, a, b, c), sipHash64('next', D, K, a), sipHash64('next', D, K, a, b)]),
+                    arrayConcat([(1, sipHash64(0)), (3, sipHash64(1, a)), (4, sipHash64(2, a, b)), (5, sipHash64(3, a, b, c))],
+                        arrayFlatten(arrayMap(x -> [(2, sipHash64(4, K)), (6, sipHash64(5, K, a)), (7, sipHash64(6, K, a, b))], Known)))),
                     arrayEnumerate(Tools), Tools, A, B, C) AS Places
-            FROM sampled
+            FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
         )
         ARRAY JOIN Places AS Place
     ),
-    per_fold AS
+    -- What the runs that are learned from say: per context and tool how often, and how often in a run that succeeded.
+    learned AS
     (
-        SELECT Id, Fold, Tool, count() AS Seen, countIf(Success) AS Won
-        FROM (SELECT Fold, Success, Tool, Ids FROM places)
-        ARRAY JOIN Ids AS Id
-        GROUP BY Id, Fold, Tool
+        SELECT
+            Context.1 AS Level, Context.2 AS Id, Tool, count() AS Seen, countIf(Success) AS Won,
+            sum(Seen) OVER (PARTITION BY Level, Id) AS Total,
+            Total / (Total + count() OVER (PARTITION BY Level, Id)) AS Trust
+        FROM places
+        ARRAY JOIN Ids AS Context
+        WHERE NOT Tested
+        GROUP BY Level, Id, Tool
     ),
-    everywhere AS (SELECT Id, Tool, sum(Seen) AS Seen, sum(Won) AS Won FROM per_fold GROUP BY Id, Tool),
-    tested AS
+    base AS
     (
-        SELECT EpisodeId, Success, Fold, Position, Tool, Ids FROM places
-        WHERE {split:String} != 'time' OR Fold = 1
-        ORDER BY sipHash64({seed:UInt64}, EpisodeId, Position)
-        LIMIT {limit:UInt64}
+        SELECT (countIf(Success) + 1) / (count() + 2) AS Base
+        FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                        seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
+        WHERE NOT Tested
     ),
-    -- One row per place, level and tool that the other folds know there.
+    -- One row per place, level and tool that is known there.
     counted AS
     (
-        SELECT
-            t.EpisodeId AS EpisodeId, t.Position AS Position, t.Tool AS Actual, t.Level AS Level, e.Tool AS Tool,
-            toInt64(e.Seen) - f.Seen AS Seen, toInt64(e.Won) - f.Won AS Won
+        SELECT t.EpisodeId AS EpisodeId, t.Position AS Position, t.Tool AS Actual, e.Level AS Level, e.Tool AS Tool,
+            e.Seen AS Seen, e.Won AS Won, e.Total AS Total, e.Trust AS Trust
         FROM
         (
-            SELECT EpisodeId, Fold, Position, Tool, Id, Level
-            FROM tested
-            ARRAY JOIN Ids AS Id, arrayEnumerate(Ids) AS Level
+            SELECT EpisodeId, Position, Tool, Context.1 AS Level, Context.2 AS Id
+            FROM (SELECT * FROM places WHERE Tested AND sipHash64({seed:UInt64}, EpisodeId) % 1000000 < {keep:UInt32})
+            ARRAY JOIN Ids AS Context
         ) AS t
-        INNER JOIN everywhere AS e ON e.Id = t.Id
-        LEFT JOIN per_fold AS f ON f.Id = t.Id AND f.Fold = t.Fold AND f.Tool = e.Tool
-        WHERE toInt64(e.Seen) - f.Seen > 0
-    ),
-    levelled AS
-    (
-        SELECT
-            EpisodeId, Position, any(Actual) AS Actual, Level, sum(Seen + Won) AS Total, sum(Seen) AS TotalSeen,
-            Total / (Total + 2 * count()) AS Trust, groupArray((Tool, Seen + Won, Seen)) AS Tools
-        FROM counted
-        GROUP BY EpisodeId, Position, Level
+        INNER JOIN learned AS e ON e.Level = t.Level AND e.Id = t.Id
     ),
     weighted AS
     (
-        SELECT
-            EpisodeId, Position, Actual, Level, Total, TotalSeen, Tools,
+        SELECT EpisodeId, Position, Level,
             Trust * exp(sum(log(1 - Trust)) OVER (PARTITION BY EpisodeId, Position ORDER BY Level DESC
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - log(1 - Trust)) AS Weight
-        FROM levelled
+        FROM (SELECT DISTINCT EpisodeId, Position, Level, Trust FROM counted WHERE Total >= 3 OR Level NOT IN (3, 4, 5))
     ),
     scored AS
     (
         SELECT
-            EpisodeId, Position, any(Actual) AS Actual, t.1 AS Tool, sum(Weight * t.2 / Total) AS Score,
-            -- The baselines: the tool alone, and the tool after the last one.
-            sumIf(t.3 / TotalSeen, Level = 1) AS Frequency,
-            sumIf(t.3 / TotalSeen, Level = 3) + 1e-6 * Frequency AS Markov
-        FROM weighted
-        ARRAY JOIN Tools AS t
-        GROUP BY EpisodeId, Position, t.1
+            c.EpisodeId AS EpisodeId, c.Position AS Position, any(c.Actual) AS Actual, c.Tool AS Tool,
+            sum(w.Weight * c.Seen / c.Total) AS Chance,
+            -- As next_steps ranks; a level without a weight is not known there.
+            (argMaxIf(c.Won, c.Level, w.Weight > 0) + 5 * any(b.Base)) / (argMaxIf(c.Seen, c.Level, w.Weight > 0) + 5) AS SuccessRate,
+            Chance * (1 + SuccessRate) AS Score,
+            -- The baselines: the tool alone, after the last one, after the last two; each backs off where it knows nothing.
+            sumIf(c.Seen / c.Total, c.Level = 1) AS Frequency,
+            sumIf(c.Seen / c.Total, c.Level = 3) + 1e-4 * Frequency AS Markov,
+            sumIf(c.Seen / c.Total, c.Level = 4) + 1e-4 * Markov AS BackOff
+        FROM counted AS c
+        LEFT JOIN weighted AS w ON w.EpisodeId = c.EpisodeId AND w.Position = c.Position AND w.Level = c.Level
+        CROSS JOIN base AS b
+        GROUP BY c.EpisodeId, c.Position, c.Tool
     )
 SELECT
-    EpisodeId,
+    EpisodeId, Position,
     indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Score, Tool)))), any(Actual)) AS Place,
     indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Markov, Tool)))), any(Actual)) AS MarkovPlace,
+    indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((BackOff, Tool)))), any(Actual)) AS BackOffPlace,
     indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Frequency, Tool)))), any(Actual)) AS FrequencyPlace
 FROM scored
 GROUP BY EpisodeId, Position

@@ -28,7 +28,7 @@ WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:S
 ORDER BY Episodes DESC, Domain;
 
 -- name: rewards_by_day
-SELECT toString(toDate(StartTime)) AS Day, count() AS Episodes, avg(Total) AS Mean, countIf(Outcome = 'success') / count() AS SuccessRate
+SELECT toString(toDate(StartTime)) AS Day, count() AS Episodes, avg(Used) AS Mean, countIf(Success) / count() AS SuccessRate
 FROM rewards
 WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})
 GROUP BY Day
@@ -37,7 +37,7 @@ LIMIT {limit:UInt32};
 
 -- name: rewards_histogram
 SELECT r.Bin AS Bin, count() AS Episodes
-FROM (SELECT least(floor(Total * 5) / 5, 3.) AS Bin FROM rewards WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})) AS r
+FROM (SELECT least(3., greatest(-3., floor(Used * 5) / 5)) AS Bin FROM rewards WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})) AS r
 GROUP BY r.Bin
 ORDER BY r.Bin;
 

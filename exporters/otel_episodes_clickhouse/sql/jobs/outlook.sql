@@ -1,53 +1,55 @@
 -- What an agent can ask in the middle of a run: each one query over the learned tables.
 
 -- name: outlook
--- Evidence is combined on the scale of log odds: the domain's rate, moved towards the task's own rate by how often the
--- task was seen, plus what each feature of the steps so far says (shrunk towards the domain's rate), divided by the
--- square root of how many there are, since they are far from independent.
+-- The regression of sql/views/outlook.sql says how likely a run that shows this is to succeed. While it runs, what it has not
+-- shown yet says nothing; once it has ended, that counts too. The task's own record moves the odds as it moves
+-- those of the domain: by its successes, with two episodes at the domain's rate added.
 WITH
     sipHash64({domain:String}) AS D,
     arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
-    arrayFilter(n -> n <= length({tools:Array(String)}), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128]) AS Lengths,
-    length(arrayDistinct(H)) AS Variety,
     -- Ids as episode_shapes makes them.
     (made, part) -> intHash64(bitXor(made, part)) AS mixed,
-    arrayDistinct(arrayConcat(
+    arrayConcat(
         arrayMap(t -> mixed(sipHash64('tool', D), t), H),
         arrayMap(t -> mixed(sipHash64('start', D), t), arraySlice(H, 1, 1)),
         arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
-        if(empty(Lengths), [], [sipHash64('length', D, Lengths[-1])]),
-        if(Variety = 0, [], [sipHash64('variety', D, least(Variety, 12))]))) AS Features,
+        arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length({tools:Array(String)}), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
+        arrayMap(n -> sipHash64('variety', D, n), range(1, 1 + least(length(arrayDistinct(H)), 12)))) AS Shows,
     sipHash64('episode', D) AS Whole,
     sipHash64('task', D, {task:String}) AS TaskId,
-    known AS
-    (
-        SELECT PatternId, Support, Successes
-        FROM pattern_totals FINAL
-        WHERE PatternId IN (arrayConcat(Features, [Whole, TaskId]))
-    ),
     sums AS
     (
         SELECT
             sumIf(Support, PatternId = Whole) AS Episodes,
-            (sumIf(Successes, PatternId = Whole) + 1) / (Episodes + 2) AS Base,
+            (sumIf(Successes, PatternId = Whole) + 1) / (Episodes + 2) AS DomainRate,
             sumIf(Support, PatternId = TaskId AND {task:String} != '') AS TaskEpisodes,
-            (sumIf(Successes, PatternId = TaskId AND {task:String} != '') + Base) / (TaskEpisodes + 1) AS TaskRate,
-            groupArrayIf((Support, Successes), PatternId IN (Features) AND Support >= 2) AS Seen
-        FROM known
+            sumIf(Successes, PatternId = TaskId AND {task:String} != '') AS TaskSuccesses
+        FROM pattern_totals FINAL
+        WHERE PatternId IN ([Whole, TaskId])
+    ),
+    judged AS
+    (
+        SELECT
+            arrayMap(f -> has(Shows, f), Features) AS Shown,
+            log(Base / (1 - Base)) + arraySum((weight, mean, shown) ->
+                weight * multiIf(shown, 1 - mean, {ended:Bool} AND notEmpty(H), -mean, 0), Weights, Means, Shown) AS LogOdds
+        FROM outlook_model(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = '', pairs_only = false)
     )
 SELECT
-    1 / (1 + exp(-(log(TaskRate / (1 - TaskRate)) + if(empty(Seen), 0, arraySum(s ->
-        log((s.2 + 2 * Base) / (s.1 - s.2 + 2 * (1 - Base))) - log(Base / (1 - Base)), Seen) / sqrt(length(Seen)))))) AS Probability,
-    Base AS DomainRate, TaskRate, Episodes, TaskEpisodes, length(Seen) AS FeaturesKnown
-FROM sums;
+    1 / (1 + exp(-(LogOdds + log(TaskRate / (1 - TaskRate)) - log(DomainRate / (1 - DomainRate))))) AS Probability,
+    DomainRate,
+    (TaskSuccesses + 2 * DomainRate) / (TaskEpisodes + 2) AS TaskRate,
+    Episodes, TaskEpisodes, arraySum(Shown) AS FeaturesKnown
+FROM sums
+CROSS JOIN judged;
 
 -- name: next_steps
 -- Witten-Bell interpolation (Witten, I. H. and Bell, T. C. 1991) from the general to the specific: any step of the domain,
--- of the task, after the last tool, the last two, the last three, and after one and two of the same task. What happened
--- in episodes that succeeded counts twice.
+-- of the task, after the last tool, the last two, the last three, and after one and two of the same task. The domain's
+-- contexts count from three occurrences on. A tool's score is its probability times one plus the share of successes where
+-- it came next, which is moved towards the domain's rate by five occurrences; scores sum to one over all tools.
 WITH
     sipHash64({domain:String}) AS D,
-    sipHash64({task:String}) AS K,
     arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
     -- Ids as transitions_write makes them.
     arraySlice(arrayReverse(arrayConcat([94, 94, 94], H)), 1, 3) AS Past,
@@ -59,38 +61,50 @@ WITH
     [Any, Same, One, Two, Three, SameOne, SameTwo] AS Ids,
     counts AS
     (
-        SELECT indexOf(Ids, ContextId) AS Level, Tool, sum(Occurrences) AS Seen, sum(Successes) AS Won
-        FROM step_transitions FINAL
-        WHERE ContextId IN (Ids)
-        GROUP BY ContextId, Tool
-        HAVING Seen > 0
+        SELECT
+            Level, Tool, Seen, Won, sum(Seen) OVER (PARTITION BY Level) AS Total,
+            Total / (Total + count() OVER (PARTITION BY Level)) AS Trust
+        FROM
+        (
+            SELECT indexOf(Ids, ContextId) AS Level, Tool, sum(Occurrences) AS Seen, sum(Successes) AS Won
+            FROM step_transitions FINAL
+            WHERE ContextId IN (Ids)
+            GROUP BY ContextId, Tool
+            HAVING Seen > 0
+        )
     ),
-    levels AS
-    (
-        SELECT Level, sum(Seen + Won) AS Total, Total / (Total + 2 * count()) AS Trust
-        FROM counts
-        GROUP BY Level
-    ),
+    kept AS (SELECT * FROM counts WHERE Total >= 3 OR Level NOT IN (3, 4, 5)),
+    levels AS (SELECT DISTINCT Level, Trust FROM kept),
     -- A level's weight: its trust, times the distrust of all that are more specific.
     weights AS
     (
-        SELECT l.Level AS Level, any(l.Total) AS Total,
-            any(l.Trust) * exp(sumIf(log(1 - m.Trust), m.Level > l.Level)) AS Weight
+        SELECT l.Level AS Level, any(l.Trust) * exp(sumIf(log(1 - m.Trust), m.Level > l.Level)) AS Weight
         FROM levels AS l
         CROSS JOIN levels AS m
         GROUP BY l.Level
+    ),
+    likely AS
+    (
+        SELECT
+            c.Tool AS Tool,
+            sum(w.Weight * c.Seen / c.Total) AS Chance,
+            argMax(c.Seen, c.Level) AS Seen,
+            argMax(c.Won, c.Level) AS Won,
+            max(c.Level) AS Level,
+            any(b.Base) AS Base
+        FROM kept AS c
+        INNER JOIN weights AS w ON w.Level = c.Level
+        CROSS JOIN (SELECT (sum(Successes) + 1) / (sum(Support) + 2) AS Base FROM pattern_totals FINAL WHERE PatternId = sipHash64('episode', D)) AS b
+        GROUP BY c.Tool
     )
 SELECT
-    toString(c.Tool) AS Tool,
-    sum(w.Weight * (c.Seen + c.Won) / w.Total) AS Score,
-    argMax(c.Seen, c.Level) AS Seen,
-    argMax(c.Won, c.Level) AS Won,
-    (Won + 2 * any(b.Base)) / (Seen + 2) AS SuccessRate,
-    max(c.Level) AS Level
-FROM counts AS c
-INNER JOIN weights AS w ON w.Level = c.Level
-CROSS JOIN (SELECT (sum(Successes) + 1) / (sum(Support) + 2) AS Base FROM pattern_totals FINAL WHERE PatternId = sipHash64('episode', D)) AS b
-GROUP BY c.Tool
+    toString(Tool) AS Tool,
+    Chance * (1 + SuccessRate) / sum(Chance * (1 + SuccessRate)) OVER () AS Score,
+    Chance / sum(Chance) OVER () AS Probability,
+    Seen, Won,
+    (Won + 5 * Base) / (Seen + 5) AS SuccessRate,
+    Level
+FROM likely
 ORDER BY Score DESC, Tool
 LIMIT {limit:UInt32};
 

@@ -64,6 +64,15 @@ SELECT count() AS Rows FROM {table:Identifier} WHERE Version = {snapshot:DateTim
 -- name: active_formula
 SELECT argMax(Value, UpdatedAt) AS Formula FROM episode_settings WHERE Name = 'reward_formula';
 
+-- name: reward_use
+SELECT External, SuccessAt FROM reward_settings;
+
+-- name: rewards_judged
+SELECT count() AS Episodes, countIf(ExternalReward IS NOT NULL) AS Judged FROM episode_facts FINAL;
+
+-- name: set_reward_use
+INSERT INTO episode_settings (Name, Value) SELECT 'reward_source', {reward:String} UNION ALL SELECT 'success_at', {success_at:String};
+
 -- name: set_active_formula
 INSERT INTO episode_settings (Name, Value) SELECT 'reward_formula', {formula:String};
 

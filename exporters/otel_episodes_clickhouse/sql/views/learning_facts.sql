@@ -33,7 +33,7 @@ AS WITH
             argMaxIf(r.Failed, r.Latest, r.Ended) AS Failed,
             argMaxIf(r.StoppedAtStep, r.Latest, r.Ended) AS StoppedAtStep,
             argMaxIf(r.Artifacts, r.Latest, r.Ended) AS Artifacts,
-            argMaxIf(tuple(r.ExternalReward), r.Latest, r.ExternalReward IS NOT NULL).1 AS Reward,
+            argMaxIf(tuple(r.ExternalReward), r.Latest, isFinite(ifNull(r.ExternalReward, nan))).1 AS Reward,
             argMaxIf(r.Task, r.Rank, r.Task != '') AS Task,
             argMaxIf(r.TaskType, r.Rank, r.TaskType != '') AS TaskType,
             argMaxIf(r.Domain, r.Rank, r.Domain != '') AS Domain,

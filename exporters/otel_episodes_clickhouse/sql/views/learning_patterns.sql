@@ -147,8 +147,9 @@ FROM
         s.Domain AS Domain,
         s.Task AS Task,
         s.StartTime AS StartTime,
-        s.Outcome = 'success' AS Success,
-        toInt64(round(r.Total * 1e6)) AS RewardMicros,
+        ifNull(r.Judged, s.Outcome = 'success') AS Success,
+        -- Bounded, so that sums stay whole numbers.
+        toInt64(round(least(1e6, greatest(-1e6, r.Used)) * 1e6)) AS RewardMicros,
         s.DurationNs AS DurationNs,
         s.Tokens AS Tokens,
         toUInt32(round(1048576 * exp2(dateDiff('second', toStartOfDay(toMonday(s.StartTime), 'UTC'), toDateTime(s.StartTime, 'UTC')) / 2592000))) AS Weight,
@@ -157,7 +158,7 @@ FROM
     FROM episode_shapes AS s
     INNER JOIN
     (
-        SELECT EpisodeId, Total FROM episode_rewards FINAL
+        SELECT EpisodeId, Used, Judged FROM episode_scores
         WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     ) AS r ON r.EpisodeId = s.EpisodeId
     WHERE s.EpisodeId >= {low:String} AND ({high:String} = '' OR s.EpisodeId < {high:String}) AND ({full:Bool} OR s.EpisodeId IN work)
@@ -181,7 +182,7 @@ CREATE OR REPLACE VIEW patterns
     PValue Float64 COMMENT 'two-sided: could as many successes be drawn from the domain by chance (hypergeometric)',
     QValue Float64 COMMENT 'Benjamini-Hochberg over all patterns of the domain: the share of false findings if all up to this one are believed',
     Confidence Nullable(Float64) COMMENT 'heuristic: share of the successful episodes in that condition in which this tool came next',
-    MeanReward Float64 COMMENT 'mean reward of the episodes that show it, under the formula in use',
+    MeanReward Float64 COMMENT 'mean reward in use of the episodes that show it',
     MeanDurationNs Float64 COMMENT 'mean duration of these episodes',
     MeanTokens Float64 COMMENT 'mean tokens of these episodes',
     DecayedSupport Float64 COMMENT 'Support with each episode halved for every 30 days of age',

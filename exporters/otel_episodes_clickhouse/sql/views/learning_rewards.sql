@@ -126,6 +126,39 @@ FROM
     FROM reward_inputs
 );
 
+-- name: reward_settings
+-- What `jobs run --reward` and `--success-at` chose.
+CREATE OR REPLACE VIEW reward_settings
+(
+    External Bool COMMENT 'true: scores from outside are used where there are any',
+    SuccessAt Float64 COMMENT 'from which score on such an episode succeeded'
+)
+AS SELECT
+    argMaxIf(Value, UpdatedAt, Name = 'reward_source') = 'external' AS External,
+    ifNull(toFloat64OrNull(argMaxIf(Value, UpdatedAt, Name = 'success_at')), 1.) AS SuccessAt
+FROM episode_settings
+WHERE Name IN ('reward_source', 'success_at');
+
+-- name: episode_scores
+-- The reward in use of each scored episode, under each formula.
+CREATE OR REPLACE VIEW episode_scores
+(
+    EpisodeId String COMMENT 'the episode',
+    Formula LowCardinality(String) COMMENT 'formula version',
+    Total Float64 COMMENT 'the computed reward',
+    ExternalReward Nullable(Float64) COMMENT 'the score from outside',
+    Used Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
+    Judged Nullable(Bool) COMMENT 'whether the score from outside says that it succeeded; NULL where the outcome decides'
+)
+AS WITH
+    (SELECT External FROM reward_settings) AS external,
+    (SELECT SuccessAt FROM reward_settings) AS success_at
+SELECT
+    EpisodeId, Formula, Total, ExternalReward,
+    if(external, ifNull(ExternalReward, Base), Total) AS Used,
+    if(external, ExternalReward >= success_at, NULL) AS Judged
+FROM episode_rewards FINAL;
+
 -- name: rewards
 -- The reward beside what it is relative to: its domain (from five episodes on) and its age.
 CREATE OR REPLACE VIEW rewards
@@ -138,21 +171,23 @@ CREATE OR REPLACE VIEW rewards
     StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
     Total Float64 COMMENT 'the reward',
     ExternalReward Nullable(Float64) COMMENT 'the score from outside',
-    Used Float64 COMMENT 'the score from outside where there is one, else the computed reward',
+    Used Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
     DomainEpisodes UInt64 COMMENT 'scored episodes of the domain',
-    DomainMean Nullable(Float64) COMMENT 'mean reward of the domain; NULL under five episodes',
-    Normalised Nullable(Float64) COMMENT '(Total - mean) / standard deviation in the domain; NULL under five episodes or without spread',
-    Decayed Float64 COMMENT 'Total halved for every 30 days of age, as of now'
+    DomainMean Nullable(Float64) COMMENT 'mean of Used in the domain; NULL under five episodes',
+    Normalised Nullable(Float64) COMMENT '(Used - mean) / standard deviation in the domain; NULL under five episodes or without spread',
+    Decayed Float64 COMMENT 'Used halved for every 30 days of age, as of now',
+    Success Bool COMMENT 'the outcome is success; where a score from outside is in use, that it is high enough'
 )
 AS SELECT
     r.EpisodeId AS EpisodeId, r.Formula AS Formula, f.Domain AS Domain, f.Task AS Task, f.Outcome AS Outcome, f.StartTime AS StartTime,
-    r.Total AS Total, r.ExternalReward AS ExternalReward, coalesce(r.ExternalReward, r.Total) AS Used,
+    r.Total AS Total, r.ExternalReward AS ExternalReward, r.Used AS Used,
     count() OVER same AS DomainEpisodes,
-    if(DomainEpisodes >= 5, toNullable(avg(r.Total) OVER same), NULL) AS DomainMean,
-    if(DomainEpisodes >= 5 AND stddevPop(r.Total) OVER same > 1e-9,
-       toNullable((r.Total - avg(r.Total) OVER same) / stddevPop(r.Total) OVER same), NULL) AS Normalised,
-    r.Total * exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000) AS Decayed
-FROM (SELECT EpisodeId, Formula, Total, ExternalReward FROM episode_rewards FINAL) AS r
+    if(DomainEpisodes >= 5, toNullable(avg(r.Used) OVER same), NULL) AS DomainMean,
+    if(DomainEpisodes >= 5 AND stddevPop(r.Used) OVER same > 1e-9,
+       toNullable((r.Used - avg(r.Used) OVER same) / stddevPop(r.Used) OVER same), NULL) AS Normalised,
+    r.Used * exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000) AS Decayed,
+    ifNull(r.Judged, f.Outcome = 'success') AS Success
+FROM episode_scores AS r
 INNER JOIN (SELECT EpisodeId, Domain, Task, Outcome, StartTime FROM episode_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
 WINDOW same AS (PARTITION BY r.Formula, f.Domain);
 
@@ -162,8 +197,9 @@ CREATE OR REPLACE VIEW domain_rewards
     Formula LowCardinality(String) COMMENT 'formula version',
     Domain LowCardinality(String) COMMENT 'empty: episodes without a domain',
     Episodes UInt64 COMMENT 'scored episodes; the figures below are NULL under five',
-    SuccessRate Float64 COMMENT 'share whose outcome is success',
-    Mean Nullable(Float64) COMMENT 'mean reward',
+    SuccessRate Float64 COMMENT 'share whose outcome is success; where scores from outside are in use, whose score is high enough',
+    Judged UInt64 COMMENT 'episodes with a score from outside',
+    Mean Nullable(Float64) COMMENT 'mean of the reward in use',
     Median Nullable(Float64) COMMENT 'median reward',
     P90 Nullable(Float64) COMMENT '90th percentile',
     Deviation Nullable(Float64) COMMENT 'standard deviation',
@@ -171,12 +207,13 @@ CREATE OR REPLACE VIEW domain_rewards
 )
 AS SELECT
     r.Formula AS Formula, f.Domain AS Domain, count() AS Episodes,
-    countIf(f.Outcome = 'success') / count() AS SuccessRate,
-    if(Episodes >= 5, toNullable(avg(r.Total)), NULL) AS Mean,
-    if(Episodes >= 5, toNullable(quantileExactInclusive(0.5)(r.Total)), NULL) AS Median,
-    if(Episodes >= 5, toNullable(quantileExactInclusive(0.9)(r.Total)), NULL) AS P90,
-    if(Episodes >= 5, toNullable(stddevPop(r.Total)), NULL) AS Deviation,
-    if(Episodes >= 5, toNullable(avgWeighted(r.Total, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL) AS DecayedMean
-FROM (SELECT EpisodeId, Formula, Total FROM episode_rewards FINAL) AS r
+    countIf(ifNull(r.Judged, f.Outcome = 'success')) / count() AS SuccessRate,
+    countIf(r.ExternalReward IS NOT NULL) AS Judged,
+    if(Episodes >= 5, toNullable(avg(r.Used)), NULL) AS Mean,
+    if(Episodes >= 5, toNullable(quantileExactInclusive(0.5)(r.Used)), NULL) AS Median,
+    if(Episodes >= 5, toNullable(quantileExactInclusive(0.9)(r.Used)), NULL) AS P90,
+    if(Episodes >= 5, toNullable(stddevPop(r.Used)), NULL) AS Deviation,
+    if(Episodes >= 5, toNullable(avgWeighted(r.Used, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL) AS DecayedMean
+FROM episode_scores AS r
 INNER JOIN (SELECT EpisodeId, Domain, Outcome, StartTime FROM episode_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
 GROUP BY r.Formula, f.Domain;

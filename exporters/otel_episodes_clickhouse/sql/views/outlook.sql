@@ -1,0 +1,100 @@
+-- The model behind the outlook: a ridge logistic regression of success on what a run shows, one Newton step from the
+-- domain's rate (which is a regularised linear discriminant). All it needs are counts of what is shown together, so the
+-- result does not depend on the order in which episodes arrived; it is computed when it is asked for.
+
+-- name: split_runs
+-- Ended runs of a domain, and whether each is tested or learned from; with an empty split all are learned from.
+CREATE OR REPLACE VIEW split_runs
+AS SELECT
+    *,
+    multiIf(
+        {split:String} = 'time', (StartTime, EpisodeId) >= (fromUnixTimestamp64Nano({before:Int64}, 'UTC'), {before_id:String}),
+        {split:String} = 'task', sipHash64({seed:UInt64}, Domain, if(Task = '', EpisodeId, Task)) % {folds:UInt8} = {fold:UInt8},
+        {split:String} = 'episode', sipHash64({seed:UInt64}, EpisodeId) % {folds:UInt8} = {fold:UInt8},
+        false) AS Tested
+FROM pattern_observations FINAL
+WHERE Domain = {domain:String};
+
+-- name: outlook_model
+-- One row. Of the latest 2,000 runs (whole weeks, then by id), the 200 commonest features: tools, pairs, first tool, at
+-- least so many steps, at least so many different tools; with `pairs_only` the pairs alone, which `evaluate` compares with.
+CREATE OR REPLACE VIEW outlook_model
+AS WITH
+    (
+        SELECT arraySort(groupArray(PatternId))
+        FROM
+        (
+            SELECT PatternId
+            FROM pattern_totals FINAL
+            WHERE Support >= 2 AND PatternId IN
+            (
+                SELECT PatternId FROM pattern_keys
+                WHERE Domain = {domain:String} AND ((Type = 'tool_sequence' AND length(Key) = 2)
+                    OR (Type IN ('tool', 'start', 'length', 'variety') AND NOT {pairs_only:Bool}))
+            )
+            ORDER BY Support DESC, PatternId
+            LIMIT 200
+        )
+    ) AS known,
+    counts AS
+    (
+        -- 0: all runs; 1: those that succeeded; from 2 on: those that show a feature.
+        SELECT Row, count() AS Runs, sumForEach(Shown) AS Together
+        FROM
+        (
+            SELECT
+                arrayMap(f -> has(PatternIds, f), known) AS Shown,
+                arrayConcat([0], if(Success, [1], []), arrayFilter((i, shown) -> shown, arrayMap(i -> i + 1, arrayEnumerate(known)), Shown)) AS RowsOf
+            FROM
+            (
+                SELECT Success, PatternIds
+                FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                                seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
+                WHERE NOT Tested
+                ORDER BY Week DESC, EpisodeId DESC
+                LIMIT 2000
+            )
+        )
+        ARRAY JOIN RowsOf AS Row
+        GROUP BY Row
+    ),
+    dense AS
+    (
+        SELECT
+            length(known) AS P,
+            arrayResize(groupArrayInsertAt(Runs, toUInt32(Row)), P + 2) AS AllRuns,
+            arrayMap(x -> arrayResize(x, P), arrayResize(groupArrayInsertAt(Together, toUInt32(Row)), P + 2)) AS AllTogether,
+            AllRuns[1] AS N,
+            AllRuns[2] AS S,
+            (S + 1) / (N + 2) AS Base,
+            arrayMap(n -> n / greatest(1, N), arraySlice(AllRuns, 3)) AS Means,
+            arrayMap((won, mean) -> won - mean * S, AllTogether[2], Means) AS Gradient,
+            -- The Hessian at the domain's rate, with a ridge of 3: a prior deviation of 0.58 for each weight.
+            arrayMap((row, mean, i) -> arrayMap((n, other, j) -> Base * (1 - Base) * (n - mean * other * N) + if(i = j, 3, 0),
+                row, Means, arrayEnumerate(Means)), arraySlice(AllTogether, 3), Means, arrayEnumerate(Means)) AS Hessian
+        FROM counts
+    )
+SELECT
+    N AS Runs,
+    Base,
+    known AS Features,
+    Means,
+    -- Hessian * weights = gradient, by forty steps of conjugate gradients (Hestenes and Stiefel 1952): weights, what is
+    -- left, direction, the square of what is left.
+    arrayFold(
+        (state, step) -> arrayMap(
+            image -> arrayMap(
+                size -> arrayMap(
+                    left -> arrayMap(
+                        square -> (
+                            arrayMap((weight, direction) -> weight + size * direction, state.1, state.3),
+                            left,
+                            arrayMap((x, direction) -> x + if(state.4 < 1e-20, 0, square / state.4) * direction, left, state.3),
+                            square),
+                        [arrayDotProduct(left, left)])[1],
+                    [arrayMap((x, y) -> x - size * y, state.2, image)])[1],
+                [if(state.4 < 1e-20, 0, state.4 / arrayDotProduct(state.3, image))])[1],
+            [arrayMap(row -> arrayDotProduct(row, state.3), Hessian)])[1],
+        range(40),
+        (arrayMap(x -> 0., Gradient), Gradient, Gradient, arrayDotProduct(Gradient, Gradient))).1 AS Weights
+FROM dense;
