@@ -10,6 +10,7 @@ from typing import Any
 from otel_episodes_clickhouse.rows import Row
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+AIRLINE = SHARED / "data" / "tau_airline" / "episodes.jsonl"
 T0 = 1_767_225_600_000_000_000  # 2026-01-01, a Thursday
 SECOND = 1_000_000_000
 
@@ -44,6 +45,21 @@ class Episode:
     observations: dict[int, str] = field(default_factory=dict)
     step_seconds: dict[int, float] = field(default_factory=dict)
     extra: dict[str, str] = field(default_factory=dict)
+
+
+def airline_episode(run: dict[str, Any], domain: str) -> Episode:
+    """Return a benchmark run as an episode; the trials are a day apart."""
+    answers = {m["tool_call_id"]: str(m["content"]) for m in run["messages"] if m["role"] == "tool"}
+    calls = [call for m in run["messages"] for call in m.get("tool_calls") or ()]
+    return Episode(
+        f"{domain}-{run['task_id']}-{run['trial']}",
+        outcome="success" if run["reward"] >= 1 else "failure",
+        reward=run["reward"],
+        steps=[(c["function"]["name"], not answers.get(c["id"], "").startswith("Error")) for c in calls],
+        task=run["instruction"],
+        domain=domain,
+        start=T0 + run["trial"] * 86_400 * SECOND + run["task_id"] * 60 * SECOND,
+    )
 
 
 def rows_of(episode: Episode, *, marker: bool = True) -> list[Row]:

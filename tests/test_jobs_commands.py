@@ -67,6 +67,10 @@ def test_patterns_are_listed_and_shown_with_their_episodes(command: Callable[...
     shown = parsed(command("patterns", "show", rows[0]["PatternId"][:8], "--json"))
     assert len(shown["Episodes"]) == 5
     assert "look > act" in command("patterns", "--type", "tool_sequence")
+    heuristics = command("patterns", "--type", "heuristic")
+    assert "after look (ok): act" in " ".join(heuristics.split())
+    with pytest.raises(UsageError, match="--type 'loop': there are tool_sequence"):
+        command("patterns", "--type", "loop")
     with pytest.raises(UsageError, match="no pattern begins with 'zz'"):
         command("patterns", "show", "zz")
 

@@ -10,33 +10,16 @@ import pytest
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import evaluate, jobs
-from tests.learning_data import SECOND, SHARED, T0, Episode, rows_of
+from tests.learning_data import AIRLINE, SECOND, T0, Episode, airline_episode, rows_of
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.store import Store
-
-AIRLINE = SHARED / "data" / "tau_airline" / "episodes.jsonl"
 
 
 def learn(store: Store, *episodes: Episode) -> None:
     """Store these episodes and learn from them."""
     store.insert_rows([row for episode in episodes for row in rows_of(episode)])
     jobs.run(store, "patterns", overlap_seconds=0)
-
-
-def airline_episode(run: dict[str, Any], domain: str) -> Episode:
-    """Return a benchmark run as an episode; the trials are a day apart."""
-    answers = {m["tool_call_id"]: str(m["content"]) for m in run["messages"] if m["role"] == "tool"}
-    calls = [call for m in run["messages"] for call in m.get("tool_calls") or ()]
-    return Episode(
-        f"{domain}-{run['task_id']}-{run['trial']}",
-        outcome="success" if run["reward"] >= 1 else "failure",
-        reward=run["reward"],
-        steps=[(c["function"]["name"], not answers.get(c["id"], "").startswith("Error")) for c in calls],
-        task=run["instruction"],
-        domain=domain,
-        start=T0 + run["trial"] * 86_400 * SECOND + run["task_id"] * 60 * SECOND,
-    )
 
 
 def test_the_outlook_follows_the_steps_the_task_and_says_how_much_it_knows(storage_store: Store) -> None:

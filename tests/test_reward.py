@@ -249,6 +249,11 @@ def test_a_formula_of_ones_own_scores_history_anew(storage_store: Store, tmp_pat
     assert jobs.run(storage_store, "rewards")[1].formula == second
 
 
+SCORES = (
+    "1 AS Total, 1 AS Base, 0 AS Abstention, 1 AS Efficiency, 1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -275,6 +280,15 @@ def test_a_formula_of_ones_own_scores_history_anew(storage_store: Store, tmp_pat
                 "0 AS Quality, 0 AS LearningBonus FROM reward_inputs ARRAY JOIN [1, 2] AS twice"
             ),
             "more than one row",
+        ),
+        (f"SELECT EpisodeId, {SCORES} FROM reward_inputs; SELECT 1", "does not parse"),
+        (f"SELECT EpisodeId, {SCORES} FROM reward_inputs WHERE Steps > 99", "gives no row for broken-1"),
+        (
+            (
+                f"SELECT concat(EpisodeId, '?') AS EpisodeId, {SCORES} FROM reward_inputs UNION ALL "
+                f"SELECT EpisodeId, {SCORES} FROM reward_inputs"
+            ),
+            r"gives a row for \S+\?, no episode",
         ),
         (
             (

@@ -103,6 +103,7 @@ def install_formula(store: Store, formula: Formula) -> None:
     prefix = sql.named("formula_prefix").text
     view = sql.Statement("formula", f"{prefix}\n{formula.text}")
     try:
+        store.query_named("formula_parses", {"text": formula.text})
         store.execute(view, {"formula_view": formula.view})
     except QueryError as error:
         what = "does not parse" if error.code == _CODE_SYNTAX else "is refused"
@@ -402,3 +403,6 @@ class _Runner:
             )
         if found["Repeated"]:
             raise FormulaError(f"formula {self._formula.name} gives an episode more than one row: it needs one each")
+        if found["LeftOut"] or found["Unknown"]:
+            what = f"no row for {found['LeftOut']}" if found["LeftOut"] else f"a row for {found['Unknown']}, no episode"
+            raise FormulaError(f"formula {self._formula.name} gives {what}: it needs one row for each of reward_inputs")

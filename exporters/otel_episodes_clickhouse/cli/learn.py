@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BAR = 40
 _WIDE = 110
+_TYPES = ("tool_sequence", "decision_point", "error_recovery", "context", "heuristic")
+_VERDICTS = ("good", "pitfall", "open")
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 jobs_app = typer.Typer(help="Bring what is learned up to date.", no_args_is_help=True)
@@ -225,6 +227,9 @@ def patterns(  # options
     """List what was learned across episodes, the surest first: good ones, pitfalls, and what is still open."""
     if context.invoked_subcommand is not None:
         return
+    for name, given, known in (("type", kind, _TYPES), ("verdict", verdict, _VERDICTS)):
+        if given and given not in known:
+            raise UsageError(f"--{name} {given!r}: there are {', '.join(known)}")
     parameters = {"type": kind, "domain": domain, "verdict": verdict, "support": support, "q": q, "limit": limit}
     with reading(dsn) as store:
         rows = store.query_named("patterns_list", parameters)
@@ -282,7 +287,9 @@ def rewards(formula: Formula = None, domain: Domain = "", dsn: options.Dsn = Non
         output.json({"formula": name, "reward": asdict(use), "domains": domains, "days": days, "histogram": bins})
         return
     if not domains:
-        output.line(f"No rewards under {name} yet: otel-episodes jobs run rewards --formula {name}")
+        asked = f" --formula {formula}" if formula else ""
+        where = f" of the domain {domain}" if domain else ""
+        output.line(f"No rewards{where} under {name} yet: otel-episodes jobs run rewards{asked}")
         return
     title = f"Rewards from outside, else Base of {name}; {use}" if use.external else f"Rewards under {name}"
     _draw_rewards(title, domains, days, bins)
@@ -325,6 +332,9 @@ def outlook(  # options
         row = store.query_named("outlook", _so_far(store, episode, domain, task, tool))[0]
     if json:
         output.json(row)
+        return
+    if not row["Episodes"]:
+        output.line("Nothing known of this domain yet, so 50% as good as any: otel-episodes jobs run")
         return
     output.line(
         f"{row['Probability']:.0%} likely to succeed (the domain {row['DomainRate']:.0%} over "
@@ -374,6 +384,9 @@ def evaluate(
 
     with reading(dsn) as store:
         result = evaluation.evaluate(store, split=split, domain=domain, folds=folds, share=share)
+    if not json and not result.tested:
+        output.line("Nothing to judge by yet: otel-episodes jobs run")
+        return
     output.json(result.as_dict()) if json else _print_evaluation(result)
 
 
@@ -438,10 +451,23 @@ def _patterns_table(rows: Sequence[dict[str, Any]]) -> Any:
             f"{row['MeanReward']:.2f}",
         )  # fmt: skip
         table.add_row(
-            row["PatternId"][:8], row["Verdict"], " > ".join(output.one_line(part) for part in row["Key"]),
+            row["PatternId"][:8], row["Verdict"], _what(row["Type"], [output.one_line(part) for part in row["Key"]]),
             output.count(row["Support"]), success, f"{row['QValue']:.3f}", *(more if wide else ()),
         )  # fmt: skip
     return table
+
+
+def _what(kind: str, key: Sequence[str]) -> str:
+    """Say what a pattern is; its parts are those of docs/patterns.md."""
+    if kind == "heuristic":
+        return f"after {key[0]} ({key[1]}): {key[2]}"
+    if kind == "decision_point":
+        return f"{key[0]}: {key[1]}"
+    if kind == "error_recovery":
+        return f"{key[0]} failed ({key[1]}): {' > '.join(key[2:]) or 'nothing helped'}"
+    if kind == "context":
+        return f"{key[0]}: with {', '.join(key[1:])}"
+    return " > ".join(key)
 
 
 def _draw_rewards(

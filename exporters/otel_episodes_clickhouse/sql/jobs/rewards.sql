@@ -27,15 +27,25 @@ WITH work AS
     SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
 )
 SELECT
-    count() AS Episodes,
-    count() - uniqExact(EpisodeId) AS Repeated,
-    anyIf(EpisodeId, NOT isFinite(ifNull(Sum, nan))) AS Example,
-    countIf(NOT isFinite(ifNull(Sum, nan))) AS NotFinite
+    countIf(Scored > 1) AS Repeated,
+    anyIf(EpisodeId, Infinite > 0) AS Example,
+    countIf(Infinite > 0) AS NotFinite,
+    anyIf(EpisodeId, Scored = 0) AS LeftOut,
+    anyIf(EpisodeId, NOT Known) AS Unknown
 FROM
 (
-    SELECT EpisodeId, Total + Base + Abstention + Efficiency + ComplexityBonus + Quality + LearningBonus AS Sum
-    FROM {formula_view:Identifier}
-    WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    SELECT EpisodeId, sum(IsScore) AS Scored, countIf(IsScore AND NOT isFinite(ifNull(Sum, nan))) AS Infinite, max(NOT IsScore) AS Known
+    FROM
+    (
+        SELECT EpisodeId, true AS IsScore, Total + Base + Abstention + Efficiency + ComplexityBonus + Quality + LearningBonus AS Sum
+        FROM {formula_view:Identifier}
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+        UNION ALL
+        SELECT EpisodeId, false, 0
+        FROM reward_inputs
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    )
+    GROUP BY EpisodeId
 );
 
 -- name: rewards_write
@@ -77,6 +87,10 @@ SELECT EpisodeId, {formula:String}, {snapshot:DateTime64(6, 'UTC')}, 1
 FROM episode_rewards FINAL
 WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     AND EpisodeId NOT IN (SELECT EpisodeId FROM {formula_view:Identifier} WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work));
+
+-- name: formula_parses
+-- One statement, and that alone: its places are those of the user's file.
+SELECT formatQuery({text:String}) AS Text;
 
 -- name: formula_prefix
 -- A user's formula is a SELECT, kept as a view so that every statement above can read it by name.
