@@ -351,7 +351,7 @@ def next_steps(  # options
     dsn: options.Dsn = None,
     json: options.Json = False,
 ) -> None:
-    """Rank the tools by what came next from here, what led to success counting twice."""
+    """Rank the tools by what came next from here, and by how often that led to success."""
     with reading(dsn) as store:
         rows = store.query_named("next_steps", {**_so_far(store, episode, domain, task, tool), "limit": limit})
     if json:
