@@ -227,8 +227,27 @@ def away(stage: Stage) -> None:
     show("With the server away", ["path", "it", "force_flush(2 s) took", "exit took"], rows)
 
 
+def exits(stage: Stage) -> None:
+    """How long the end of a program of ten steps takes after its last line, and how many rows are there then."""
+    rows = []
+    with nobody() as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        servers = {"answers": None, "refuses": closed.getsockname()[1], "never answers": silent}
+        for case, port in servers.items():
+            address = f"http://127.0.0.1:{port}/default" if port else None
+            for way in ("none", "store") if port is None else ("store",):
+                took, stored = [], []
+                for measure in ("short", "longer"):
+                    runs = [stage.run(way, measure, 10, address=address) for _ in range(stage.rounds)]
+                    took.append(f"{median(run['exit'] for run in runs):.2f} s")
+                    stored.append(f"{runs[0]['at_exit']} of 10" if "at_exit" in runs[0] else "")
+                rows.append([WAYS[way], case, *took, ", ".join(filter(None, stored))])
+    columns = ["path", "server", "ends at once", "ends after 2 s", "rows at that moment"]
+    show("The end of a program", columns, rows, note=f"Medians of {stage.rounds}; load {os.getloadavg()[0]:.1f}.")
+
+
 MEASURES: dict[str, Callable[[Stage], None]] = {
-    measure.__name__: measure for measure in (latency, throughput, burst, memory, hour, threads, away)
+    measure.__name__: measure for measure in (latency, throughput, burst, memory, hour, threads, away, exits)
 }
 
 
@@ -239,7 +258,7 @@ def main() -> None:
         "--only", nargs="+", choices=MEASURES, default=[name for name in MEASURES if name != "hour"], metavar="MEASURE"
     )
     options.add_argument("--minutes", type=int, default=60, help="of `hour`, which only runs when asked for")
-    options.add_argument("--rounds", type=int, default=3, help="of `throughput`")
+    options.add_argument("--rounds", type=int, default=3, help="of `throughput` and `exits`")
     given = options.parse_args()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))

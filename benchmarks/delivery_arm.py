@@ -143,8 +143,23 @@ def away(steps: int) -> dict[str, object]:
     return {"flush": time.monotonic() - began, "flushed": flushed}
 
 
+def short(steps: int) -> dict[str, object]:
+    """Record and end at once."""
+    for _ in call(steps):
+        pass
+    return {}
+
+
+def longer(steps: int) -> dict[str, object]:
+    """Record and end two seconds later, when whatever is imported in the background is imported."""
+    for _ in call(steps):
+        pass
+    time.sleep(2)
+    return {}
+
+
 MEASURES: dict[str, Callable[[int], dict[str, object]]] = {
-    measure.__name__: measure for measure in (throughput, burst, latency, memory, paced, threads, away)
+    measure.__name__: measure for measure in (throughput, burst, latency, memory, paced, threads, away, short, longer)
 }
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, store
 from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.rows import read_span
 from otel_episodes_clickhouse.store import Store
 
 SPANS = 300
@@ -52,7 +53,7 @@ def one_round(how: str, server: str, home: Path) -> tuple[int, int, int, int, in
         writer = spool_spans(target, SPANS, service)
         with shipping(target) as shipper:
             wait_for(lambda: shipper.delivery.exported)
-            writer.append(finished_spans(1, service=service)[0])
+            writer.append(read_span(finished_spans(1, service=service)[0]))
             wait_for(lambda: shipper.flush(60))
         counts = stored(server, service)
         return len(proxy.inserts()), proxy.faults()[how], writer.written, counts["Rows"], counts["Spans"]

@@ -16,6 +16,7 @@ from storage_fixtures import finished_spans, lines_of
 from otel_episodes_clickhouse.backlog import measure
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.ledger import Ledger
+from otel_episodes_clickhouse.rows import read_span
 from otel_episodes_clickhouse.shipper import Pace
 from otel_episodes_clickhouse.store import Store
 
@@ -57,7 +58,7 @@ def test_after_a_misbehaviour_every_span_is_there_once(how: str, server: str, se
         with shipping(target) as shipper:
             wait_for(lambda: shipper.delivery.exported)
             # A span that ends after the trouble is over comes along too.
-            assert writer.append(finished_spans(1, service=service)[0])
+            assert writer.append(read_span(finished_spans(1, service=service)[0]))
             # Not the first time, where an insert takes longer than it may.
             wait_for(lambda: shipper.flush(60))
             assert shipper.breaker.state == "closed"
@@ -155,7 +156,7 @@ def test_two_shippers_of_one_spool_send_each_span_once(server: str, service: str
     with shipping(target) as one, shipping(target) as other:
         for _ in range(10):
             for span in finished_spans(50, service=service):
-                writer.append(span)
+                writer.append(read_span(span))
             assert one.flush(60)
             assert other.flush(60)
     assert stored(server, service) == {"Rows": 500, "Spans": 500}
@@ -169,7 +170,7 @@ def test_a_burst_is_sent_before_the_second_is_over(server: str, service: str, tm
         wait_for(lambda: shipper.delivery.exported == 1)
         text = "x" * 10_000
         for span in finished_spans(500, service=service, padding=text):
-            writer.append(span)
+            writer.append(read_span(span))
         wait_for(lambda: shipper.delivery.exported > 400)
 
 

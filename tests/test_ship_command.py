@@ -18,6 +18,7 @@ from ship_fixtures import front_end, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.ledger import Ledger
+from otel_episodes_clickhouse.rows import read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def test_it_ships_what_others_record_until_it_is_told_to_stop(server: str, tmp_p
     with started(server, tmp_path, "ship", "--every", "0.2") as process:
         wait_for(lambda: stored(server, "told")["Spans"] == 100 if Ledger(target.spool).read().exported else False)
         for span in finished_spans(50, service="told"):
-            writer.append(span)
+            writer.append(read_span(span))
         wait_for(lambda: Ledger(target.spool).read().exported == 150)
         listed = Path(f"/proc/{process.pid}/cmdline")
         assert not listed.exists() or SECRET not in listed.read_text()

@@ -17,6 +17,7 @@ from otel_episodes_clickhouse.breaker import Breaker, Pauses
 from otel_episodes_clickhouse.drain import drain
 from otel_episodes_clickhouse.ledger import Account, Ledger
 from otel_episodes_clickhouse.processor import EpisodeSpanProcessor
+from otel_episodes_clickhouse.rows import read_span
 from otel_episodes_clickhouse.shipper import Pace
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_what_waits_is_told_from_the_files_alone(tmp_path: Path) -> None:
     drain(Nowhere(), target.spool)
     assert measure(target.spool) == Backlog()
     for span in finished_spans(3):
-        writer.append(span)
+        writer.append(read_span(span))
     found = measure(target.spool)
     assert (found.files, found.rows, found.oldest) == (1, 3, T0 + 1_000_000)
     assert found.lag_seconds() == pytest.approx(time.time() - T0 / 1e9, abs=60)
@@ -210,7 +211,7 @@ def test_what_is_left_at_the_end_is_sent_unless_the_dsn_says_to_wait_for_nothing
     with shipping(target, pace=Pace(gather_seconds=3600)) as shipper:
         wait_for(lambda: shipper.delivery.exported == 3)
         for span in finished_spans(5):
-            writer.append(span)
+            writer.append(read_span(span))
         shipper.stop()
         wait_for(lambda: shipper._thread is None or not shipper._thread.is_alive())
     assert measure(target.spool).rows == left

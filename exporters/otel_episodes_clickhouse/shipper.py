@@ -95,6 +95,8 @@ class Shipper:
         self._wanted = self._done = self._attempts_failed = 0
         # How far the last drain has come in each file, at the least.
         self._left: dict[str, int] = {}
+        # Since when a server that takes connections has not said anything (time.monotonic).
+        self._silent_since = 0.0
         # When the insert under way was first tried.
         self._began = 0.0
         self._written = self.delivery.counts()
@@ -266,12 +268,27 @@ class Shipper:
             return 0
         self.delivery.inflight = body.rows
         if not self.delivery.inserts:
-            # Importing what speaks to the server takes a third of a second: not at exit, for one that is away.
-            knock(self.target)
+            self._knock()
         store.prepare()
         store.insert_body(body, token=token)
+        self._silent_since = 0.0
         self._inserted(body.rows)
         return body.rows
+
+    def _knock(self) -> None:
+        """Find out whether the server is there before importing what speaks to it, which takes a third of a second.
+
+        Of one that has taken the connection and says nothing, the end of the process need not wait to hear more.
+        """
+        self._silent_since = time.monotonic()
+        try:
+            if knock(self.target):
+                self._silent_since = 0.0
+        except BaseException:
+            self._silent_since = 0.0
+            raise
+        if self._silent_since and self._stopping:
+            raise StoppedError
 
     def breathe(self) -> None:
         """Let other threads run: after every piece of work, half a millisecond or less."""
@@ -313,7 +330,7 @@ class Shipper:
 
     def _waiting_for_answer_since(self) -> float:
         store = self._store
-        return store.asking_since if store is not None else 0.0
+        return self._silent_since or (store.asking_since if store is not None else 0.0)
 
     def _close_store(self) -> None:
         store, self._store = self._store, None

@@ -8,6 +8,7 @@ of our errors, and a server that said when to come back is heard.
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 600.0
 _FILES: Final = ("ca_cert", "client_cert", "client_cert_key")
 _BUNDLED_CAS: Final = "certifi"
 _KNOCK_SECONDS: Final = 0.5
+_KNOCK_BYTES: Final = 4096
 
 
 class Connections:
@@ -91,22 +93,45 @@ class Connections:
         return StoreUnavailableError(f"{self._target} does not answer: {_reason(error)}")
 
 
-def knock(target: Target) -> None:
-    """Raise `StoreUnavailableError` when nobody listens at a server, without loading what would speak to it.
+def knock(target: Target) -> bool:
+    """Tell whether a server says anything within half a second, without loading what would speak to it.
 
-    Raises `ConfigurationError` for a file that the DSN names and that cannot be read.
+    Raises `StoreUnavailableError` when nobody listens, `ConfigurationError` for a file that the DSN names and that
+    cannot be read. What it answers does not matter here, and what is behind a proxy is left to the client.
     """
     target.secret()
     _files(target)
     if urllib.request.getproxies() or target.option("http_proxy") or target.option("https_proxy"):
-        return
+        return True
     try:
-        socket.create_connection((target.host, target.port), timeout=_KNOCK_SECONDS).close()
+        with socket.create_connection((target.host, target.port), timeout=_KNOCK_SECONDS) as connection:
+            return _answers(connection, target)
     except TimeoutError:
-        # Left to the client and its own time limits.
-        return
+        # The client has time limits of its own: a server may be waking up.
+        return False
     except OSError as error:
         raise StoreUnavailableError(f"{target} does not answer: {error.strerror or error}") from error
+
+
+def _answers(connection: socket.socket, target: Target) -> bool:
+    heard = b""
+    try:
+        if target.secure:
+            # Only until it has shown a certificate: nothing is sent, so it does not matter yet whose that is.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.wrap_socket(connection, server_hostname=target.host).close()
+        else:
+            connection.sendall(f"GET /ping HTTP/1.0\r\nHost: {target.host}\r\n\r\n".encode())
+            # To its end, or the server would see the connection break; a page at most.
+            while len(heard) < _KNOCK_BYTES and (more := connection.recv(_KNOCK_BYTES)):
+                heard += more
+    except TimeoutError:
+        return bool(heard)
+    except OSError:
+        # It does not like that: also an answer.
+        pass
+    return True
 
 
 def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> float | None:
