@@ -33,7 +33,7 @@ SOURCES = (
 )
 LEARNED = (
     "episode_facts", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations", "pattern_buckets",
-    "pattern_totals", "pattern_keys", "step_transitions", "job_runs", "job_worklist",
+    "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions", "job_runs", "job_worklist",
 )  # fmt: skip
 STATE = {
     "facts": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_facts FINAL ORDER BY EpisodeId",
@@ -44,6 +44,8 @@ STATE = {
     "buckets": "SELECT * EXCEPT (Version, WrittenAt) FROM pattern_buckets FINAL WHERE Support > 0 ORDER BY PatternId, Week",
     "totals": "SELECT * EXCEPT (Version, RecentSupport, RecentSuccesses), round(log(RecentSupport), 6) AS A, "
     "round(log(RecentSuccesses + 1), 6) AS B FROM pattern_totals FINAL WHERE Support > 0 ORDER BY PatternId",
+    "evidence": "SELECT PatternId, Traces FROM pattern_evidence FINAL WHERE PatternId IN "
+    "(SELECT PatternId FROM pattern_totals FINAL WHERE Support > 1) ORDER BY PatternId",
     "keys": "SELECT * FROM pattern_keys FINAL WHERE PatternId IN (SELECT PatternId FROM pattern_totals FINAL WHERE Support > 1) "
     "ORDER BY PatternId",
     "transitions": "SELECT * EXCEPT Version FROM step_transitions FINAL WHERE Occurrences > 0 ORDER BY ContextId, Week, Tool",

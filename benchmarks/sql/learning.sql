@@ -42,7 +42,8 @@ SELECT
     if(failed AND k NOT IN (0, 13), 'Error', 'Unset'),
     if(failed AND k NOT IN (0, 13), concat('cannot open /tmp/', toString(noise % 1000), ': error ', toString(noise % 4)), '')
 FROM numbers({first:UInt64} * 14, {episodes:UInt64} * 14)
-SETTINGS max_insert_threads = 1, max_partitions_per_insert_block = 0;
+-- As the exporter inserts.
+SETTINGS max_insert_threads = 1, max_partitions_per_insert_block = 0, optimize_on_insert = 0;
 
 -- name: plain_table
 CREATE TABLE IF NOT EXISTS plain_traces AS otel_traces;

@@ -34,8 +34,7 @@ OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
 # What bounds the memory of a full run: about 1 GB each at 12 steps an episode.
 FULL_BATCH_EPISODES: Final = 100_000
-_EPOCH_DAY: Final = "1970-01-01"
-_EPOCH: Final = f"{_EPOCH_DAY} 00:00:00"
+_EPOCH: Final = "1970-01-01 00:00:00"
 _BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
 _NUMBER: Final = re.compile(r"^(?:Nullable\()?(?:U?Int\d+|Float\d+|Decimal.*|Bool)\)?$")
@@ -345,9 +344,9 @@ class _Runner:
             done += len(weeks)
             self._progress("patterns", done, len(found))
         if found:
-            self._store.execute(sql.named("totals_write"), {**context, "first": found[0]["Week"]})
-            if self._store.query_named("evidence_missing", context)[0]["Missing"]:
-                self._store.execute(sql.named("totals_write"), {**context, "first": _EPOCH_DAY})
+            self._store.execute(sql.named("totals_write"), context)
+            for weeks in _chunks(self._store.query_named("evidence_weeks", context), self._batch):
+                self._store.execute(sql.named("evidence_write"), {**context, "weeks": weeks})
             if self._store.query_named("keys_missing", context)[0]["Missing"]:
                 self._store.execute(sql.named("keys_write"), context)
         return len(found), self._written("pattern_buckets", context)

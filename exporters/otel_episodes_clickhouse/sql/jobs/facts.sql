@@ -38,4 +38,4 @@ WHERE (EpisodeId, Fingerprint) NOT IN
     WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     GROUP BY EpisodeId
 )
-SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2;
+SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;

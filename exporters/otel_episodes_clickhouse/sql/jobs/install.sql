@@ -115,8 +115,7 @@ AS WITH
             PatternId, o.Week AS Week, count() AS Support, countIf(o.Success) AS Successes, sum(o.RewardMicros) AS RewardMicros,
             sum(o.DurationNs) AS DurationNs, sum(o.Tokens) AS Tokens, sum(toUInt64(o.Weight)) AS Weight,
             sumIf(toUInt64(o.Weight), o.Success) AS SuccessWeight, min(toDateTime(o.StartTime, 'UTC')) AS FirstSeen,
-            max(toDateTime(o.StartTime, 'UTC')) AS LastSeen,
-            arrayStringConcat(arrayMap(x -> x.3, groupArraySorted(5)((-toInt64(toUnixTimestamp64Nano(o.StartTime)), o.EpisodeId, o.TraceId))), ' ') AS Evidence
+            max(toDateTime(o.StartTime, 'UTC')) AS LastSeen, sum(cityHash64(o.EpisodeId, o.TraceId, o.StartTime)) AS Episodes
         FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN weeks) AS o
         ARRAY JOIN o.PatternIds AS PatternId
         GROUP BY PatternId, o.Week
@@ -125,7 +124,7 @@ SELECT *, now64(6) AS Version, now64(6) AS WrittenAt FROM sums
 WHERE cityHash64(*) NOT IN (SELECT cityHash64(* EXCEPT (Version, WrittenAt)) FROM pattern_buckets FINAL WHERE Week IN weeks)
 UNION ALL
 SELECT PatternId, Week, toUInt64(0), toUInt64(0), toInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0),
-    FirstSeen, LastSeen, '', now64(6), now64(6)
+    FirstSeen, LastSeen, toUInt64(0), now64(6), now64(6)
 FROM pattern_buckets FINAL
 WHERE Week IN weeks AND Support > 0 AND (PatternId, Week) NOT IN (SELECT PatternId, Week FROM sums);
 
@@ -187,19 +186,29 @@ AS SELECT
     sum(b.Weight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576 AS RecentSupport,
     sum(b.SuccessWeight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576 AS RecentSuccesses,
     minIf(b.FirstSeen, b.Support > 0) AS FirstSeen, maxIf(b.LastSeen, b.Support > 0) AS LastSeen,
-    argMaxIf(b.Evidence, b.Week, b.Support > 0) AS Evidence, now64(6) AS Version
+    maxIf(b.Week, b.Support > 0) AS LastWeek, now64(6) AS Version
 FROM pattern_buckets AS b FINAL
 WHERE b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
 GROUP BY b.PatternId;
 
--- name: refresh_a_keys
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_a_keys REFRESH EVERY 1 MINUTE DEPENDS ON refresh_9_totals APPEND TO pattern_keys
+-- name: refresh_a_evidence
+CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_a_evidence REFRESH EVERY 1 MINUTE DEPENDS ON refresh_9_totals APPEND TO pattern_evidence
+AS WITH latest AS (SELECT PatternId, LastWeek FROM pattern_totals FINAL WHERE Support >= 2 AND Version >= now64(6) - toIntervalMinute(10))
+SELECT
+    PatternId, arrayMap(x -> x.3, groupArraySorted(5)((-toInt64(toUnixTimestamp64Nano(StartTime)), EpisodeId, TraceId))) AS Traces, now64(6) AS Version
+FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN (SELECT LastWeek FROM latest))
+ARRAY JOIN PatternIds AS PatternId
+WHERE (PatternId, Week) IN latest
+GROUP BY PatternId;
+
+-- name: refresh_b_keys
+CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_b_keys REFRESH EVERY 1 MINUTE DEPENDS ON refresh_a_evidence APPEND TO pattern_keys
 AS WITH
     fresh AS
     (
-        SELECT PatternId, substringIndex(Evidence, ' ', 1) AS Example
-        FROM pattern_totals FINAL
-        WHERE Support >= 2 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
+        SELECT PatternId, Traces[1] AS Example
+        FROM pattern_evidence FINAL
+        WHERE PatternId NOT IN (SELECT PatternId FROM pattern_keys)
     )
 SELECT PatternId, any(t.Type) AS Type, any(t.Domain) AS Domain, any(t.Key) AS Key
 FROM pattern_texts AS t

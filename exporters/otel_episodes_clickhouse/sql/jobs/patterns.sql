@@ -36,7 +36,7 @@ WHERE (EpisodeId, Fingerprint) NOT IN
     GROUP BY EpisodeId, Week
     HAVING argMax(IsDeleted, Version) = 0
 )
-SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2;
+SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
 
 -- name: observations_forget
 -- An episode that runs again is not counted, and one whose start turned out to lie in another week is counted there only.
@@ -76,82 +76,93 @@ ORDER BY Week;
 
 -- name: buckets_write
 -- The sums of these weeks beside those that are kept; what differs is written, zeros for what is not shown any more.
--- Evidence by number, the latest episode being 1: sorting trace ids takes eight times as long as all the rest.
+-- Plain sums only, which are compiled into one: what a condition decides is decided once an episode, not once a pattern of it.
 INSERT INTO pattern_buckets (PatternId, Week, Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight,
-    FirstSeen, LastSeen, Evidence, Version)
-WITH
-    (
-        SELECT groupArray(TraceId)
-        FROM (SELECT TraceId FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)} ORDER BY StartTime DESC, EpisodeId)
-    ) AS traces
+    FirstSeen, LastSeen, Episodes, Version)
 SELECT
     b.PatternId, b.Week,
-    sum(b.Shown) AS Support, sumIf(b.Shown, b.Success) AS Successes, sum(b.RewardMicros) AS RewardMicros,
-    sum(b.DurationNs) AS DurationNs, sum(b.Tokens) AS Tokens, sum(b.Weight) AS Weight, sumIf(b.Weight, b.Success) AS SuccessWeight,
-    minIf(b.Start, b.Shown > 0) AS FirstSeen, max(b.Start) AS LastSeen,
-    arrayStringConcat(arrayMap(place -> traces[place], groupArraySortedIf(5)(b.Place, b.Shown > 0)), ' ') AS Evidence,
+    sum(b.Shown) AS Support, sum(b.Won) AS Successes, sum(b.RewardMicros) AS RewardMicros,
+    sum(b.DurationNs) AS DurationNs, sum(b.Tokens) AS Tokens, sum(b.Weight) AS Weight, sum(b.WonWeight) AS SuccessWeight,
+    min(b.First) AS FirstSeen, max(b.Last) AS LastSeen, sum(b.Mark) AS Episodes,
     {snapshot:DateTime64(6, 'UTC')}
 FROM
 (
-    SELECT
-        PatternId, Week, toUInt64(1) AS Shown, Success, RewardMicros, DurationNs, Tokens, toUInt64(Weight) AS Weight,
-        toDateTime(StartTime, 'UTC') AS Start, Place, toUInt64(0) AS Kept
+    SELECT PatternId, Week, Shown, Won, RewardMicros, DurationNs, Tokens, Weight, WonWeight, First, Last, Mark, toUInt64(0) AS Kept
     FROM
     (
-        -- The numbers are joined: what follows a window has one thread.
-        SELECT o.Week AS Week, o.PatternIds AS PatternIds, o.Success AS Success, o.RewardMicros AS RewardMicros, o.DurationNs AS DurationNs,
-            o.Tokens AS Tokens, o.Weight AS Weight, o.StartTime AS StartTime, p.Place AS Place
-        FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)}) AS o
-        INNER JOIN
-        (
-            SELECT Week, EpisodeId, row_number() OVER (ORDER BY StartTime DESC, EpisodeId) AS Place
-            FROM pattern_observations FINAL
-            WHERE Week IN {weeks:Array(Date)}
-        ) AS p ON p.EpisodeId = o.EpisodeId AND p.Week = o.Week
+        SELECT
+            PatternIds, Week, toUInt64(1) AS Shown, toUInt64(Success) AS Won, RewardMicros, DurationNs, Tokens, toUInt64(Weight) AS Weight,
+            Won * Weight AS WonWeight, toDateTime(StartTime, 'UTC') AS First, First AS Last, cityHash64(EpisodeId, TraceId, StartTime) AS Mark
+        FROM pattern_observations FINAL
+        WHERE Week IN {weeks:Array(Date)}
     )
     ARRAY JOIN PatternIds AS PatternId
     UNION ALL
-    SELECT PatternId, Week, 0, false, 0, 0, 0, 0, toDateTime(0, 'UTC'), 0,
-        cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Evidence)
+    SELECT PatternId, Week, 0, 0, 0, 0, 0, 0, 0, toDateTime(4294967295, 'UTC'), toDateTime(0, 'UTC'), 0,
+        cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Episodes)
     FROM pattern_buckets FINAL
     WHERE Week IN {weeks:Array(Date)} AND Support > 0
 ) AS b
 GROUP BY b.Week, b.PatternId
-HAVING if(Support = 0, 0, cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Evidence)) != max(b.Kept)
-SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2;
+HAVING if(Support = 0, 0, cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Episodes)) != max(b.Kept)
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
 
 -- name: totals_write
--- Of all patterns whose buckets were written since the last run that finished, be it by one that did not. Evidence is most of
--- what is stored and all but the latest is of no use, so it is read from the first week that changed on.
+-- Of all patterns whose buckets were written since the last run that finished, be it by one that did not.
 INSERT INTO pattern_totals (PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses,
-    FirstSeen, LastSeen, Evidence, Version)
+    FirstSeen, LastSeen, LastWeek, Version)
 WITH touched AS (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
 SELECT
     b.PatternId, sum(b.Support), sum(b.Successes), sum(b.RewardMicros), sum(b.DurationNs), sum(b.Tokens),
     sum(b.Weight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576,
     sum(b.SuccessWeight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576,
-    minIf(b.FirstSeen, b.Support > 0), maxIf(b.LastSeen, b.Support > 0),
-    argMaxIf(b.Evidence, b.Week, b.Evidence != ''),
+    minIf(b.FirstSeen, b.Support > 0), maxIf(b.LastSeen, b.Support > 0), maxIf(b.Week, b.Support > 0),
     {snapshot:DateTime64(6, 'UTC')}
-FROM
-(
-    SELECT PatternId, Week, Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, '' AS Evidence
-    FROM pattern_buckets FINAL
-    WHERE {full:Bool} OR PatternId IN touched
-    UNION ALL
-    SELECT PatternId, Week, 0, 0, 0, 0, 0, 0, 0, FirstSeen, LastSeen, Evidence
-    FROM pattern_buckets FINAL
-    WHERE ({full:Bool} OR PatternId IN touched) AND Week >= {first:Date} AND Support > 0
-) AS b
+FROM pattern_buckets AS b FINAL
+WHERE {full:Bool} OR b.PatternId IN touched
 GROUP BY b.PatternId
 -- A pattern's row of a week is always in the same partition.
-SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2;
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
 
--- name: evidence_missing
--- Patterns that were last shown before the first week that changed: they are not shown there any more.
-SELECT count() AS Missing
-FROM pattern_totals
-WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support > 0 AND Evidence = '';
+-- name: evidence_weeks
+-- The latest week of each pattern that was added up; of what only one episode shows nothing is said.
+SELECT toString(Week) AS Week, count() AS Episodes
+FROM pattern_observations
+WHERE Week IN (SELECT LastWeek FROM pattern_totals WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2)
+GROUP BY Week
+ORDER BY Week;
+
+-- name: evidence_write
+-- By number, the latest episode being 1: sorting trace ids takes eight times as long.
+INSERT INTO pattern_evidence (PatternId, Traces, Version)
+WITH
+    (
+        SELECT groupArray(TraceId)
+        FROM (SELECT TraceId FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)} ORDER BY StartTime DESC, EpisodeId)
+    ) AS traces,
+    latest AS
+    (
+        SELECT PatternId, LastWeek
+        FROM pattern_totals
+        WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2 AND LastWeek IN {weeks:Array(Date)}
+    )
+SELECT PatternId, arrayMap(place -> traces[place], groupArraySorted(5)(Place)) AS Traces, {snapshot:DateTime64(6, 'UTC')}
+FROM
+(
+    -- The numbers are joined: what follows a window has one thread.
+    SELECT o.Week AS Week, o.PatternIds AS PatternIds, p.Place AS Place
+    FROM (SELECT Week, EpisodeId, PatternIds FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)}) AS o
+    INNER JOIN
+    (
+        SELECT Week, EpisodeId, row_number() OVER (ORDER BY StartTime DESC, EpisodeId) AS Place
+        FROM pattern_observations FINAL
+        WHERE Week IN {weeks:Array(Date)}
+    ) AS p ON p.EpisodeId = o.EpisodeId AND p.Week = o.Week
+)
+ARRAY JOIN PatternIds AS PatternId
+WHERE (PatternId, Week) IN latest
+GROUP BY PatternId
+SETTINGS optimize_on_insert = 0;
 
 -- name: keys_missing
 SELECT count() AS Missing
@@ -164,9 +175,9 @@ INSERT INTO pattern_keys (PatternId, Type, Domain, Key)
 WITH
     fresh AS
     (
-        SELECT PatternId, substringIndex(Evidence, ' ', 1) AS Example
-        FROM pattern_totals
-        WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
+        SELECT PatternId, Traces[1] AS Example
+        FROM pattern_evidence
+        WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
     )
 SELECT PatternId, any(Type), any(Domain), any(Key)
 FROM pattern_texts
@@ -226,4 +237,4 @@ FROM
     HAVING Counts != max(Before)
 ) AS c
 INNER JOIN names AS n ON n.Id = c.StepId
-SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2;
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2, optimize_on_insert = 0;

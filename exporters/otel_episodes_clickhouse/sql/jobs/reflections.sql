@@ -27,7 +27,7 @@ WHERE (EpisodeId, cityHash64(Successes, Improvements, Insights)) NOT IN
     SELECT EpisodeId, cityHash64(Successes, Improvements, Insights) FROM episode_reflections FINAL
     WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
 )
-SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2;
+SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
 
 -- name: reflections_forget
 INSERT INTO episode_reflections (EpisodeId, Version, IsDeleted)

@@ -268,7 +268,7 @@ CREATE TABLE IF NOT EXISTS pattern_buckets
     SuccessWeight UInt64 COMMENT 'sum of recency weights of those that succeeded',
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
-    Evidence String COMMENT 'trace ids of the five latest episodes, a blank between',
+    Episodes UInt64 COMMENT 'sum of hashes of these episodes: others give another number',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
 )
@@ -291,12 +291,24 @@ CREATE TABLE IF NOT EXISTS pattern_totals
     RecentSuccesses Float64 COMMENT 'Successes weighted likewise',
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
-    Evidence String COMMENT 'trace ids of the latest episodes of the latest week, at most five, a blank between',
+    LastWeek Date COMMENT 'Monday of the latest week that shows it, UTC',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
 )
 ENGINE = ReplacingMergeTree(Version)
 ORDER BY PatternId
 COMMENT 'sums per pattern: what the patterns view, the outlook and the next steps read';
+
+-- name: pattern_evidence
+-- derived: by the jobs.
+CREATE TABLE IF NOT EXISTS pattern_evidence
+(
+    PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
+    Traces Array(String) COMMENT 'trace ids of the latest episodes of the latest week that shows it, at most five',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY PatternId
+COMMENT 'episodes behind every pattern that at least two show';
 
 -- name: pattern_keys
 -- derived: by the jobs.

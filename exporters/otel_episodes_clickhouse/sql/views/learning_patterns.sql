@@ -197,7 +197,7 @@ AS WITH
         SELECT
             k.Type AS Type, k.Key AS Key, k.Domain AS Domain, sipHash64(CAST(k.Domain, 'String')) AS D,
             t.PatternId AS PatternId, t.Support AS Support, t.Successes AS Successes, t.RewardMicros AS RewardMicros, t.DurationNs AS DurationNs, t.Tokens AS Tokens,
-            t.RecentSupport AS RecentSupport, t.RecentSuccesses AS RecentSuccesses, t.FirstSeen AS FirstSeen, t.LastSeen AS LastSeen, splitByChar(' ', t.Evidence) AS Evidence,
+            t.RecentSupport AS RecentSupport, t.RecentSuccesses AS RecentSuccesses, t.FirstSeen AS FirstSeen, t.LastSeen AS LastSeen,
             t.Successes / t.Support AS Rate,
             -- Wilson, E. B. (1927): the score interval, z = 1.96.
             (Rate + 3.8416 / (2 * t.Support) - 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support) AS Low,
@@ -218,7 +218,7 @@ AS WITH
     (
         SELECT
             k.PatternId AS PatternId, k.Support AS Support, k.Successes AS Successes, k.RewardMicros AS RewardMicros, k.DurationNs AS DurationNs, k.Tokens AS Tokens,
-            k.RecentSupport AS RecentSupport, k.RecentSuccesses AS RecentSuccesses, k.FirstSeen AS FirstSeen, k.LastSeen AS LastSeen, k.Evidence AS Evidence,
+            k.RecentSupport AS RecentSupport, k.RecentSuccesses AS RecentSuccesses, k.FirstSeen AS FirstSeen, k.LastSeen AS LastSeen,
             k.Type AS Type, k.Key AS Key, k.Domain AS Domain, k.Rate AS Rate, k.Low AS Low, k.High AS High,
             toInt64(e.Support) AS N, toInt64(e.Successes) AS G, e.Rate AS Base, c.Successes AS ConditionSuccesses,
             -- Three or more tools say more than a part of theirs when its rate lies outside their interval.
@@ -276,5 +276,6 @@ SELECT
     a.RecentSuccesses / a.RecentSupport AS DecayedSuccessRate,
     a.FirstSeen AS FirstSeen,
     a.LastSeen AS LastSeen,
-    a.Evidence AS Evidence
-FROM adjusted AS a;
+    e.Traces AS Evidence
+FROM adjusted AS a
+LEFT JOIN (SELECT PatternId, Traces FROM pattern_evidence FINAL) AS e ON e.PatternId = a.PatternId;
