@@ -32,8 +32,8 @@ DEFAULT_FORMULA: Final = "v2"
 # Longer than the longest insert: a row's time is taken when its insert begins, and it shows when that ends.
 OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
-# What bounds the memory of a full run: about 1 GB each at 12 steps an episode.
-FULL_BATCH_EPISODES: Final = 100_000
+# What bounds the memory of a full run: less than 2 GB each at 12 steps an episode.
+FULL_BATCH_EPISODES: Final = 200_000
 _EPOCH: Final = "1970-01-01 00:00:00"
 _BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
@@ -220,19 +220,6 @@ def chosen_formula(store: Store, formula: str | None) -> Formula:
     return Formula(name, views[0], "")
 
 
-def _chunks(found: Sequence[Mapping[str, Any]], episodes: int) -> list[list[str]]:
-    """Put weeks together, as long as they have no more episodes than that."""
-    chunks: list[list[str]] = []
-    room = 0
-    for row in found:
-        if row["Episodes"] > room or not chunks:
-            chunks.append([])
-            room = episodes
-        chunks[-1].append(row["Week"])
-        room -= row["Episodes"]
-    return chunks
-
-
 def _unseen(_job: str, _done: int, _total: int, /) -> None:
     pass
 
@@ -260,6 +247,7 @@ class _Runner:
         self._progress = progress
         self._overlap = overlap
         self._batch = batch
+        self._lows: list[dict[str, Any]] = []
         self._run = uuid.uuid4().hex
 
     def facts(self) -> JobReport:
@@ -326,10 +314,11 @@ class _Runner:
         """
         if context["full"]:
             table = "known_episodes" if job == "facts" else "episode_facts"
-            ranges = self._store.query_named("job_ranges", {"table": table, "size": self._batch})
-            lows = [row["Low"] for row in ranges]
-            scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise([*lows, ""])]
-            return (ranges[0]["Episodes"] if ranges else 0), scopes
+            # Those of one job do for the next: where they lie does not matter, only that all ids are between them.
+            self._lows = self._lows or self._store.query_named("job_ranges", {"table": table, "size": self._batch})
+            ends = pairwise([*("" if not place else row["Low"] for place, row in enumerate(self._lows)), ""])
+            scopes = [{"batch": 0, "low": low, "high": high} for low, high in ends]
+            return self._store.query_named("job_episodes", {"table": table})[0]["Episodes"], scopes
         self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES})
         found = self._store.query_named("worklist_batches", context)[0]
         return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
@@ -338,18 +327,30 @@ class _Runner:
         found = self._store.query_named("patterns_weeks", context)
         self._progress("patterns", 0, len(found))
         done = 0
-        for weeks in _chunks(found, self._batch):
+        for weeks in self._chunks(found):
             for statement in ("buckets_write", "transitions_write"):
                 self._store.execute(sql.named(statement), {**context, "weeks": weeks})
             done += len(weeks)
             self._progress("patterns", done, len(found))
         if found:
             self._store.execute(sql.named("totals_write"), context)
-            for weeks in _chunks(self._store.query_named("evidence_weeks", context), self._batch):
+            for weeks in self._chunks(self._store.query_named("evidence_weeks", context)):
                 self._store.execute(sql.named("evidence_write"), {**context, "weeks": weeks})
             if self._store.query_named("keys_missing", context)[0]["Missing"]:
                 self._store.execute(sql.named("keys_write"), context)
         return len(found), self._written("pattern_buckets", context)
+
+    def _chunks(self, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+        """Put weeks together, up to half a batch of episodes: each of them is dozens of rows here."""
+        chunks: list[list[str]] = []
+        room = 0
+        for row in found:
+            if row["Episodes"] > room or not chunks:
+                chunks.append([])
+                room = self._batch // 2
+            chunks[-1].append(row["Week"])
+            room -= row["Episodes"]
+        return chunks
 
     def _begin(self, job: str, formula: str, *, exclusive: bool) -> dict[str, Any]:
         # An exclusive job keeps the result of one formula only: another one since then means starting over.

@@ -49,14 +49,13 @@ WHERE RunId = {run:String} AND Job = {job:String};
 
 -- name: job_ranges
 -- Where a job that reads everything begins each of its batches: at these ids.
-SELECT EpisodeId AS Low, count() OVER () AS Batches, Total AS Episodes
-FROM
-(
-    SELECT EpisodeId, row_number() OVER (ORDER BY EpisodeId) AS Place, count() OVER () AS Total
-    FROM (SELECT DISTINCT EpisodeId FROM {table:Identifier})
-)
+SELECT EpisodeId AS Low
+FROM (SELECT EpisodeId, row_number() OVER (ORDER BY EpisodeId) AS Place FROM (SELECT DISTINCT EpisodeId FROM {table:Identifier}))
 WHERE Place % {size:UInt32} = 1
 ORDER BY EpisodeId;
+
+-- name: job_episodes
+SELECT uniqExact(EpisodeId) AS Episodes FROM {table:Identifier};
 
 -- name: written_rows
 SELECT count() AS Rows FROM {table:Identifier} WHERE Version = {snapshot:DateTime64(6, 'UTC')};

@@ -66,14 +66,18 @@ AS WITH
     -- number (segment, index, start, the beginning of the span's id): grouping and sorting tuples takes three times as long.
     steps AS
     (
-        SELECT EpisodeId, arraySort((step, position) -> position, Rows, Positions) AS Sorted, Failures, LastTime, InputTokens, OutputTokens
+        SELECT
+            EpisodeId, arraySort((step, position) -> position, arrayZip(Tools, Oks, Ns, Tokens, Errors), Positions) AS Sorted,
+            Failures, LastTime, InputTokens, OutputTokens
         FROM
         (
             SELECT
                 EpisodeId,
                 if(min(StepIndex) > 0, groupArray(Position),
                    arrayMap(x -> bitAnd(x, bitNot(bitShiftLeft(toUInt128(4294967295), 80))), groupArray(Position))) AS Positions,
-                groupArray((Tool, Success, DurationNs, Spent, Error)) AS Rows,
+                -- Rows come to each array in the same order; one array of tuples takes longer than five.
+                groupArray(Tool) AS Tools, groupArray(Success) AS Oks, groupArray(DurationNs) AS Ns, groupArray(Spent) AS Tokens,
+                groupArray(Error) AS Errors,
                 countIf(NOT Success) AS Failures,
                 max(End) AS LastTime,
                 sum(Input) AS InputTokens,
