@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -17,11 +17,19 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from otel_episodes_clickhouse.store import Result, Store
+
 HOME: Final = Path(__file__).parents[1] / "collector-config" / "grafana"
 ALL: Final = "$__all"
 _VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?:\.(?P<path>[^:}]+))?(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)")
 _MACRO: Final = re.compile(r"\$__(?P<name>\w+)(?:\((?P<argument>[^()]*)\))?")
 _CONDITIONAL: Final = "$__conditionalAll("
+# What the variables are before anybody has chosen.
+UNCHOSEN: Final = {
+    "clickhouse": "otel-episodes-clickhouse", "jaeger": "otel-episodes-jaeger", "jaeger_ui": "http://localhost:16686",
+    "tenant": ALL, "domain": ALL, "agent": ALL, "service": ALL, "type": ALL, "formula": "v2", "pattern": "",
+    "episode": "", "shown": "", "trace": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,10 +102,33 @@ def all_panels() -> list[Panel]:
     return [panel for dashboard in dashboards() for panel in dashboard.panels]
 
 
+def all_queries() -> dict[str, str]:
+    """Return what is sent for each panel and each variable, by ``dashboard: name``."""
+    queries = {str(panel): panel.sql for panel in all_panels()}
+    for dashboard in dashboards():
+        asked = [each for each in dashboard.variables.values() if each["type"] == "query"]
+        queries |= {f"{dashboard.name}: {each['name']}": each["query"]["rawSql"] for each in asked}
+    return queries
+
+
 def expand(sql: str, asked: Asked) -> str:
     """Return what the server would be sent. Raises ``KeyError`` for a variable or a macro that does not exist."""
     sql = interpolate(_without_conditions_on_all(sql, asked.variables), asked.variables)
+    # A variable of Grafana's own, put in before the query leaves the browser, inside of quotes too: milliseconds.
+    sql = sql.replace("${__from}", str(asked.start * 1000))
     return _MACRO.sub(lambda match: MACROS[match["name"]](asked, match["argument"]), sql)
+
+
+def answer(store: Store, text: str, asked: Asked) -> Result:
+    """Ask as the user that docs/grafana.md has for Grafana: one who may only read, and set limits with a query."""
+    sql = expand(text, asked)
+    return store.sql(f"{sql}{',' if 'SETTINGS' in sql else ' SETTINGS'} readonly = 2", read_only=False)
+
+
+def rows(store: Store, name: str, asked: Asked, **variables: str) -> list[dict[str, Any]]:
+    """Return what a panel or a variable (``dashboard: name``) is answered with these variables chosen beside those."""
+    result = answer(store, all_queries()[name], replace(asked, variables={**UNCHOSEN, **asked.variables, **variables}))
+    return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:

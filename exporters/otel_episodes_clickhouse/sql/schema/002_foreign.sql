@@ -215,6 +215,6 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS episode_steps_foreign_mv TO episode_steps
 AS SELECT
     EpisodeId, TraceId, SpanId, ParentSpanId, Segment, toUInt32(0) AS StepIndex, Kind, Tool, Action, Observation, Success, ErrorType,
     ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, toUInt32(0) AS BatchCount, toUInt32(0) AS BatchErrors, AgentName,
-    ServiceName, Operation AS Convention
+    ServiceName, Operation AS Convention, Tenant
 FROM agent_spans
 WHERE Role = 'tool' AND NOT (Remote AND ParentSpanId != '');

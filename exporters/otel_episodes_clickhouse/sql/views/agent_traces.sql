@@ -142,14 +142,14 @@ CREATE OR REPLACE VIEW roots_of_episodes
 AS SELECT
     EpisodeId, TraceId, SpanId, Ended, Segment, Task, TaskType, Domain, Language, Framework, Complexity, Tags, Outcome, Verdict,
     Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, StartTime, EndTime, DurationNs, InputTokens, OutputTokens,
-    ParentEpisodeId, AgentName, ConversationId, ServiceName, Attributes
+    ParentEpisodeId, AgentName, ConversationId, ServiceName, Attributes, Tenant
 FROM episode_roots FINAL
 WHERE EpisodeId != ''
 UNION ALL
 SELECT
     EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, Verdict,
     [], 0, 0, 0, NULL, StartTime, EndTime, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime))), InputTokens, OutputTokens,
-    '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention)
+    '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention), Tenant
 FROM agent_traces
 WHERE IsEpisode;
 
@@ -157,7 +157,7 @@ WHERE IsEpisode;
 CREATE OR REPLACE VIEW steps_of_episodes
 AS SELECT
     EpisodeId, TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
-    StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName, Convention
+    StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName, Convention, Tenant
 FROM episode_steps FINAL
 WHERE EpisodeId != '' AND Convention = ''
 -- The same span always has the same start, so its copies are in one partition.
@@ -165,7 +165,7 @@ SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
     EpisodeId, TraceId, step.2, detail.1, Segment, 0, detail.2, step.6, detail.3, detail.4, step.5 AND NOT has(Broken, step.3), detail.5, detail.6,
-    step.1, step.7, detail.7, detail.8, 0, 0, detail.9, detail.10, if(step.4, '', detail.11)
+    step.1, step.7, detail.7, detail.8, 0, 0, if(detail.9 = '', AgentName, detail.9), detail.10, if(step.4, '', detail.11), Tenant
 FROM agent_traces
 ARRAY JOIN Kept.1 AS step, Kept.2 AS detail
 WHERE Own OR IsEpisode;
