@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -114,3 +115,65 @@ def test_an_episode_that_is_not_recorded_there_is_wrong_use(dsn: str) -> None:
 def test_an_episode_that_has_not_started_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="has not started"):
         advise(Episode("later"))
+
+
+# A run that is in its middle: its process is gone, its steps are in the spool, and no job has seen it.
+IN_THE_MIDDLE = """
+import os, sys
+from otel_episodes import configure, episode, log_step
+
+configure(dsn=sys.argv[1])
+ep = episode("climb", domain="hills").__enter__()
+log_step(tool="look")
+print(ep.id, flush=True)
+os._exit(0)
+"""
+
+# The same by another instrumentation, which knows of no domain; its agent has not ended.
+BY_A_FRAMEWORK = """
+import os
+import sys
+from opentelemetry import trace
+from otel_episodes import configure
+
+configure(dsn=sys.argv[1], include_agents=True)
+tracer = trace.get_tracer("framework")
+agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "climber"}
+asked = '[{"role": "user", "parts": [{"type": "text", "content": "climb"}]}]'
+model = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "test", "gen_ai.input.messages": asked}
+tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look"}
+with tracer.start_as_current_span("invoke_agent climber", attributes=agent) as span:
+    for attributes in (model, tool):
+        with tracer.start_as_current_span("work", attributes=attributes):
+            pass
+    print(format(span.get_span_context().trace_id, "032x"), flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("command", ["outlook", "next"])
+@pytest.mark.parametrize(
+    ("program", "same"),
+    [
+        (IN_THE_MIDDLE, ("--domain", "hills", "--task", "climb", "--tool", "look")),
+        (BY_A_FRAMEWORK, ("--task", "climb", "--tool", "look")),
+    ],
+    ids=["running", "framework"],
+)
+def test_the_commands_know_a_run_that_no_job_has_seen(
+    dsn: str, command: str, program: str, same: tuple[str, ...]
+) -> None:
+    identifier = ask(program, dsn).strip()
+    expected = run_command(dsn, command, *same)
+    assert run_command(dsn, command, identifier) == run_command(dsn, command, identifier[:12]) == expected
+
+
+def test_an_id_that_nobody_has_is_said_to_be_so(dsn: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run_command(dsn, "outlook", "no-such-episode")
+    assert "no episode's id begins with no-such-episode" in failed.value.stderr
+
+
+def run_command(dsn: str, *arguments: str) -> object:
+    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", *arguments, "--json", "--dsn", dsn]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.config import Target
@@ -75,18 +75,24 @@ def advise(
     with Store.open(Target.resolve(dsn)) as store:
         store.drain()
         if identifier:
-            so_far = _so_far(store, identifier, tools)
+            so_far = of_episode(store, identifier, tools) or _not_recorded(store, identifier)
+            so_far["ended"] = False
         return _advice(store, so_far, limit)
 
 
-def _so_far(store: Store, identifier: str, about_to_use: Sequence[str]) -> dict[str, Any]:
+def of_episode(store: Store, identifier: str, about_to_use: Sequence[str]) -> dict[str, Any] | None:
+    """Return what `outlook` and `next_steps` are asked about an episode as it is now; None where it is not recorded."""
     rows = store.query_named("run_so_far", {"episode": identifier})
     if not rows:
-        raise UsageError(
-            f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)"
-        )
-    tools = [*rows[0]["Tools"], *about_to_use]
-    return {"domain": rows[0]["Domain"], "task": rows[0]["Task"], "tools": tools, "ended": False}
+        return None
+    (run,) = rows
+    # What it is about to do is asked of a run that goes on.
+    ended = run["Ended"] and not about_to_use
+    return {"domain": run["Domain"], "task": run["Task"], "tools": [*run["Tools"], *about_to_use], "ended": ended}
+
+
+def _not_recorded(store: Store, identifier: str) -> NoReturn:
+    raise UsageError(f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)")
 
 
 def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.advice import of_episode
+from otel_episodes_clickhouse.cli import look, options, output
 from otel_episodes_clickhouse.cli.stores import reading, writing
 
 if TYPE_CHECKING:
@@ -407,9 +408,10 @@ def _print_evaluation(result: evaluation.Evaluation) -> None:
 def _so_far(store: Store, episode: str, domain: str, task: str, tools: list[str] | None) -> dict[str, Any]:
     if not episode:
         return {"domain": domain, "task": task, "tools": tools or [], "ended": False}
-    row = store.query_named("steps_of", {"episode": _episode_id(store, episode)})[0]
-    ended = row["Outcome"] != "running" and not tools
-    return {"domain": row["Domain"], "task": row["Task"], "tools": [*row["Tools"], *(tools or [])], "ended": ended}
+    about_to_use = tools or []
+    # By its whole id it is read by key; the beginning of one has to be looked for in all.
+    so_far = of_episode(store, episode, about_to_use)
+    return so_far or of_episode(store, look.find(store, episode)["EpisodeId"], about_to_use) or {}
 
 
 def _episode_id(store: Store, text: str) -> str:

@@ -118,18 +118,23 @@ def show(
     if not identifier.strip():
         raise UsageError("name an episode by the beginning of its id: see `otel-episodes episodes`")
     with reading(dsn) as store:
-        candidates = store.query_named("find_episodes", {"prefix": identifier.strip()})
-        exact = [row for row in candidates if identifier.strip() in (row["EpisodeId"], row["TraceId"])]
-        found = exact or candidates
-        if len(found) != 1:
-            _not_one(identifier, candidates)
-        tree = load(store, found[0])
+        tree = load(store, find(store, identifier.strip()))
     if json:
         output.json(_tree_json(tree))
     else:
         from otel_episodes_clickhouse.cli.drawing import draw  # noqa: PLC0415  # with rich
 
         draw(tree, output.console())
+
+
+def find(store: Store, identifier: str) -> Row:
+    """Return the one episode whose id or trace is or begins with that. Raises ``StoreError`` for none or several."""
+    candidates = store.query_named("find_episodes", {"prefix": identifier})
+    exact = [row for row in candidates if identifier in (row["EpisodeId"], row["TraceId"])]
+    found = exact or candidates
+    if len(found) != 1:
+        _not_one(identifier, candidates)
+    return found[0]
 
 
 def _not_one(identifier: str, candidates: list[Row]) -> NoReturn:

@@ -108,18 +108,15 @@ FROM likely
 ORDER BY Score DESC, Tool
 LIMIT {limit:UInt32};
 
--- name: steps_of
-SELECT Domain, Task, arrayMap(t -> toString(t), StepTools) AS Tools, Outcome
-FROM episode_facts FINAL
-WHERE EpisodeId = {episode:String};
-
 -- name: run_so_far
--- Of an episode that runs, from its start marker and the steps there are; no row where it is not known at all.
+-- Of an episode as it is now, from its start marker and the steps there are, in the order in which they are learned
+-- from; no row where it is not known at all.
 SELECT
     argMax(r.Domain, (r.Domain != '', r.StartTime)) AS Domain,
     argMax(r.Task, (r.Task != '', r.StartTime)) AS Task,
+    argMax(r.Ended, (r.Segment, r.Ended)) AS Ended,
     (
-        SELECT arrayMap(s -> toString(s.4), arraySort(groupArray((Segment, StartTime, SpanId, Tool))))
+        SELECT arrayMap(s -> toString(s.5), arraySort(groupArray((Segment, StepIndex, StartTime, SpanId, Tool))))
         FROM steps_of_episodes
         WHERE EpisodeId = {episode:String}
     ) AS Tools
