@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from foreign_spans import agent, tool
 
 from otel_episodes_clickhouse import ddl, rows, schema, sql
 from otel_episodes_clickhouse.ddl import Layout
@@ -155,13 +156,13 @@ def test_a_cluster_or_database_that_needs_quoting_is_refused(name: str) -> None:
 
 
 def test_a_row_policy_shows_a_tenant_its_own_rows_only(tmp_path: Path) -> None:
-    tables = ("episode_steps", "episode_roots", "otel_traces")
+    tables = ("episode_steps", "episode_roots", "agent_spans", "otel_traces")
     conditions = dict.fromkeys(tables, "Tenant = 'acme'") | {"otel_traces": "ResourceAttributes['tenant.id'] = 'acme'"}
     policies = "".join(f"<{table}><filter>{text}</filter></{table}>" for table, text in conditions.items())
     spans = [
         row._replace(resource_attributes={"tenant.id": tenant})
         for tenant in ("acme", "other")
-        for row in rows_of(Episode(tenant, steps=[("a", True)]))
+        for row in (*rows_of(Episode(tenant, steps=[("a", True)])), agent(f"of-{tenant}"), tool(f"of-{tenant}", "grep"))
     ]
     statements = [statement.text for statement in ddl.statements()]
     counts = [
@@ -171,5 +172,5 @@ def test_a_row_policy_shows_a_tenant_its_own_rows_only(tmp_path: Path) -> None:
     databases = f"<databases><default>{policies}</default></databases>"
     *setup, episodes, stored = with_a_cluster(tmp_path, [*statements, inserted(spans), *counts], policies=databases)
     assert [answer for answer in setup if answer] == []
-    assert (episodes[0]["tenants"], int(episodes[0]["steps"])) == (["acme"], 1)
-    assert int(stored[0]["n"]) == 3
+    assert (episodes[0]["tenants"], int(episodes[0]["steps"])) == (["acme"], 2)
+    assert int(stored[0]["n"]) == 5
