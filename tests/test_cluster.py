@@ -15,7 +15,8 @@ from foreign_spans import agent, tool
 from otel_episodes_clickhouse import ddl, rows, schema, sql
 from otel_episodes_clickhouse.ddl import Layout
 from otel_episodes_clickhouse.errors import ConfigurationError
-from tests.learning_data import Episode, rows_of
+from tests.grafana_dashboards import UNCHOSEN, Asked, all_queries, expand
+from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,12 +118,17 @@ def test_on_a_cluster_of_one_node_spans_go_through_the_distributed_tables_and_co
         "SELECT count() AS n FROM episode_steps",
         "SELECT count() AS n, sum(Steps) AS steps, sum(FailedSteps) AS failed FROM episodes",
     ]
+    # What a dashboard tells each table to leave out is told to the tables behind it.
+    asked = Asked(T0 // SECOND - 1, T0 // SECOND + 1, 3600, UNCHOSEN)
+    panels = [expand(all_queries()[name], asked) for name in ("overview: Episodes", "overview: Slowest tools")]
     # Sent twice, as after a lost answer.
-    *setup, local, steps, whole = with_a_cluster(tmp_path, [*texts, insert, insert, *counts])
+    *setup, local, steps, whole, shown, tools = with_a_cluster(tmp_path, [*texts, insert, insert, *counts, *panels])
     assert [answer for answer in setup if answer] == []
     assert int(local[0]["n"]) == 20 * 5 - 20
     assert int(steps[0]["n"]) == 40
     assert {name: int(value) for name, value in whole[0].items()} == {"n": 20, "steps": 40, "failed": 10}
+    assert int(shown[0]["Episodes"]) == 20
+    assert {row["Tool"]: (int(row["Steps"]), int(row["Failed"])) for row in tools} == {"a": (20, 0), "b": (20, 10)}
 
 
 def inserted(spans: list[rows.Row], *settings: str) -> str:
