@@ -21,56 +21,43 @@ WITH
         FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                         seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
     ),
-    model AS
+    odds AS
     (
-        SELECT * FROM outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
-            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, pairs_only = false)
+        SELECT EpisodeId, maxIf(LogOdds, Ended) AS AtEnd, maxIf(LogOdds, NOT Ended) AS AtHalf
+        FROM outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, keep = {keep:UInt32}, pairs_only = false,
+            tools = [], ended = false)
+        GROUP BY EpisodeId
     ),
     bigrams AS
     (
-        SELECT * FROM outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
-            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, pairs_only = true)
+        SELECT EpisodeId, LogOdds
+        FROM outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, keep = {keep:UInt32}, pairs_only = true,
+            tools = [], ended = false)
+        WHERE Ended
     ),
     learned AS (SELECT (countIf(Success) + 1) / (count() + 2) AS Rate FROM runs WHERE NOT Tested),
-    tasks AS (SELECT Task, count() AS Episodes, countIf(Success) AS Successes FROM runs WHERE NOT Tested AND Task != '' GROUP BY Task),
-    tested AS
-    (
-        WITH (made, part) -> intHash64(bitXor(made, part)) AS mixed
-        SELECT
-            r.EpisodeId AS EpisodeId, r.Success AS Success, length(r.Tools) AS Steps, r.PatternIds AS Ids,
-            t.Episodes AS TaskEpisodes, t.Successes AS TaskSuccesses,
-            sipHash64(CAST(r.Domain, 'String')) AS D,
-            arraySlice(arrayMap(x -> sipHash64(x), r.Tools), 1, intDiv(Steps + 1, 2)) AS H,
-            -- Ids as episode_shapes makes them.
-            arrayConcat(
-                arrayMap(x -> mixed(sipHash64('tool', D), x), H),
-                arrayMap(x -> mixed(sipHash64('start', D), x), arraySlice(H, 1, 1)),
-                arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
-                arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length(H), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
-                arrayMap(n -> sipHash64('variety', D, n), range(1, 1 + least(length(arrayDistinct(H)), 12)))) AS HalfIds
-        FROM runs AS r
-        LEFT JOIN tasks AS t ON t.Task = r.Task
-        WHERE r.Tested AND sipHash64({seed:UInt64}, r.EpisodeId) % 1000000 < {keep:UInt32}
-    )
+    tasks AS (SELECT Task, count() AS Episodes, countIf(Success) AS Successes FROM runs WHERE NOT Tested AND Task != '' GROUP BY Task)
 SELECT
-    t.EpisodeId AS EpisodeId,
-    t.Success AS Success,
+    r.EpisodeId AS EpisodeId,
+    r.Success AS Success,
     l.Rate AS Base,
-    (t.TaskSuccesses + 2 * l.Rate) / (t.TaskEpisodes + 2) AS TaskRate,
-    log(m.Base / (1 - m.Base)) + log(TaskRate / (1 - TaskRate)) - log(l.Rate / (1 - l.Rate)) AS Start,
-    1 / (1 + exp(-Start - arraySum((f, weight, mean) ->
-        weight * multiIf(has(t.Ids, f), 1 - mean, t.Steps > 0, -mean, 0), m.Features, m.Weights, m.Means))) AS Outlook,
-    1 / (1 + exp(-Start - arraySum((f, weight, mean) ->
-        if(has(t.HalfIds, f), weight * (1 - mean), 0), m.Features, m.Weights, m.Means))) AS HalfOutlook,
-    1 / (1 + exp(-log(b.Base / (1 - b.Base)) - arraySum((f, weight, mean) ->
-        weight * (has(t.Ids, f) - mean), b.Features, b.Weights, b.Means))) AS Bigrams,
+    (t.Successes + 2 * l.Rate) / (t.Episodes + 2) AS TaskRate,
+    log(TaskRate / (1 - TaskRate)) - log(l.Rate / (1 - l.Rate)) AS OfTask,
+    1 / (1 + exp(-o.AtEnd - OfTask)) AS Outlook,
+    1 / (1 + exp(-o.AtHalf - OfTask)) AS HalfOutlook,
+    1 / (1 + exp(-b.LogOdds)) AS Bigrams,
     -- Shorter is better, on the scale of a rate.
-    l.Rate * 2 / (1 + exp(t.Steps / 20)) AS Length
-FROM tested AS t
-CROSS JOIN model AS m
-CROSS JOIN bigrams AS b
+    l.Rate * 2 / (1 + exp(length(r.Tools) / 20)) AS Length
+FROM runs AS r
+INNER JOIN odds AS o ON o.EpisodeId = r.EpisodeId
+INNER JOIN bigrams AS b ON b.EpisodeId = r.EpisodeId
+LEFT JOIN tasks AS t ON t.Task = r.Task
 CROSS JOIN learned AS l
-ORDER BY EpisodeId;
+ORDER BY EpisodeId
+-- A model goes with each run that is judged by it.
+SETTINGS max_joined_block_size_rows = 64;
 
 -- name: evaluate_next
 WITH

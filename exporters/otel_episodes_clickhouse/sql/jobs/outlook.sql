@@ -1,20 +1,10 @@
 -- What an agent can ask in the middle of a run: each one query over the learned tables.
 
 -- name: outlook
--- The regression of sql/views/outlook.sql says how likely a run that shows this is to succeed. While it runs, what it has not
--- shown yet says nothing; once it has ended, that counts too. The task's own record moves the odds as it moves
--- those of the domain: by its successes, with two episodes at the domain's rate added.
+-- The regression of sql/views/outlook.sql says how likely a run that shows this is to succeed. The task's own record moves the
+-- odds as it moves those of the domain: by its successes, with two episodes at the domain's rate added.
 WITH
     sipHash64({domain:String}) AS D,
-    arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
-    -- Ids as episode_shapes makes them.
-    (made, part) -> intHash64(bitXor(made, part)) AS mixed,
-    arrayConcat(
-        arrayMap(t -> mixed(sipHash64('tool', D), t), H),
-        arrayMap(t -> mixed(sipHash64('start', D), t), arraySlice(H, 1, 1)),
-        arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
-        arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length({tools:Array(String)}), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
-        arrayMap(n -> sipHash64('variety', D, n), range(1, 1 + least(length(arrayDistinct(H)), 12)))) AS Shows,
     sipHash64('episode', D) AS Whole,
     sipHash64('task', D, {task:String}) AS TaskId,
     sums AS
@@ -26,22 +16,15 @@ WITH
             sumIf(Successes, PatternId = TaskId AND {task:String} != '') AS TaskSuccesses
         FROM pattern_totals FINAL
         WHERE PatternId IN ([Whole, TaskId])
-    ),
-    judged AS
-    (
-        SELECT
-            arrayMap(f -> has(Shows, f), Features) AS Shown,
-            log(Base / (1 - Base)) + arraySum((weight, mean, shown) ->
-                weight * multiIf(shown, 1 - mean, {ended:Bool} AND notEmpty(H), -mean, 0), Weights, Means, Shown) AS LogOdds
-        FROM outlook_model(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = '', pairs_only = false)
     )
 SELECT
     1 / (1 + exp(-(LogOdds + log(TaskRate / (1 - TaskRate)) - log(DomainRate / (1 - DomainRate))))) AS Probability,
     DomainRate,
     (TaskSuccesses + 2 * DomainRate) / (TaskEpisodes + 2) AS TaskRate,
-    Episodes, TaskEpisodes, arraySum(Shown) AS FeaturesKnown
+    Episodes, TaskEpisodes, FeaturesKnown
 FROM sums
-CROSS JOIN judged;
+CROSS JOIN outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = '', keep = 0,
+                      pairs_only = false, tools = {tools:Array(String)}, ended = {ended:Bool});
 
 -- name: next_steps
 -- Witten-Bell interpolation (Witten, I. H. and Bell, T. C. 1991) from the general to the specific: any step of the domain,

@@ -74,27 +74,89 @@ AS WITH
                 row, Means, arrayEnumerate(Means)), arraySlice(AllTogether, 3), Means, arrayEnumerate(Means)) AS Hessian
         FROM counts
     )
-SELECT
-    N AS Runs,
-    Base,
-    known AS Features,
-    Means,
-    -- Hessian * weights = gradient, by forty steps of conjugate gradients (Hestenes and Stiefel 1952): weights, what is
-    -- left, direction, the square of what is left.
-    arrayFold(
-        (state, step) -> arrayMap(
-            image -> arrayMap(
-                size -> arrayMap(
-                    left -> arrayMap(
-                        square -> (
-                            arrayMap((weight, direction) -> weight + size * direction, state.1, state.3),
-                            left,
-                            arrayMap((x, direction) -> x + if(state.4 < 1e-20, 0, square / state.4) * direction, left, state.3),
-                            square),
-                        [arrayDotProduct(left, left)])[1],
-                    [arrayMap((x, y) -> x - size * y, state.2, image)])[1],
-                [if(state.4 < 1e-20, 0, state.4 / arrayDotProduct(state.3, image))])[1],
-            [arrayMap(row -> arrayDotProduct(row, state.3), Hessian)])[1],
-        range(40),
-        (arrayMap(x -> 0., Gradient), Gradient, Gradient, arrayDotProduct(Gradient, Gradient))).1 AS Weights
+SELECT Base, known AS Features, Means, Gradient, Hessian
 FROM dense;
+
+-- name: outlook_of
+-- How likely runs are to succeed by what they show: those that the split tests, at their end and half-way; with an empty split
+-- the one that is given by its tools. A run that has ended is judged by all features, also those that it does not show; one
+-- that runs by a regression on those it has shown alone. Each set of features is solved once.
+CREATE OR REPLACE VIEW outlook_of
+AS WITH
+    sipHash64({domain:String}) AS D,
+    (made, part) -> intHash64(bitXor(made, part)) AS mixed,
+    asked AS
+    (
+        SELECT EpisodeId, Ended, if(Ended, Tools, arraySlice(Tools, 1, intDiv(length(Tools) + 1, 2))) AS Tools
+        FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                        seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
+        ARRAY JOIN [true, false] AS Ended
+        WHERE Tested AND {split:String} != '' AND sipHash64({seed:UInt64}, EpisodeId) % 1000000 < {keep:UInt32}
+        UNION ALL
+        SELECT '', {ended:Bool}, {tools:Array(String)}
+        FROM system.one
+        WHERE {split:String} = ''
+    ),
+    shown AS
+    (
+        SELECT
+            EpisodeId, Ended,
+            arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', Tools)) AS H,
+            -- Ids as episode_shapes makes them.
+            arrayConcat(
+                arrayMap(t -> mixed(sipHash64('tool', D), t), H),
+                arrayMap(t -> mixed(sipHash64('start', D), t), arraySlice(H, 1, 1)),
+                arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
+                arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length(Tools), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
+                arrayMap(n -> sipHash64('variety', D, n), range(1, 1 + least(length(arrayDistinct(H)), 12)))) AS Ids,
+            arrayMap(f -> has(Ids, f), m.Features) AS Shown,
+            if(Ended AND notEmpty(H), arrayMap(f -> true, Shown), Shown) AS Judged,
+            m.Base AS Base, m.Means AS Means, m.Gradient AS Gradient, m.Hessian AS Hessian
+        FROM asked
+        CROSS JOIN outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8}, seed = {seed:UInt64},
+            before = {before:Int64}, before_id = {before_id:String}, pairs_only = {pairs_only:Bool}) AS m
+    ),
+    systems AS
+    (
+        SELECT
+            Judged,
+            groupArray((s.EpisodeId, s.Ended, s.Shown)) AS Runs,
+            any(s.Base) AS Base,
+            arrayFilter((mean, judged) -> judged, any(s.Means), Judged) AS Means,
+            arrayFilter((g, judged) -> judged, any(s.Gradient), Judged) AS Gradient,
+            arrayMap(row -> arrayFilter((x, judged) -> judged, row, Judged), arrayFilter((row, judged) -> judged, any(s.Hessian), Judged)) AS Hessian
+        FROM shown AS s
+        GROUP BY s.Judged AS Judged
+    ),
+    solved AS
+    (
+        SELECT
+            Judged, Runs, Base, Means,
+            -- Hessian * weights = gradient, by forty steps of conjugate gradients (Hestenes and Stiefel 1952): weights, what is
+            -- left, direction, the square of what is left.
+            arrayFold(
+                (state, step) -> arrayMap(
+                    image -> arrayMap(
+                        size -> arrayMap(
+                            left -> arrayMap(
+                                square -> (
+                                    arrayMap((weight, direction) -> weight + size * direction, state.1, state.3),
+                                    left,
+                                    arrayMap((x, direction) -> x + if(state.4 < 1e-20, 0, square / state.4) * direction, left, state.3),
+                                    square),
+                                [arrayDotProduct(left, left)])[1],
+                            [arrayMap((x, y) -> x - size * y, state.2, image)])[1],
+                        [if(state.4 < 1e-20, 0, state.4 / arrayDotProduct(state.3, image))])[1],
+                    [arrayMap(row -> arrayDotProduct(row, state.3), Hessian)])[1],
+                range(40),
+                (arrayMap(x -> 0., Gradient), Gradient, Gradient, arrayDotProduct(Gradient, Gradient))).1 AS Weights
+        FROM systems
+    )
+SELECT
+    Run.1 AS EpisodeId,
+    Run.2 AS Ended,
+    log(Base / (1 - Base)) + arraySum((weight, mean, shows) -> weight * (shows - mean), Weights, Means,
+        arrayFilter((shows, judged) -> judged, Run.3, Judged)) AS LogOdds,
+    arraySum(Run.3) AS FeaturesKnown
+FROM solved
+ARRAY JOIN Runs AS Run;
