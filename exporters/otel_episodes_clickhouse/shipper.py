@@ -288,6 +288,7 @@ class Shipper:
             self._silent_since = 0.0
             raise
         if self._silent_since and self._stopping:
+            self._drain_at_stop = False
             raise StoppedError
 
     def breathe(self) -> None:
