@@ -148,7 +148,7 @@ def throughput(stage: Stage) -> None:
     ]  # fmt: skip
     note = (
         f"CPU of the recording process per span, the least of {len(runs)} runs of {steps:,}; without any processor "
-        f"{least['none']:.0f}, taken off in 'delivery'. Seconds: after the program's end. Load {os.getloadavg()[0]:.1f}."
+        f"{least['none']:.0f}, taken off in 'delivery'. Seconds: after the end. Load {os.getloadavg()[0]:.1f}."
     )
     show("From span end to stored row", columns, rows, note=note)
 
