@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import traceback
 from base64 import b64encode
@@ -20,7 +21,7 @@ from otel_episodes_clickhouse.config import Target, ships
 from otel_episodes_clickhouse.errors import ConfigurationError, DataError, StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.ledger import Ledger
 from otel_episodes_clickhouse.store import Store
-from otel_episodes_clickhouse.transport import retry_after_seconds
+from otel_episodes_clickhouse.transport import knock, retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,3 +235,21 @@ def test_a_body_that_is_too_large_for_somebody_in_between_is_the_fault_of_its_si
         proxy.misbehave("too_large", only="nothing of that name")
         with Store.open(target_of(proxy.dsn, tmp_path)) as store, pytest.raises(DataError):
             store.query("SELECT 'nothing of that name'")
+
+
+def test_a_server_that_answers_anything_is_there(server: str, tmp_path: Path) -> None:
+    assert knock(target_of(server, tmp_path))
+    with FaultyProxy(server) as proxy:
+        proxy.misbehave("unavailable")
+        assert knock(target_of(proxy.dsn, tmp_path))
+
+
+@pytest.mark.parametrize("options", [{}, {"secure": "true"}])
+def test_one_that_takes_connections_and_says_nothing_is_told_from_one_that_is_not_there(
+    tmp_path: Path, options: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        target = target_of(f"clickhouse://127.0.0.1:{listening.getsockname()[1]}/", tmp_path, **options)
+        assert not knock(target)
+    with pytest.raises(StoreUnavailableError, match="refused"):
+        knock(target)
