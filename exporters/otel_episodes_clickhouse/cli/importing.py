@@ -31,31 +31,35 @@ def register(app: typer.Typer) -> None:
     add(app, import_, "import")
 
 
+_Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files to read.")]
+_Format = Annotated[str, typer.Option("--format", help="chat, atif, otlp-json; auto looks at each record.")]
+_Task = Annotated[
+    str,
+    typer.Option(
+        metavar="FIELD", help="Field with the task. Default: task, instruction, prompt, or what the user said first."
+    ),
+]
+_Reward = Annotated[
+    str, typer.Option(metavar="FIELD", help="Field with the score. Default: reward or score, if there.")
+]
+_SuccessAt = Annotated[float, typer.Option(help="This reward or more is a success, less a failure.")]
+_Agent = Annotated[str, typer.Option(help="Who ran. Default: what the file says.")]
+_Id = Annotated[
+    str,
+    typer.Option(
+        "--id", metavar="FIELD", help="Field with the episode's id, one for each run. Default: made from the content."
+    ),
+]
+
+
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files to read.")],
-    format_: Annotated[
-        str, typer.Option("--format", help="chat, atif, otlp-json; auto looks at each record.")
-    ] = "auto",
-    task: Annotated[
-        str,
-        typer.Option(
-            metavar="FIELD",
-            help="Field with the task. Default: task, instruction, prompt, or what the user said first.",
-        ),
-    ] = "",
-    reward: Annotated[
-        str, typer.Option(metavar="FIELD", help="Field with the score. Default: reward or score, if there.")
-    ] = "",
-    success_at: Annotated[float, typer.Option(help="This reward or more is a success, less a failure.")] = 1.0,
-    agent: Annotated[str, typer.Option(help="Who ran. Default: what the file says.")] = "",
-    id_: Annotated[
-        str,
-        typer.Option(
-            "--id",
-            metavar="FIELD",
-            help="Field with the episode's id, one for each run. Default: made from the content.",
-        ),
-    ] = "",
+    files: _Files,
+    format_: _Format = "auto",
+    task: _Task = "",
+    reward: _Reward = "",
+    success_at: _SuccessAt = 1.0,
+    agent: _Agent = "",
+    id_: _Id = "",
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -94,17 +98,20 @@ def import_(
             tally, found = _import(store, path, options)
             total.add(tally)
             problems += found
-    if json:
-        output.json(
-            {**vars(total), "problems": [{"file": str(p), "line": at, "reason": why} for p, at, why in problems]}
-        )
-    else:
-        output.line(_summary(total))
+    _report(total, problems, json=json)
     if total.bad:
         raise typer.Exit(1)
 
 
 _Found = tuple[Path, int, str]
+
+
+def _report(total: Tally, problems: list[_Found], *, json: bool) -> None:
+    if json:
+        found = [{"file": str(path), "line": line, "reason": reason} for path, line, reason in problems]
+        output.json({**vars(total), "problems": found})
+    else:
+        output.line(_summary(total))
 
 
 def _import(store: Store, path: Path, options: ImportOptions) -> tuple[Tally, list[_Found]]:
