@@ -266,7 +266,8 @@ def drain(
         with lock:
             return _Drain(sink, spool, batch_rows, breathe).run()
     except FileNotFoundError as error:
-        if not os.path.lexists(spool):
+        # The directory itself: it may have been made since, by an agent that starts.
+        if error.filename == str(spool) or not os.path.lexists(spool):
             return DrainReport()
         raise StoreUnavailableError(f"cannot take in the spool {spool}: {error}") from error
     except OSError as error:
