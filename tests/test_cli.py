@@ -365,7 +365,7 @@ def test_the_doctor_finds_a_healthy_store_healthy(demo):
     assert (found.code, found.json["ok"]) == (0, True)
     states = {finding["name"]: finding["state"] for finding in found.json["findings"]}
     assert states == dict.fromkeys(
-        ["versions", "data", "spool", "recording", "store", "schema", "storing", "episodes"], "ok"
+        ["versions", "data", "spool", "recording", "store", "schema", "storing", "episodes", "rewards"], "ok"
     )
 
 
