@@ -270,7 +270,9 @@ class Shipper:
         if not self.delivery.inserts:
             self._knock()
         store.prepare()
+        self.breathe()
         store.insert_body(body, token=token)
+        self.breathe()
         self._silent_since = 0.0
         self._inserted(body.rows)
         return body.rows
@@ -292,7 +294,7 @@ class Shipper:
             raise StoppedError
 
     def breathe(self) -> None:
-        """Let other threads run: after every piece of work, half a millisecond or less."""
+        """Let other threads run: after every piece of work, half a millisecond or so."""
         if self._pace.gentle:
             time.sleep(_BREATH_SECONDS)
 
