@@ -197,6 +197,7 @@ def application(environ, start_response):
 def test_workers_of_gunicorn_record_when_the_application_is_preloaded(tmp_path: Path) -> None:
     from urllib.request import urlopen
 
+    pytest.importorskip("gunicorn", reason="gunicorn, of the dev group, is not installed")
     (tmp_path / "application.py").write_text(APPLICATION)
     command = ["gunicorn", "--preload", "-w", "3", "-b", "127.0.0.1:0", "--chdir", tmp_path, "application"]
     environ = {**os.environ, "DSN": f"chdb://{tmp_path}/db"}
