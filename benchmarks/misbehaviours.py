@@ -1,6 +1,6 @@
 """Ship through a server that misbehaves, and count what arrives: the table in docs/delivery.md.
 
-    python benchmarks/misbehaviours.py [ROUNDS]
+    python benchmarks/misbehaviours.py [--rounds 3]
 
 What `tests/test_ship.py` does once it does some rounds of. The server is the front end over the embedded engine under
 ``tests/``, or a real one at CLICKHOUSE_URL.
@@ -8,6 +8,7 @@ What `tests/test_ship.py` does once it does some rounds of. The server is the fr
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -29,7 +30,9 @@ TIMES = 3
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=3, help="of every misbehaviour")
+    rounds = options.parse_args().rounds
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = os.environ.get("CLICKHOUSE_URL") or stack.enter_context(front_end(home))

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+# What can be known about a task, in the order in which `episode` is told.
+_TASK_ATTRIBUTES = (
+    semconv.TASK_TYPE, semconv.DOMAIN, semconv.LANGUAGE, semconv.FRAMEWORK, semconv.COMPLEXITY, semconv.TAGS,
+)  # fmt: skip
 # The episodes alive in this process, for the spans of other libraries that end inside them.
 active: WeakValueDictionary[str, Episode] = WeakValueDictionary()
 
@@ -531,18 +535,15 @@ class EpisodeFactory:
             return Episode("")(task)
         if complexity:
             one_of("complexity", complexity, semconv.COMPLEXITIES)
-        known = {
-            semconv.TASK_TYPE: task_type,
-            semconv.DOMAIN: domain,
-            semconv.LANGUAGE: language,
-            semconv.FRAMEWORK: framework,
-            semconv.COMPLEXITY: complexity,
-            semconv.TAGS: _texts("tags", tags),
-        }
+        known = zip(
+            _TASK_ATTRIBUTES,
+            (task_type, domain, language, framework, complexity, _texts("tags", tags)),
+            strict=True,
+        )
         return Episode(
             task,
             agent=checked_name(agent),
-            attributes={**{key: value for key, value in known.items() if value}, **(attributes or {})},
+            attributes={**{key: value for key, value in known if value}, **(attributes or {})},
             id=id[:NAME_LIMIT],
             conversation_id=conversation_id,
             inline=inline,
