@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import fault_campaign as campaign
 import pytest
@@ -182,37 +184,39 @@ def test_workers_forked_after_configure_record_and_so_do_theirs(tmp_path: Path) 
     assert sorted(actions(tmp_path / "db" / "spool")) == all_of("master", "master again", *names)
 
 
+# A worker answers one request at a time, and no request is answered before every worker has one.
 APPLICATION = """
-import os
+import os, time
+from pathlib import Path
 from otel_episodes import configure, episode, step
 configure(dsn=os.environ["DSN"])
+busy = Path(os.environ["BUSY"])
 def application(environ, start_response):
     with episode("request", agent="a"), step("work", action=environ["PATH_INFO"]):
-        pass
+        (busy / str(os.getpid())).touch()
+    while len(list(busy.iterdir())) < 3:
+        time.sleep(0.01)
     start_response("200 OK", [])
     return [str(os.getpid()).encode()]
 """
 
 
 def test_workers_of_gunicorn_record_when_the_application_is_preloaded(tmp_path: Path) -> None:
-    from urllib.request import urlopen
-
     pytest.importorskip("gunicorn", reason="gunicorn, of the dev group, is not installed")
     (tmp_path / "application.py").write_text(APPLICATION)
-    command = ["gunicorn", "--preload", "-w", "3", "-b", "127.0.0.1:0", "--chdir", tmp_path, "application"]
-    environ = {**os.environ, "DSN": f"chdb://{tmp_path}/db"}
+    (tmp_path / "busy").mkdir()
+    command = ["gunicorn", "--preload", "-w", "3", "-t", "120", "-b", "127.0.0.1:0", "--chdir", tmp_path, "application"]
+    environ = {**os.environ, "DSN": f"chdb://{tmp_path}/db", "BUSY": str(tmp_path / "busy")}
     with subprocess.Popen(
         [sys.executable, "-m", *command], env=environ, stderr=subprocess.PIPE, text=True
     ) as master:  # fmt: skip
         assert master.stderr is not None
         url = next(line for line in master.stderr if "Listening at" in line).split("Listening at: ")[1].split(" ")[0]
-        workers = set()
-        for number in range(60):
-            with urlopen(f"{url}/{number}") as answer:
-                workers.add(answer.read())
+        with ThreadPoolExecutor(3) as pool:
+            workers = set(pool.map(lambda n: urlopen(f"{url}/{n}").read(), range(60)))
         master.terminate()
         master.stderr.read()
-    assert len(workers) > 1
+    assert len(workers) == 3
     assert sorted(actions(tmp_path / "db" / "spool")) == sorted(f"/{number}" for number in range(60))
 
 
