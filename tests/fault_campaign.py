@@ -614,7 +614,7 @@ class Kept:
     def insert_rows(self, rows: Any, *, token: str | None = None) -> int:
         if token not in self.tokens:
             for row in rows:
-                action = row.row.span_attributes["episode.step.action"]
+                action = row.span_attributes["episode.step.action"]
                 self.rows[action] = self.rows.get(action, 0) + 1
         if token:
             self.tokens.add(token)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_episodes_clickhouse.rows import InsertRow
+    from otel_episodes_clickhouse.rows import Row
     from otel_episodes_clickhouse.store import Store
 
 COUNTS = """
@@ -48,7 +48,7 @@ class AnswerLost:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
+    def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
         self._store.insert_rows(rows, token=token)
         raise StoreUnavailableError("connection reset")
 
@@ -291,7 +291,7 @@ def test_halves_whose_answer_was_lost_add_nothing_when_repeated(
     class LosesTheThird:
         inserts = 0
 
-        def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
+        def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
             count = storage_store.insert_rows(rows, token=token)
             self.inserts += 1
             if self.inserts == 3:
@@ -309,7 +309,7 @@ def test_two_drains_at_once_do_not_double_anything(storage_store: Store, tmp_pat
     inside, leave = threading.Event(), threading.Event()
 
     class Slow:
-        def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
+        def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
             inside.set()
             leave.wait(10)
             return storage_store.insert_rows(rows, token=token)
@@ -635,10 +635,10 @@ def test_an_account_that_may_not_read_relies_on_the_token(tmp_path: Path) -> Non
         def mend(self) -> None:
             pass
 
-        def missing_rows(self, rows: Sequence[InsertRow]) -> list[InsertRow]:
+        def missing_rows(self, rows: Sequence[Row]) -> list[Row]:
             raise QueryError("not enough privileges", code=497)
 
-        def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
+        def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
             known = token in self.tokens
             count = super().insert_rows(rows, token=token)
             if not known:

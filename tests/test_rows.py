@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import orjson
@@ -16,7 +15,6 @@ from storage_fixtures import STEP, T0, Keep, finished_spans, provider
 
 from otel_episodes_clickhouse.rows import (
     COLUMNS,
-    InsertRow,
     LineDecoder,
     Row,
     SpoolLineError,
@@ -256,14 +254,24 @@ def test_any_attributes_read_back_as_the_collectors_text(attributes: dict[str, A
     }
     row = through_the_spool(span)
     assert row.span_attributes == expected
-    definitions = new_encoder()(read_span(span)).splitlines()
-    assert inserted(definitions) == [insert_row(row)]
+    lines = new_encoder()(read_span(span)).splitlines(keepends=True)
+    assert by_the_short_way(lines) == by_the_long_way(lines) == ([line_of(row)[:-1]], [])
 
 
-def inserted(lines: list[bytes]) -> list[InsertRow]:
-    """Return the rows of lines by the short way."""
-    decoder = LineDecoder()
-    return [row for line in lines if (row := decoder.insert_row(line)) is not None]
+def by_the_short_way(lines: list[bytes]) -> tuple[list[bytes], list[tuple[int, str]]]:
+    """Return the rows that lines become for an insert, and what is none."""
+    decoder, wrong = LineDecoder(), []
+    pieces = list(decoder.encoded(lines, wrong))
+    rows = [orjson.loads(b"[%b]" % piece.text) for piece in pieces]
+    assert [piece.rows for piece in pieces] == list(map(len, rows))
+    assert decoder.count == sum(piece.rows for piece in pieces)
+    # Written again one by one, in the order they had.
+    return [orjson.dumps(row) for piece in rows for row in piece], wrong
+
+
+def by_the_long_way(lines: list[bytes]) -> tuple[list[bytes], list[tuple[int, str]]]:
+    decoder, wrong = LineDecoder(), []
+    return [line_of(row)[:-1] for row in decoder.rows(lines, wrong)], wrong
 
 
 numbers = st.integers(-1, 2) | st.integers(T0 - 2, T0 + 2) | st.sampled_from([2**63, 2**64 - 1, 10**18, 10**18 - 1])
@@ -272,23 +280,28 @@ fields = st.one_of(
 )
 
 
+SPAN = [T0, 5, "t" * 32, 7, 2**64 - 1, "", "name", 0, 0, 0, 0, "", {"b": "x", "a": 1, "c": True}]
+DEFINITIONS = [b'["r",0,{"service.name":"svc"}]\n', b'["s",0,"scope","1"]\n']
+# Pieces of lines of which some make sense only together, as a line that was torn and the one after it might.
+scraps = st.sampled_from([
+    b"", b'{"format":1}', b'["s",1,"other","2"]', b'["s",0,"other","2"]', _line(SPAN)[:-2], _line(SPAN)[:60],
+    _line([*SPAN, [[T0, "event", {"k": 1.5}]], []])[:-1], b"[1", b"2]", b'"', b",", b"]", b"[", b"1],[1", b"7", b"null",
+])  # fmt: skip
+
+
+@st.composite
+def spans_with_odd_fields(draw: st.DrawFn) -> bytes:
+    span = list(SPAN)
+    for place in draw(st.lists(st.integers(0, 12), max_size=2)):
+        span[place] = draw(fields)
+    return _line(span)
+
+
 @settings(max_examples=500, deadline=None)
-@given(st.data())
-def test_the_short_way_to_a_row_is_the_long_way(data: st.DataObject) -> None:
-    line = [T0, 5, "t" * 32, 7, 2**64 - 1, "", "name", 0, 0, 0, 0, "", {"b": "x", "a": 1, "c": True}]
-    for place in data.draw(st.lists(st.integers(0, 12), max_size=2)):
-        line[place] = data.draw(fields)
-    lines = [b'["r",0,{"service.name":"svc"}]', b'["s",0,"scope","1"]', _line(line)]
-    decoder = LineDecoder()
-    try:
-        expected = [insert_row(row) for each in lines if (row := decoder(each)) is not None]
-    except SpoolLineError as error:
-        with pytest.raises(SpoolLineError, match=re.escape(str(error))):
-            inserted(lines)
-    else:
-        found = inserted(lines)
-        assert encode(found) == encode(expected)
-        assert [row.row for row in found] == [row.row for row in expected]
+@given(st.lists(spans_with_odd_fields() | scraps.map(lambda scrap: scrap + b"\n"), max_size=60))
+def test_the_short_way_to_rows_is_the_long_way(lines: list[bytes]) -> None:
+    lines = [*DEFINITIONS, *lines]
+    assert by_the_short_way(lines) == by_the_long_way(lines)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from otel_episodes_clickhouse.rows import InsertRow
+    from otel_episodes_clickhouse.rows import Row
 
 
 class Clock:
@@ -89,7 +89,7 @@ def test_whoever_waits_may_hurry_unless_the_server_asked_for_time() -> None:
 class Nowhere:
     """A store that takes everything."""
 
-    def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
+    def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
         return sum(1 for _ in rows)
 
 

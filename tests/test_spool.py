@@ -31,7 +31,9 @@ def as_lines() -> Callable[[bytes], bytes]:
 
 def whole_lines(spool: Path) -> list[bytes]:
     reader = SpoolReader(spool)
-    return [line for name in reader.segments() for line in reader.read(name, 0).lines if b'"format"' not in line]
+    lines = [line for name in reader.segments() for line in reader.read(name, 0).lines if b'"format"' not in line]
+    assert all(line.endswith(b"\n") for line in lines)
+    return [line[:-1] for line in lines]
 
 
 def test_an_item_is_readable_when_append_returns(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path) -> None:
 
     reader = SpoolReader(tmp_path)
     mine, childs = reader.segments()
-    assert [reader.read(name, 0).lines[1:] for name in (mine, childs)] == [(b"[0]", b"[2]"), (b"[1]",)]
+    assert [reader.read(name, 0).lines[1:] for name in (mine, childs)] == [[b"[0]\n", b"[2]\n"], [b"[1]\n"]]
     # The child's end released its own lock, not its parent's.
     assert [reader.finished(name) for name in (mine, childs)] == [False, True]
     writer.close()
@@ -541,7 +543,7 @@ def test_reading_goes_up_to_the_last_whole_line(tmp_path: Path, limit: int) -> N
         assert chunk.start == offset
         offset = chunk.end
         lines.extend(chunk.lines)
-    assert lines == [b'["a long line, longer than the smallest limit"]', b"[2]"]
+    assert lines == [b'["a long line, longer than the smallest limit"]\n', b"[2]\n"]
     assert reader.tail("1.jsonl", offset) == b"[3"
 
 

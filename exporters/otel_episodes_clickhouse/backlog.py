@@ -13,6 +13,7 @@ from otel_episodes_clickhouse.rows import LineDecoder, SpoolLineError
 from otel_episodes_clickhouse.spool import STATE, SpoolReader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 # Counting lines means reading them: past this it is an estimate from what was read.
@@ -77,10 +78,10 @@ def _look(reader: SpoolReader, name: str, cursor: Cursor, limit: int) -> tuple[i
         return 0, 0, 0
     # A span is an array that begins with a number, definitions and headers are not.
     spans = [line for line in lines if line[:1] == b"[" and line[1:2].isdigit()]
-    return len(spans), sum(map(len, lines)) + len(lines), _first_end(cursor, lines)
+    return len(spans), sum(map(len, lines)), _first_end(cursor, lines)
 
 
-def _first_end(cursor: Cursor, lines: tuple[bytes, ...]) -> int:
+def _first_end(cursor: Cursor, lines: Sequence[bytes]) -> int:
     decoder = LineDecoder(cursor.definitions)
     for line in lines:
         try:

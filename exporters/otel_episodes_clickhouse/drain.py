@@ -29,22 +29,24 @@ from otel_episodes_clickhouse.errors import (
     StoreUnavailableError,
 )
 from otel_episodes_clickhouse.locks import ProcessLock
-from otel_episodes_clickhouse.rows import InsertRow, LineDecoder, SpoolLineError
+from otel_episodes_clickhouse.rows import LineDecoder
 from otel_episodes_clickhouse.spool import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    Answer = TypeVar("Answer")
+    from otel_episodes_clickhouse.rows import Encoded, Row
+
+    Decoded = TypeVar("Decoded")
 
 logger = logging.getLogger(__name__)
 
 # An insert costs about 40 ms however small it is; at 50,000 rows that no longer matters.
 BATCH_ROWS: Final = 50_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
-# At once: 128 KB take some tenths of a millisecond, in which no other thread runs.
-_READ_BYTES: Final = 128 * 1024
+# At once: takes some tenths of a millisecond, in which no other thread runs.
+_READ_BYTES: Final = 256 * 1024
 _MAX_REFUSED: Final = 1000
 _QUARANTINE: Final = "quarantine"
 _STATE_FORMAT: Final = 1
@@ -62,7 +64,7 @@ _told: set[tuple[str, str]] = set()
 class RowSink(Protocol):
     """What a drain needs of a store."""
 
-    def insert_rows(self, rows: Iterable[InsertRow], *, token: str | None = None) -> int:
+    def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
         """Insert rows; a second insert with the same rows and token adds nothing. `DataError`: a value is refused."""
         ...
 
@@ -75,7 +77,7 @@ class VerifyingSink(RowSink, Protocol):
         """Make repeating an insert that was cut short fill the tables that follow from ``otel_traces``."""
         ...
 
-    def missing_rows(self, rows: Sequence[InsertRow]) -> list[InsertRow]:
+    def missing_rows(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows that are not in the store; none of them where it can be relied on to know its tokens."""
         ...
 
@@ -195,7 +197,7 @@ class Batch:
     @property
     def may_have_rows(self) -> bool:
         """Tell whether any line could be a span; headers and definitions are not."""
-        return any(not line.startswith((b'["', b"{")) for _, chunk in self._chunks for line in chunk.lines if line)
+        return any(not line.startswith((b'["', b"{", b"\n")) for _, chunk in self._chunks for line in chunk.lines)
 
     def end(self, name: str) -> int:
         """Return up to where a segment is in this batch, or was read before."""
@@ -216,29 +218,30 @@ class Batch:
                 pass
         return self.cursors or {}
 
-    def __iter__(self) -> Iterator[InsertRow]:
-        count, bad, decoders = 0, {}, {}
+    def __iter__(self) -> Iterator[Row]:
+        return self._through(LineDecoder.rows)
+
+    def encoded(self) -> Iterator[Encoded]:
+        """Yield the rows as an insert carries them; see `EncodedRows`."""
+        return self._through(LineDecoder.encoded)
+
+    def _through(
+        self, decode: Callable[[LineDecoder, Sequence[bytes], list[tuple[int, str]]], Iterator[Decoded]]
+    ) -> Iterator[Decoded]:
+        bad: dict[Part, list[dict[str, str]]] = {}
+        decoders: dict[str, LineDecoder] = {}
         for part, chunk in self._chunks:
             if part.segment not in decoders:
                 known = self._known.get(part.segment)
                 decoders[part.segment] = LineDecoder(known.definitions if known else ())
-            decode = decoders[part.segment].insert_row
             wrong: list[tuple[int, str]] = []
             if chunk.cut:
                 wrong.append((0, f"a line of {part.end - part.start:,} bytes; this is its beginning"))
-            # An empty line ends what was written of one before it.
-            for number, line in enumerate(() if chunk.cut else chunk.lines):
-                try:
-                    row = decode(line) if line else None
-                except SpoolLineError as error:
-                    wrong.append((number, str(error)))
-                else:
-                    if row is not None:
-                        count += 1
-                        yield row
+            else:
+                yield from decode(decoders[part.segment], chunk.lines, wrong)
             if wrong:
                 bad[part] = [_bad_line(chunk, number, reason) for number, reason in wrong]
-        self.rows, self.bad = count, bad
+        self.rows, self.bad = sum(decoder.count for decoder in decoders.values()), bad
         self.cursors = {name: Cursor(self._ends[name], decoder.definitions) for name, decoder in decoders.items()}
 
 
@@ -380,7 +383,7 @@ class _Drain:
         room = self._batch_rows - batch.lines
         if len(chunk.lines) > room:
             lines = chunk.lines[:room]
-            chunk = Chunk(lines, chunk.start, chunk.start + sum(len(line) + 1 for line in lines))
+            chunk = Chunk(lines, chunk.start, chunk.start + sum(map(len, lines)))
         if chunk.start < chunk.end:
             batch.add(name, chunk)
         return chunk.start < chunk.end
@@ -416,7 +419,7 @@ class _Drain:
         if isinstance(self._sink, VerifyingSink) and pending.session != _SESSION:
             self._sink.mend()
 
-    def _missing(self, batch: Batch) -> list[InsertRow]:
+    def _missing(self, batch: Batch) -> list[Row]:
         if not isinstance(self._sink, VerifyingSink):
             return []
         try:
@@ -426,22 +429,22 @@ class _Drain:
             logger.warning("cannot look whether a repeated insert is in the store, its token is relied on: %s", error)
             return []
 
-    def _insert(self, rows: Iterable[InsertRow], token: str) -> list[tuple[InsertRow, str]]:
+    def _insert(self, rows: Iterable[Row], token: str) -> list[tuple[Row, str]]:
         """Insert rows; return those the store refuses, with its reasons."""
-        refused: list[tuple[InsertRow, str]] = []
+        refused: list[tuple[Row, str]] = []
         self._insert_what_fits(rows, token, refused)
         return refused
 
-    def _finish(self, batch: Batch, token: str, refused: list[tuple[InsertRow, str]]) -> None:
+    def _finish(self, batch: Batch, token: str, refused: list[tuple[Row, str]]) -> None:
         batch.finish()
         if refused:
-            told = [{"reason": reason, "row": repr(row.row)} for row, reason in refused]
+            told = [{"reason": reason, "row": repr(row)} for row, reason in refused]
             self._set_aside(f"{token}.refused", told)
         stored, inserts = batch.rows - len(refused), 1 if batch.rows else 0
         self._report = replace(self._report, rows=self._report.rows + stored, inserts=self._report.inserts + inserts)
         self._commit(batch)
 
-    def _insert_what_fits(self, rows: Iterable[InsertRow], token: str, refused: list[tuple[InsertRow, str]]) -> None:
+    def _insert_what_fits(self, rows: Iterable[Row], token: str, refused: list[tuple[Row, str]]) -> None:
         """Insert the rows, halving around those the store refuses, which go to ``refused``.
 
         The tokens of the halves follow from the token of the whole, so that a repeated insert repeats them too.
@@ -497,7 +500,7 @@ class _Drain:
             return False
         if tail:
             reason = "the last line is not whole: its process ended while writing it"
-            self._set_aside(f"{name}.{offset}", [_bad_line(Chunk((tail,), offset, offset), 0, reason)])
+            self._set_aside(f"{name}.{offset}", [_bad_line(Chunk([tail], offset, offset), 0, reason)])
         self._reader.delete(name)
         return True
 
@@ -563,5 +566,6 @@ def _replace_file(parent: int, name: str, text: bytes) -> None:
 
 
 def _bad_line(chunk: Chunk, number: int, reason: str) -> dict[str, str]:
-    offset = chunk.start + sum(len(line) + 1 for line in chunk.lines[:number])
-    return {"offset": str(offset), "reason": reason, "line": chunk.lines[number].decode(errors="replace")}
+    offset = chunk.start + sum(map(len, chunk.lines[:number]))
+    line = chunk.lines[number].removesuffix(b"\n").decode(errors="replace")
+    return {"offset": str(offset), "reason": reason, "line": line}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.config import COMPRESSIONS
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.rows import InsertRow, encode, insert_row
+from otel_episodes_clickhouse.rows import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.rows import Row
 
-# Converted at once: half a millisecond or so.
-_PIECE_ROWS: Final = 32
-_PIECE_BYTES: Final = 64 * 1024
 # Compressors let go of the interpreter's lock while they work.
 _COMPRESSED_BYTES: Final = 128 * 1024
 # Where they are: each comes with clickhouse-connect or with Python, depending on their versions.
@@ -43,20 +39,15 @@ class InsertBody:
         self._size = 0
         self._pieces = [self._compressor.header] if self._compressor else []
 
-    def add(self, batch: Iterable[Row | InsertRow]) -> Iterator[int]:
-        """Append rows piece by piece; yield the rows of each piece, where others may run."""
-        remaining = iter(batch)
-        count = _PIECE_ROWS
-        while piece := list(islice(remaining, count)):
-            lines = encode([row if type(row) is InsertRow else insert_row(cast("Row", row)) for row in piece])
-            self.rows += len(piece)
-            self._size += len(lines)
-            self._lines.append(lines)
+    def add(self, batch: Iterable[Row]) -> Iterator[None]:
+        """Append rows piece by piece; yield after each, where others may run."""
+        for text, count in encoded(batch):
+            self.rows += count
+            self._size += len(text)
+            self._lines.append(text)
             if self._size >= _COMPRESSED_BYTES:
                 self._compress()
-            # Of long rows, fewer: what one piece takes, nobody else in this process can do anything.
-            count = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(piece) // len(lines)))
-            yield len(piece)
+            yield
 
     def finish(self) -> tuple[bytes, str | None]:
         """Return the body and its Content-Encoding."""

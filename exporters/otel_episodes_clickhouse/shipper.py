@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.rows import InsertRow, Row
+    from otel_episodes_clickhouse.rows import Row
 
 logger = logging.getLogger(__name__)
 
@@ -256,7 +256,7 @@ class Shipper:
         self.delivery.rejected += report.quarantined
         return report
 
-    def insert(self, store: ShippingStore, rows: Iterable[Row | InsertRow], token: str | None) -> int:
+    def insert(self, store: ShippingStore, rows: Iterable[Row], token: str | None) -> int:
         """Send one insert, for the drain."""
         if self._stopping and self._abandoning:
             raise StoppedError
@@ -352,7 +352,7 @@ class ShippingStore(Store):
         super().__init__(shipper.target, None, read_only=False)
         self._shipper = shipper
 
-    def insert_rows(self, batch: Iterable[Row | InsertRow], *, token: str | None = None) -> int:
+    def insert_rows(self, batch: Iterable[Row], *, token: str | None = None) -> int:
         """See `Store.insert_rows`. Raises `StoppedError` when shipping is to end."""
         return self._shipper.insert(self, batch, token)
 

@@ -212,7 +212,7 @@ class Store:
         self.prepare()
         return draining.drain(self, self.target.spool, wait_seconds=wait_seconds)
 
-    def insert_rows(self, batch: Iterable[rows.Row | rows.InsertRow], *, token: str | None = None) -> int:
+    def insert_rows(self, batch: Iterable[rows.Row], *, token: str | None = None) -> int:
         """Insert rows into ``otel_traces`` and return how many.
 
         The same rows under the same ``token`` a second time add nothing, there and in the tables filled from there.
@@ -245,7 +245,7 @@ class Store:
             for name in _FORGET_TOKENS:
                 self.execute(sql.named(name))
 
-    def missing_rows(self, batch: Sequence[rows.InsertRow]) -> list[rows.InsertRow]:
+    def missing_rows(self, batch: Sequence[rows.Row]) -> list[rows.Row]:
         """Return the rows whose spans are not in ``otel_traces``; none where the engine can be relied on to keep them.
 
         For after an insert whose end nobody saw, see ``recovery.sql``.
@@ -389,10 +389,10 @@ class Store:
             raise StoreError(f"cannot {doing}: this store was opened read-only")
 
 
-def _in_traces(batch: Sequence[rows.InsertRow]) -> Iterator[list[rows.InsertRow]]:
+def _in_traces(batch: Sequence[rows.Row]) -> Iterator[list[rows.Row]]:
     """Split rows so that each list has few enough trace ids for one statement's parameters, and all of its traces."""
     ordered = sorted(batch, key=attrgetter("trace_id"))
-    part: list[rows.InsertRow] = []
+    part: list[rows.Row] = []
     traces: set[str] = set()
     for row in ordered:
         if len(traces) == _TRACES_AT_ONCE and row.trace_id not in traces:
