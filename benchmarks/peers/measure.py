@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from paired import FOUND, PATH, PATTERN, Arm, bare, calling, hand_written, measure, recorded, within_span
+from paired import FOUND, PATH, PATTERN, Arm, bare, calling, clocked, hand_written, measure, recorded, within_span
 
 if TYPE_CHECKING:
     from paired import Tool
@@ -64,19 +64,17 @@ def _detailed(more: int) -> Tool:
 
 def _measure(peer: Peer, rounds: int, calls: int, more: int) -> dict[str, object]:
     tracer = TracerProvider().get_tracer("hand-written")
-    baseline = Arm("hand-written", calling(hand_written(tracer)), scope=within_span(tracer))
+    by_hand, tool = hand_written(tracer), peer.decorate(_detailed(more) if more else bare)
+    baseline = Arm("hand-written", calling(by_hand), scope=within_span(tracer))
     scope = peer.scope or within_span(peer.provider.get_tracer("agent"))
-    arm = Arm(
-        peer.distribution,
-        calling(peer.decorate(_detailed(more) if more else bare)),
-        baseline=baseline.name,
-        scope=scope,
-    )
+    arm = Arm(peer.distribution, calling(tool), baseline=baseline.name, scope=scope)
     [cost] = measure([baseline, arm], rounds=rounds, calls=calls)
+    clock = clocked({"by_hand": (by_hand, baseline.scope), "peer": (tool, scope)}, rounds=rounds)
     span = recorded(peer.provider, arm)
     content = " ".join(map(str, span.values()))
     return {
         **cost.as_json(),
+        "clock": clock,
         "version": version(peer.distribution),
         "sdk": version("opentelemetry-sdk"),
         "python": platform.python_version(),
