@@ -80,8 +80,9 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
                 return
             if _users[self._spool] == 1 or _claim(span, self._spool):
                 self.writer.append(fields)
-                if self._shipper is not None:
-                    self._shipper.ensure_running()
+                shipper = self._shipper
+                if shipper is not None and not shipper.running:
+                    shipper.ensure_running()
         except Exception as error:  # noqa: BLE001  # the boundary: a span must never break the code it is about
             report(error, "storing a span")
 

@@ -90,6 +90,8 @@ class Shipper:
     def _reset(self) -> None:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
+        # Asking the thread itself takes half a microsecond.
+        self.running = False
         self._store: ShippingStore | None = None
         self._stopping = self._drain_at_stop = self._abandoning = False
         self._wanted = self._done = self._attempts_failed = 0
@@ -107,19 +109,18 @@ class Shipper:
     # --- from the threads of the application -----------------------------------------------------------------------
 
     def ensure_running(self) -> None:
-        """Start the thread unless it runs; cheap enough for every span."""
-        thread = self._thread
-        if thread is not None and thread.is_alive():
-            return
+        """Start the thread unless it runs; where every span does this, look at ``running`` first."""
         with self._condition:
-            if self._thread is not None and self._thread.is_alive():
+            if self.running:
                 return
             self._stopping = self._abandoning = False
             thread = threading.Thread(target=self._run, name="otel-episodes-ship", daemon=True)
+            self.running = True
             try:
                 thread.start()
             except RuntimeError:
                 # The interpreter is ending and starts no threads any more: the next process takes the spool along.
+                self.running = False
                 return
             self._thread = thread
 
@@ -183,8 +184,11 @@ class Shipper:
             while self._gather():
                 self._attempt()
         finally:
-            self._close_store()
-            context.detach(token)
+            try:
+                self._close_store()
+            finally:
+                context.detach(token)
+                self.running = False
 
     def _gather(self) -> bool:
         """Wait until there is something to send; False when there is nothing more to do."""
