@@ -40,9 +40,9 @@ CHUNK = 10_000
 INSERTS = 5
 NEW_EPISODES = 1_000
 LEARNED = (
-    "episode_facts", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations",
-    "pattern_buckets", "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions", "job_runs",
-    "job_worklist",
+    "episode_facts", "episode_sequences", "domain_scales", "episode_rewards", "episode_reflections",
+    "pattern_observations", "pattern_buckets", "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions",
+    "job_runs", "job_worklist",
 )  # fmt: skip
 
 
@@ -138,16 +138,23 @@ def measure(path: Path, steps: int) -> dict[str, Any]:
 
 def full_costs(store: Store) -> dict[str, Any]:
     """Learn from everything: nothing is there yet, so all of it is a full recompute and all of it is written."""
-    meter = CostByJob()
-    jobs.run(store, progress=meter)
-    by_job = meter.end()
-    rewards = cost(lambda: jobs.run(store, "rewards", full=True))
+    first = CostByJob()
+    from_the_steps_on = cost(lambda: jobs.run(store, "rewards", progress=first))
+    by_job = first.end()
+    # No overlap: what the first run wrote moments ago is not new to these.
+    again = cost(lambda: jobs.run(store, "facts", "rewards", full=True, overlap_seconds=0))
+    from_facts = cost(lambda: jobs.run(store, "rewards", full=True, overlap_seconds=0))
+    rest = CostByJob()
+    jobs.run(store, progress=rest, overlap_seconds=0)
+    by_job = rest.end() | by_job
     listing = cost(lambda: store.query("SELECT count() FROM patterns"))
     return {
         "facts": by_job["facts"],
         "rewards, from facts": by_job["rewards"],
-        "rewards, with the facts gathered anew": by_job["facts"] + by_job["rewards"],
-        "rewards again (jobs run rewards --full)": rewards,
+        "rewards, from the steps on": from_the_steps_on,
+        "the same once more (jobs run facts rewards --full)": again,
+        "rewards once more (jobs run rewards --full)": from_facts,
+        "sequences": by_job["sequences"],
         "reflections": by_job["reflections"],
         "patterns, observations": by_job["observations"],
         "patterns, sums": by_job["patterns"],

@@ -344,6 +344,7 @@ def test_jobs_read_what_the_views_read_and_see_what_came_later(storage_store: St
         "episode_roots",
         "episode_changes",
         "episode_facts",
+        "episode_sequences",
         "job_runs",
     ):
         storage_store.sql(f"TRUNCATE TABLE {table}", read_only=False)
@@ -353,11 +354,11 @@ def test_jobs_read_what_the_views_read_and_see_what_came_later(storage_store: St
     )
     for part in (rows[1:5], rows[5:8], [*rows[8:], *rows[:1]]):
         storage_store.insert_rows(part)
-        jobs.run(storage_store, "rewards", overlap_seconds=0)
+        jobs.run(storage_store, "rewards", "reflections", overlap_seconds=0)
         facts = storage_store.query(f"SELECT {columns} FROM episode_facts FINAL ORDER BY EpisodeId")
         view = storage_store.query(f"SELECT {columns} FROM episodes WHERE Outcome != 'abandoned' ORDER BY EpisodeId")
         assert [fact for fact in facts if fact["Outcome"] != "abandoned"] == view
-    arrays = storage_store.query("SELECT StepTools, StepOk FROM episode_facts FINAL ORDER BY EpisodeId")
+    arrays = storage_store.query("SELECT StepTools, StepOk FROM episode_sequences FINAL ORDER BY EpisodeId")
     assert arrays == [
         {"StepTools": ["grep", "edit"], "StepOk": [True, False]}, {"StepTools": ["weather", "write"], "StepOk": [True, True]},
     ]  # fmt: skip

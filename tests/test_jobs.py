@@ -20,6 +20,7 @@ from tests.learning_data import SECOND, T0, Episode, rows_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otel_episodes_clickhouse.rows import Row
     from otel_episodes_clickhouse.store import Store
 
 DAY = 86_400 * SECOND
@@ -32,11 +33,12 @@ SOURCES = (
     "episode_evaluations",
 )
 LEARNED = (
-    "episode_facts", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations", "pattern_buckets",
+    "episode_facts", "episode_sequences", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations", "pattern_buckets",
     "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions", "job_runs", "job_worklist",
 )  # fmt: skip
 STATE = {
     "facts": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_facts FINAL ORDER BY EpisodeId",
+    "sequences": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_sequences FINAL ORDER BY EpisodeId",
     "scales": "SELECT * EXCEPT (Version, WrittenAt) FROM domain_scales FINAL ORDER BY Domain",
     "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_rewards FINAL ORDER BY Formula, EpisodeId",
     "reflections": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_reflections FINAL ORDER BY EpisodeId",
@@ -278,3 +280,61 @@ def test_an_episode_of_a_hundred_thousand_steps_and_a_step_from_before_its_start
     ]
     tools = storage_store.query("SELECT length(Tools) AS N FROM pattern_observations FINAL WHERE EpisodeId = 'long'")
     assert tools == [{"N": 10_000}]
+
+
+def backwards(episode: Episode, *, counted: bool) -> list[Row]:
+    """Return the rows of an episode whose clock ran backwards, maybe with a step that was not counted."""
+    start, *steps, root = rows_of(episode)
+    turned = [row._replace(timestamp=other.timestamp) for row, other in zip(steps, reversed(steps), strict=True)]
+    if not counted:
+        attributes = {name: text for name, text in turned[0].span_attributes.items() if name != "episode.step.index"}
+        turned[0] = turned[0]._replace(span_attributes=attributes)
+    return [start, *turned, root]
+
+
+def test_steps_are_in_the_order_counted_else_in_that_of_the_clock(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    tools = [("a", False), ("b", True), ("c", True)]
+    rows = [row for name in (True, False) for row in backwards(Episode(f"{name}", steps=tools), counted=name)]
+    storage_store.insert_rows(rows)
+    jobs.run(storage_store, "reflections")
+    found = storage_store.query(
+        "SELECT EpisodeId, StepTools, StepOk, Recovered FROM episode_sequences FINAL ORDER BY EpisodeId"
+    )
+    assert found == [
+        {"EpisodeId": "False", "StepTools": ["c", "b", "a"], "StepOk": [True, True, False], "Recovered": False},
+        {"EpisodeId": "True", "StepTools": ["a", "b", "c"], "StepOk": [False, True, True], "Recovered": True},
+    ]
+
+
+def test_facts_count_what_the_sequences_show(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    draw = random.Random(5)
+    made = episodes(draw)
+    rows = [row for episode in made for row in rows_of(episode)]
+    rows += backwards(Episode("uncounted", steps=[("a", False), ("b", True), ("a", True), ("", False)]), counted=False)
+    storage_store.insert_rows(rows)
+    jobs.run(storage_store, "reflections")
+    counts = "EpisodeId, Steps, FailedSteps, DistinctTools, Recovered"
+    shown = (
+        "EpisodeId, length(StepTools) AS Steps, arrayCount(ok -> NOT ok, StepOk) AS FailedSteps, "
+        "length(arrayDistinct(arrayFilter(t -> t != '', StepTools))) AS DistinctTools, "
+        "arrayExists((ok, next) -> NOT ok AND next, arrayPopBack(StepOk), arrayPopFront(StepOk)) AS Recovered"
+    )
+    facts = storage_store.query(f"SELECT {counts} FROM episode_facts FINAL ORDER BY EpisodeId")
+    assert facts == storage_store.query(f"SELECT {shown} FROM episode_sequences FINAL ORDER BY EpisodeId")
+    assert {fact["Recovered"] for fact in facts} == {True, False}
+
+
+def test_facts_that_are_named_are_gathered_anew_and_rewards_alone_need_no_sequences(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    storage_store.insert_rows(rows_of(Episode("noted", steps=[("a", True)])))
+    jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
+    storage_store.insert_rows(rows_of(Episode("unnoted", steps=[("a", True)])))
+    truncate(storage_store, "episode_changes")
+    reports = jobs.run(storage_store, "rewards", full=True, overlap_seconds=0)
+    assert [(report.job, report.full, report.seen) for report in reports] == [("facts", False, 0), ("rewards", True, 1)]
+    reports = jobs.run(storage_store, "facts", "rewards", full=True, overlap_seconds=0)
+    assert [(report.job, report.full, report.seen) for report in reports] == [("facts", True, 2), ("rewards", True, 2)]
+    assert [report.job for report in jobs.run(storage_store, "facts")] == ["facts"]
+    assert storage_store.query("SELECT count() AS C FROM episode_sequences") == [{"C": 0}]

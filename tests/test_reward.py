@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -238,15 +239,34 @@ def test_a_formula_of_ones_own_scores_history_anew(storage_store: Store, tmp_pat
         "0 AS Abstention, 1 AS Efficiency, 1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus FROM reward_inputs;"
     )
     path.write_text(text.replace("{top}", "1"))
-    first = jobs.run(storage_store, "rewards", formula=str(path))[1].formula
+    first = jobs.run(storage_store, "rewards", formula=str(path))[-1].formula
     path.write_text(text.replace("{top}", "2"))
-    second = jobs.run(storage_store, "rewards", formula=str(path))[1].formula
+    second = jobs.run(storage_store, "rewards", formula=str(path))[-1].formula
     assert first.startswith("short-one@")
     assert first != second
     assert totals(storage_store, first, "own-") == {"own-1": 0.25}
     assert totals(storage_store, second, "own-") == {"own-1": 0.5}
     # It stays in use until another is named.
-    assert jobs.run(storage_store, "rewards")[1].formula == second
+    assert jobs.run(storage_store, "rewards")[-1].formula == second
+
+
+def test_a_formula_that_reads_the_steps_scores_again_what_only_they_say_otherwise(
+    storage_store: Store, tmp_path: Path
+) -> None:
+    episode = Episode("own-steps", steps=[("a", True), ("b", True)], step_seconds={0: 1, 1: 2})
+    put(storage_store, episode)
+    path = tmp_path / "busy.sql"
+    path.write_text(
+        "SELECT EpisodeId, arraySum(StepNs) / 1e9 AS Total, 0 AS Base, 0 AS Abstention, 1 AS Efficiency, "
+        "1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus FROM reward_inputs"
+    )
+    jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
+    formula = jobs.run(storage_store, "rewards", formula=str(path), overlap_seconds=0)[-1].formula
+    assert totals(storage_store, formula, "own-steps") == {"own-steps": 3}
+    put(storage_store, replace(episode, step_seconds={0: 1, 1: 5}))
+    reports = {report.job: report.written for report in jobs.run(storage_store, "rewards", overlap_seconds=0)}
+    assert (reports["facts"], reports["sequences"], reports["rewards"]) == (0, 1, 1)
+    assert totals(storage_store, formula, "own-steps") == {"own-steps": 6}
 
 
 SCORES = (

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
     from otel_episodes_clickhouse.store import Store
 
-JOBS: Final = ("rewards", "reflections", "patterns")
+JOBS: Final = ("facts", "rewards", "reflections", "patterns")
 DEFAULT_FORMULA: Final = "v2"
 # Longer than the longest insert: a row's time is taken when its insert begins, and it shows when that ends.
 OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
 # What bounds the memory of a full run: less than 2 GB each at 12 steps an episode.
 FULL_BATCH_EPISODES: Final = 200_000
+# Of jobs that hold no steps that many times as much is no more; planning a batch takes a while too.
+_LIGHT: Final = {"facts": 2, "rewards": 4}
+# What is named together: the second is read by the first, or belongs to it.
+_PART_OF: Final = {"sequences": "facts", "observations": "patterns"}
 _EPOCH: Final = "1970-01-01 00:00:00"
 _BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
@@ -172,9 +176,10 @@ def run(
     """Bring these jobs up to date (all of them by default), and what they build on before.
 
     ``full`` reads everything: for all jobs from the steps on; for the named ones from what they build on, which is
-    brought up to date. ``since`` (UTC, ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the
-    last run. A new formula scores all of history. ``reward`` and ``success_at`` are `use_reward`'s, and a change of
-    them is a full run of the patterns. ``batch_episodes`` bounds the memory of a full run.
+    brought up to date: ``run(store, "facts", "rewards", full=True)`` scores anew from the steps on. ``since`` (UTC,
+    ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the last run. A new formula scores all of
+    history. ``reward`` and ``success_at`` are `use_reward`'s, and a change of them is a full run of the patterns.
+    ``batch_episodes`` bounds the memory of a full run.
     Raises `UsageError` for an unknown job or formula.
     """
     unknown = [job for job in jobs if job not in JOBS]
@@ -183,7 +188,7 @@ def run(
     wanted = jobs or JOBS
     chosen = chosen_formula(store, formula)
     use = use_reward(store, reward, success_at)
-    anew = (jobs or ("facts", *JOBS)) if full else ()
+    anew = wanted if full else ()
     runner = _Runner(
         store,
         chosen,
@@ -194,7 +199,12 @@ def run(
         overlap=overlap_seconds,
         batch=batch_episodes,
     )
-    reports = [runner.facts(), runner.rewards()]
+    reports = [runner.facts()]
+    # A user's formula may read the steps in order, which the built-in ones do not.
+    if chosen.text is not None or not {"reflections", "patterns"}.isdisjoint(wanted):
+        reports.append(runner.sequences())
+    if set(wanted) != {"facts"}:
+        reports.append(runner.rewards())
     if "reflections" in wanted:
         reports.append(runner.reflections())
     if "patterns" in wanted:
@@ -253,6 +263,10 @@ class _Runner:
     def facts(self) -> JobReport:
         """Gather what else is read, one row per episode."""
         return self._batches("facts", "", "episode_facts", ("facts_write",))
+
+    def sequences(self) -> JobReport:
+        """Put the steps of each episode in order, beside its facts."""
+        return self._batches("sequences", "", "episode_sequences", ("sequences_write",))
 
     def rewards(self) -> JobReport:
         """Score under the formula, after bringing up to date what is usual in each domain."""
@@ -316,10 +330,13 @@ class _Runner:
             table = "known_episodes" if job == "facts" else "episode_facts"
             # Those of one job do for the next: where they lie does not matter, only that all ids are between them.
             self._lows = self._lows or self._store.query_named("job_ranges", {"table": table, "size": self._batch})
-            ends = pairwise([*("" if not place else row["Low"] for place, row in enumerate(self._lows)), ""])
-            scopes = [{"batch": 0, "low": low, "high": high} for low, high in ends]
+            # A user's formula may read the steps, and so is not light.
+            times = 1 if job == "rewards" and self._formula.text is not None else _LIGHT.get(job, 1)
+            lows = [row["Low"] for row in self._lows[::times]]
+            scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise(["", *lows[1:], ""])]
             return self._store.query_named("job_episodes", {"table": table})[0]["Episodes"], scopes
-        self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES})
+        inputs = "episode_facts" if self._formula.text is None else "episode_sequences"
+        self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES, "inputs": inputs})
         found = self._store.query_named("worklist_batches", context)[0]
         return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
 
@@ -357,7 +374,7 @@ class _Runner:
         last = self._store.query_named(
             "job_last", {"job": job, "formula": "" if exclusive else formula, "overlap": self._overlap}
         )[0]
-        asked = ("patterns" if job == "observations" else job) in self._anew
+        asked = _PART_OF.get(job, job) in self._anew
         full = asked or not last["Runs"] or (exclusive and last["Formula"] != formula)
         since = _EPOCH if full else self._since or last["Since"]
         context = {

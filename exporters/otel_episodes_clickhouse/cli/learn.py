@@ -63,8 +63,15 @@ def register(app: typer.Typer) -> None:
 
 
 def run(  # options
-    names: Annotated[list[str] | None, typer.Argument(metavar="[rewards|reflections|patterns]...")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[facts|rewards|reflections|patterns]...")] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Read everything, not only what changed: of named jobs from what they build on, `facts rewards` "
+            "and none named from the steps on.",
+        ),
+    ] = False,
     formula: Formula = None,
     reward: Reward = None,
     success_at: SuccessAt = None,

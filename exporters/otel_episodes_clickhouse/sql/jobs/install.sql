@@ -18,7 +18,7 @@ FROM
         WHERE Domain IN (SELECT Domain FROM domain_scales WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
     )
 )
-ARRAY JOIN ['facts', 'rewards', 'reflections', 'observations'] AS Job;
+ARRAY JOIN ['facts', 'sequences', 'rewards', 'reflections', 'observations'] AS Job;
 
 -- name: refresh_2_facts
 CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_2_facts REFRESH EVERY 1 MINUTE DEPENDS ON refresh_1_worklist APPEND TO episode_facts
@@ -30,8 +30,18 @@ WHERE (EpisodeId, Fingerprint) NOT IN
     WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = 'refresh' AND Job = 'facts')
 );
 
+-- name: refresh_2_sequences
+CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_2_sequences REFRESH EVERY 1 MINUTE DEPENDS ON refresh_2_facts APPEND TO episode_sequences
+AS SELECT *, now64(6) AS Version, now64(6) AS WrittenAt
+FROM sequences_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
+WHERE (EpisodeId, Fingerprint) NOT IN
+(
+    SELECT EpisodeId, Fingerprint FROM episode_sequences FINAL
+    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = 'refresh' AND Job = 'sequences')
+);
+
 -- name: refresh_3_scales
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_3_scales REFRESH EVERY 1 MINUTE DEPENDS ON refresh_2_facts APPEND TO domain_scales
+CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_3_scales REFRESH EVERY 1 MINUTE DEPENDS ON refresh_2_sequences APPEND TO domain_scales
 AS SELECT Domain, Seconds, Steps, Tokens, now64(6) AS Version, now64(6) AS WrittenAt
 FROM domain_scales_now
 WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL);
@@ -212,7 +222,7 @@ AS WITH
     )
 SELECT PatternId, any(t.Type) AS Type, any(t.Domain) AS Domain, any(t.Key) AS Key
 FROM pattern_texts AS t
-WHERE t.EpisodeId IN (SELECT EpisodeId FROM episode_facts WHERE TraceId IN (SELECT Example FROM fresh))
+WHERE t.EpisodeId IN (SELECT EpisodeId FROM episode_sequences WHERE TraceId IN (SELECT Example FROM fresh))
     AND PatternId IN (SELECT PatternId FROM fresh)
 GROUP BY PatternId;
 

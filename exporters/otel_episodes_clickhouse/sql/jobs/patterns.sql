@@ -8,7 +8,7 @@ FROM
     SELECT DISTINCT EpisodeId
     FROM
     (
-        SELECT EpisodeId FROM episode_facts WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
+        SELECT EpisodeId FROM episode_sequences WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
         UNION ALL
         SELECT EpisodeId FROM episode_rewards
         WHERE Formula = {formula:String} AND WrittenAt >= {since:DateTime64(6, 'UTC')}
@@ -52,7 +52,7 @@ GROUP BY Week, EpisodeId
 HAVING argMax(IsDeleted, Version) = 0 AND (EpisodeId, Week) NOT IN
 (
     SELECT EpisodeId, toMonday(argMax(StartTime, Version))
-    FROM episode_facts
+    FROM episode_sequences
     WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         AND EpisodeId IN (SELECT EpisodeId FROM episode_rewards FINAL WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work))
     GROUP BY EpisodeId
@@ -181,7 +181,7 @@ WITH
     )
 SELECT PatternId, any(Type), any(Domain), any(Key)
 FROM pattern_texts
-WHERE EpisodeId IN (SELECT EpisodeId FROM episode_facts WHERE TraceId IN (SELECT Example FROM fresh))
+WHERE EpisodeId IN (SELECT EpisodeId FROM episode_sequences WHERE TraceId IN (SELECT Example FROM fresh))
     AND PatternId IN (SELECT PatternId FROM fresh)
 GROUP BY PatternId
 SETTINGS optimize_move_to_prewhere_if_final = 1;

@@ -6,7 +6,7 @@ SELECT {run:String}, 'reflections', toUInt32(intDiv(rowNumberInAllBlocks(), {siz
 FROM
 (
     SELECT DISTINCT EpisodeId
-    FROM episode_facts
+    FROM episode_sequences
     WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
         OR Domain IN (SELECT Domain FROM domain_scales WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
     ORDER BY EpisodeId
@@ -49,7 +49,7 @@ WHERE EpisodeId = {episode:String};
 -- What successful episodes of its kind did that it did not, as of now: this one follows from all the others, so it is
 -- looked up, not kept.
 WITH
-    (SELECT (any(Domain), any(TaskType), any(StepTools), any(Outcome)) FROM episode_facts FINAL WHERE EpisodeId = {episode:String}) AS mine
+    (SELECT (any(Domain), any(TaskType), any(StepTools), any(Outcome)) FROM episode_sequences FINAL WHERE EpisodeId = {episode:String}) AS mine
 SELECT Tool, Winners, Share, OthersShare
 FROM
 (
@@ -63,7 +63,7 @@ FROM
     (
         SELECT EpisodeId, Outcome, arrayDistinct(StepTools) AS Tools,
             countIf(Outcome = 'success') OVER () AS WinnersAll, countIf(Outcome != 'success') OVER () AS LosersAll
-        FROM episode_facts FINAL
+        FROM episode_sequences FINAL
         WHERE Domain = mine.1 AND TaskType = mine.2 AND Outcome IN ('success', 'partial', 'failure', 'abstained')
             AND EpisodeId != {episode:String}
     )

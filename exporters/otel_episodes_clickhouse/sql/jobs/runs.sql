@@ -48,10 +48,15 @@ FROM job_worklist
 WHERE RunId = {run:String} AND Job = {job:String};
 
 -- name: job_ranges
--- Where a job that reads everything begins each of its batches: at these ids.
+-- Where a job that reads everything begins each of its batches: at these ids. Of a large batch a thousandth is numbered.
+WITH greatest(1, intDiv({size:UInt32}, 1000)) AS every
 SELECT EpisodeId AS Low
-FROM (SELECT EpisodeId, row_number() OVER (ORDER BY EpisodeId) AS Place FROM (SELECT DISTINCT EpisodeId FROM {table:Identifier}))
-WHERE Place % {size:UInt32} = 1
+FROM
+(
+    SELECT EpisodeId, row_number() OVER (ORDER BY EpisodeId) AS Place
+    FROM (SELECT DISTINCT EpisodeId FROM {table:Identifier} WHERE cityHash64(EpisodeId) % every = 0)
+)
+WHERE (Place - 1) % intDiv({size:UInt32}, every) = 0
 ORDER BY EpisodeId;
 
 -- name: job_episodes

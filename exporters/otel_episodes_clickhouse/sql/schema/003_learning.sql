@@ -93,7 +93,7 @@ WHERE has(Events.Name, 'gen_ai.evaluation.result') AND event.2 = 'gen_ai.evaluat
 CREATE TABLE IF NOT EXISTS job_runs
 (
     RunId String COMMENT 'one call of `jobs run`',
-    Job LowCardinality(String) COMMENT 'facts, scales, rewards, reflections, observations or patterns',
+    Job LowCardinality(String) COMMENT 'facts, sequences, rewards, reflections, observations or patterns',
     Formula LowCardinality(String) COMMENT 'the reward formula the job used; empty where none matters',
     State LowCardinality(String) COMMENT 'running, done or failed',
     Full Bool COMMENT 'read everything, not only what changed',
@@ -158,6 +158,50 @@ CREATE TABLE IF NOT EXISTS episode_facts
     ExternalReward Nullable(Float64) COMMENT 'episode.reward, else the mean of the latest gen_ai.evaluation.result of each name',
     InputTokens UInt64 COMMENT 'tokens in',
     OutputTokens UInt64 COMMENT 'tokens out',
+    Fingerprint UInt64 COMMENT 'hash of all the above: equal means nothing changed',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote it',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY EpisodeId
+-- Few rows at a time are looked up by id.
+SETTINGS index_granularity = 1024
+COMMENT 'one row per episode: what it was and its counts, all that the built-in rewards read';
+
+-- name: episode_sequences
+-- derived: by the jobs. A second table, since the arrays cost more than all the rest, and its facts once more, since joining them
+-- each time would cost more than keeping them.
+CREATE TABLE IF NOT EXISTS episode_sequences
+(
+    EpisodeId String COMMENT 'the episode',
+    TraceId String COMMENT 'of the first segment',
+    Outcome LowCardinality(String) COMMENT 'success, partial, failure, abstained; running, abandoned (silent for a day); empty: ended without saying',
+    Ended Bool COMMENT 'the last segment has an end',
+    Task String COMMENT 'the task, word for word',
+    TaskType LowCardinality(String) COMMENT 'episode.task_type',
+    Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
+    Language LowCardinality(String) COMMENT 'episode.language',
+    Framework LowCardinality(String) COMMENT 'episode.framework',
+    Complexity LowCardinality(String) COMMENT 'episode.complexity',
+    Tags Array(String) COMMENT 'episode.tags',
+    AgentName LowCardinality(String) COMMENT 'gen_ai.agent.name',
+    StartTime DateTime64(9, 'UTC') COMMENT 'start of the episode span; a step with an earlier clock does not move it',
+    LastTime DateTime64(9, 'UTC') COMMENT 'the latest end of anything in it',
+    DurationNs UInt64 COMMENT 'time worked: the sum over segments; 0 while nothing has ended',
+    Steps UInt32 COMMENT 'number of steps',
+    FailedSteps UInt32 COMMENT 'of these, how many failed',
+    DistinctTools UInt32 COMMENT 'number of different tools',
+    Recovered Bool COMMENT 'some failed step is directly followed by one that succeeded',
+    Completed UInt32 COMMENT 'of a partial outcome: parts done',
+    Failed UInt32 COMMENT 'of a partial outcome: parts not done',
+    StoppedAtStep UInt32 COMMENT 'of an abstained outcome: after how many steps',
+    Artifacts Array(String) COMMENT 'episode.artifacts',
+    TestCoverage Nullable(Float64) COMMENT 'episode.test_coverage, percent',
+    ClippyWarnings String COMMENT 'episode.clippy_warnings',
+    PatternsApplied UInt32 COMMENT 'episode.patterns_applied: a number, or the length of a list',
+    ExternalReward Nullable(Float64) COMMENT 'episode.reward, else the mean of the latest gen_ai.evaluation.result of each name',
+    InputTokens UInt64 COMMENT 'tokens in',
+    OutputTokens UInt64 COMMENT 'tokens out',
     StepTools Array(LowCardinality(String)) COMMENT 'the steps in order, one element each; so the arrays below',
     StepOk Array(Bool) COMMENT 'whether each succeeded',
     StepNs Array(UInt64) COMMENT 'how long each took, nanoseconds',
@@ -172,7 +216,7 @@ ENGINE = ReplacingMergeTree(Version)
 ORDER BY EpisodeId
 -- Its rows are wide, and few of them at a time are looked up by id.
 SETTINGS index_granularity = 1024
-COMMENT 'one row per episode: all that rewards, reflections and patterns read';
+COMMENT 'episode_facts with the steps in order: what reflections, patterns and formulas of your own read';
 
 -- name: domain_scales
 -- derived: by the jobs.

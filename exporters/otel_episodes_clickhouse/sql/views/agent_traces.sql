@@ -145,6 +145,8 @@ AS SELECT
     ParentEpisodeId, AgentName, ConversationId, ServiceName, Attributes, Tenant
 FROM episode_roots FINAL
 WHERE EpisodeId != ''
+-- The same span always has the same start, so its copies are in one partition; likewise below.
+SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
     EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, Verdict,
@@ -160,7 +162,6 @@ AS SELECT
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName, Convention, Tenant
 FROM episode_steps FINAL
 WHERE EpisodeId != '' AND Convention = ''
--- The same span always has the same start, so its copies are in one partition.
 SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT

@@ -84,7 +84,7 @@ SELECT
     arrayDistinct(arrayFilter(x -> x != 0, arrayConcat(
         [sipHash64('episode', D)], TaskIds, LengthIds, Varieties, Singles, Starts, Pairs, Triples, Quadruples, Quintuples,
         Conditions, Heuristics, Recoveries, DecisionIds, Contexts))) AS PatternIds
-FROM (SELECT * FROM episode_facts FINAL);
+FROM (SELECT * FROM episode_sequences FINAL);
 
 -- name: pattern_texts
 -- What the ids of an episode mean, one row each.

@@ -1,5 +1,5 @@
 -- Reward formulas. Each is a view with the columns EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality
--- and LearningBonus over reward_inputs, one row an episode; docs/rewards.md says why they are as they are.
+-- and LearningBonus over reward_facts, one row an episode; docs/rewards.md says why they are as they are.
 
 -- name: domain_scales_now
 -- Medians as powers of the square root of 2: a reward that is relative to them moves when the domain really moved,
@@ -26,8 +26,26 @@ FROM
     HAVING count() >= 5
 );
 
+-- name: reward_facts
+-- What the built-in formulas read. An episode that runs, or ended without an outcome, has no reward.
+CREATE OR REPLACE VIEW reward_facts
+AS SELECT
+    f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
+    f.Domain AS Domain, f.Language AS Language, f.Framework AS Framework, f.Complexity AS Complexity, f.Tags AS Tags,
+    f.AgentName AS AgentName, f.StartTime AS StartTime, f.DurationNs AS DurationNs,
+    toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
+    f.Steps AS Steps, f.FailedSteps AS FailedSteps, f.DistinctTools AS DistinctTools, f.Recovered AS Recovered,
+    f.Completed AS Completed, f.Failed AS Failed, f.StoppedAtStep AS StoppedAtStep, f.Artifacts AS Artifacts,
+    f.TestCoverage AS TestCoverage, f.ClippyWarnings AS ClippyWarnings, f.PatternsApplied AS PatternsApplied,
+    f.ExternalReward AS ExternalReward, f.InputTokens AS InputTokens, f.OutputTokens AS OutputTokens,
+    -- 0: not known yet, the domain has fewer than five episodes.
+    s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
+FROM (SELECT * FROM episode_facts FINAL) AS f
+LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL) AS s ON s.Domain = f.Domain
+WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
+
 -- name: reward_inputs
--- What a formula reads. An episode that runs, or ended without an outcome, has no reward.
+-- The same with the steps in order, for formulas of your own and reflections.
 CREATE OR REPLACE VIEW reward_inputs
 AS SELECT
     f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
@@ -42,7 +60,7 @@ AS SELECT
     f.Decisions AS Decisions,
     -- 0: not known yet, the domain has fewer than five episodes.
     s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
-FROM (SELECT * FROM episode_facts FINAL) AS f
+FROM (SELECT * FROM episode_sequences FINAL) AS f
 LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL) AS s ON s.Domain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
 
@@ -85,7 +103,7 @@ FROM
             + multiIf(Steps >= 5 AND (Steps - FailedSteps) / Steps > 0.9, 0.2, Steps >= 3 AND FailedSteps = 0, 0.15, 0)
             + if(Recovered, 0.15, 0)
             + if(Ended AND Seconds < 30 AND Steps > 0 AND Steps < 10, 0.1, 0)) AS LearningBonus
-    FROM reward_inputs
+    FROM reward_facts
 );
 
 -- name: reward_v2
@@ -123,7 +141,7 @@ FROM
             least(0.2, 0.05 * least(2, PatternsApplied) + if(Recovered, 0.1, 0) + if(Steps >= 3 AND DistinctTools >= 3, 0.05, 0)),
             Outcome = 'failure' AND Recovered, 0.05,
             0) AS LearningBonus
-    FROM reward_inputs
+    FROM reward_facts
 );
 
 -- name: reward_settings
