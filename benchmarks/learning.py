@@ -1,11 +1,15 @@
 """Measure what learning costs: tables built on insert, full recomputes, and bringing 1,000 new episodes up to date.
 
-Usage: python benchmarks/learning.py [STEPS] [--keep DIRECTORY] [--json]
+Usage: python benchmarks/learning.py [STEPS] [--keep DIRECTORY] [--only new] [--statements] [--json]
 
 STEPS is the size of the generated history (default 1,000,000; 12 steps an episode, 2,778 episodes a day). Everything
 runs in the embedded engine, in a temporary directory or in one that is kept: there a history that is long enough is
 used again (each run adds 3,000 episodes to it), and only what was learned from it is thrown away. CPU seconds are those
 of all threads: on a machine that does other work too they say more than the clock.
+
+The new episodes come when a week is about half over: a week is added up as a whole, so that they would be cheap in one
+that has just begun. --only new keeps what was learned and measures them alone; --statements says what each statement
+cost.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from table import show as show_table
 
@@ -29,7 +33,7 @@ from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 STATEMENTS = {
     statement.name: statement for statement in sql.parse((Path(__file__).parent / "sql" / "learning.sql").read_text())
@@ -39,6 +43,11 @@ STEPS_AN_EPISODE = 12
 CHUNK = 10_000
 INSERTS = 5
 NEW_EPISODES = 1_000
+DAY_SECONDS = 86_400
+# Between two episodes, see learning.sql.
+SECONDS_BETWEEN = 31.102
+# Days of the week that are over when the new episodes come, and how many more may be.
+MIDWEEK, LATER = 3, 1.5
 LEARNED = (
     "episode_facts", "episode_sequences", "domain_scales", "episode_rewards", "episode_reflections",
     "pattern_observations", "pattern_buckets", "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions",
@@ -76,6 +85,27 @@ class CostByJob:
         """Return the cost of each job; what came after the last batch belongs to the last job."""
         self(list(self.jobs)[-1], 1, 1)
         return self.jobs
+
+
+class CostByStatement:
+    """A store that notes what each statement of a job costs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.statements: dict[str, Cost] = {}
+
+    def execute(self, statement: sql.Statement, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run it."""
+        self._note(statement.name, cost(lambda: self._store.execute(statement, parameters)))
+
+    def query_named(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run it and return its rows."""
+        found: list[dict[str, Any]] = []
+        self._note(name, cost(lambda: found.extend(self._store.query_named(name, parameters))))
+        return found
+
+    def _note(self, name: str, spent: Cost) -> None:
+        self.statements[name] = self.statements.get(name, Cost()) + spent
 
 
 def now() -> Cost:
@@ -119,8 +149,18 @@ def episodes_in(store: Store) -> int:
     return int(store.query(STATEMENTS["count_episodes"].text)[0]["Episodes"])
 
 
-def measure(path: Path, steps: int) -> dict[str, Any]:
-    """Generate a history in that directory, unless it is there, and measure everything on it."""
+def fill_week(store: Store) -> None:
+    """Let the history go on until a week is half over."""
+    days = (
+        store.query(STATEMENTS["latest_start"].text)[0]["Seconds"] / DAY_SECONDS + 3
+    ) % 7  # 1970 began on a Thursday
+    if not MIDWEEK <= days < MIDWEEK + LATER:
+        missing = (MIDWEEK - days) % 7 * DAY_SECONDS / SECONDS_BETWEEN
+        generate(store, "otel_traces", episodes_in(store), round(missing))
+
+
+def measure(path: Path, steps: int, *, all_of_it: bool) -> dict[str, Any]:
+    """Generate a history in that directory, unless it is there, and measure everything on it, or the new ones alone."""
     with Store.open(Target.resolve(f"chdb://{path}")) as store:
         store.migrate()
         figures: dict[str, Any] = {"steps": steps}
@@ -129,23 +169,25 @@ def measure(path: Path, steps: int) -> dict[str, Any]:
             figures["insert: plain table"], figures["insert: all tables"] = insert_cost(store, done)
             done += INSERTS * CHUNK
             generate(store, "otel_traces", done, max(0, steps // STEPS_AN_EPISODE - done))
-        for name in LEARNED:
-            store.execute(STATEMENTS["forget"], {"table": name})
-        figures |= full_costs(store) | incremental_costs(store)
+        if all_of_it:
+            for name in LEARNED:
+                store.execute(STATEMENTS["forget"], {"table": name})
+            figures |= full_costs(store)
+        figures |= incremental_costs(store)
     figures["peak_gigabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     return figures
 
 
 def full_costs(store: Store) -> dict[str, Any]:
     """Learn from everything: nothing is there yet, so all of it is a full recompute and all of it is written."""
-    first = CostByJob()
-    from_the_steps_on = cost(lambda: jobs.run(store, "rewards", progress=first))
+    first, metered = CostByJob(), cast("Store", CostByStatement(store))
+    from_the_steps_on = cost(lambda: jobs.run(metered, "rewards", progress=first))
     by_job = first.end()
     # No overlap: what the first run wrote moments ago is not new to these.
     again = cost(lambda: jobs.run(store, "facts", "rewards", full=True, overlap_seconds=0))
     from_facts = cost(lambda: jobs.run(store, "rewards", full=True, overlap_seconds=0))
     rest = CostByJob()
-    jobs.run(store, progress=rest, overlap_seconds=0)
+    jobs.run(metered, progress=rest, overlap_seconds=0)
     by_job = rest.end() | by_job
     listing = cost(lambda: store.query("SELECT count() FROM patterns"))
     return {
@@ -160,17 +202,23 @@ def full_costs(store: Store) -> dict[str, Any]:
         "patterns, sums": by_job["patterns"],
         "patterns, all": by_job["observations"] + by_job["patterns"],
         "listing the patterns": listing,
+        "statements of all": metered.statements,
     }
 
 
 def incremental_costs(store: Store) -> dict[str, Any]:
     """Bring 1,000 new episodes up to date, three times; the median."""
+    fill_week(store)
     jobs.run(store, overlap_seconds=0)
-    runs = []
+    runs, by_statement = [], []
     for _ in range(3):
         generate(store, "otel_traces", episodes_in(store), NEW_EPISODES)
-        runs.append(cost(lambda: jobs.run(store, overlap_seconds=0)))
-    return {"1,000 new episodes, all jobs": middle(runs)}
+        metered = CostByStatement(store)
+        runs.append(cost(lambda m=metered: jobs.run(cast("Store", m), overlap_seconds=0)))
+        by_statement.append(metered.statements)
+    names = dict.fromkeys(name for statements in by_statement for name in statements)
+    medians = {name: middle([each.get(name, Cost()) for each in by_statement]) for name in names}
+    return {"1,000 new episodes, all jobs": middle(runs), "statements of 1,000 new episodes": medians}
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
@@ -199,16 +247,26 @@ def show(figures: dict[str, Any]) -> None:
     show_table("What learning costs", ["what", "seconds", "CPU seconds", ""], rows, note=note)
 
 
+def show_statements(figures: dict[str, Any]) -> None:
+    """Print what each statement cost."""
+    for title, statements in figures.items():
+        if isinstance(statements, dict):
+            rows = [[name, f"{value.seconds:.2f}", f"{value.cpu:.2f}", ""] for name, value in statements.items()]
+            show_table(title, ["statement", "seconds", "CPU seconds", ""], rows)
+
+
 def main() -> None:
     """Parse the arguments, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="?", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="use this directory and leave it there")
+    parser.add_argument("--only", choices=["new"], help="measure the new episodes alone, on what was learned before")
+    parser.add_argument("--statements", action="store_true", help="print what each statement cost, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     path = arguments.keep or Path(tempfile.mkdtemp(prefix="otel-episodes-"))
     try:
-        figures = measure(path, arguments.steps)
+        figures = measure(path, arguments.steps, all_of_it=arguments.only is None)
     finally:
         if not arguments.keep:
             shutil.rmtree(path, ignore_errors=True)
@@ -217,6 +275,8 @@ def main() -> None:
         sys.stdout.write("\n")
     else:
         show(figures)
+        if arguments.statements:
+            show_statements(figures)
 
 
 if __name__ == "__main__":

@@ -214,6 +214,35 @@ def test_a_pattern_that_its_latest_week_does_not_show_any_more_has_evidence_of_t
     assert storage_store.query(evidence) == [{"Support": 3, "Evidence": ["old0-0", "old1-0", "old2-0"]}]
 
 
+def test_sums_that_are_added_to_are_those_of_a_full_run(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    now = time.time_ns()
+    first, second = (
+        Episode(f"e{n}", steps=[("a", True), ("b", n > 0)], start=start, reward=0.5 + n, tokens=7 + n)
+        for n, start in enumerate((T0, T0 + 9 * DAY))
+    )
+    other = replace(first, outcome="failure", seconds=9)
+    arrivals = (
+        # The first of all; more of the same week; a week later; both; an earlier week; one that grows in the latest week;
+        # the only one of the latest week goes on; and comes back.
+        [first],
+        [replace(other, id="e2")],
+        [second],
+        [replace(other, id="e3"), replace(second, id="e4")],
+        [replace(first, id="e5", start=T0 - 20 * DAY)],
+        [replace(second, id="e4", steps=[*second.steps, ("c", True)])],
+        [replace(second, id="e6", start=now - DAY)],
+        [replace(second, id="e6", start=now - 60 * SECOND, segment=1, outcome=None)],
+        [replace(second, id="e6", start=now - 60 * SECOND, segment=1, outcome="failure")],
+    )
+    for arrival in arrivals:
+        storage_store.insert_rows([row for episode in arrival for row in rows_of(episode)])
+        jobs.run(storage_store, overlap_seconds=0)
+        added = storage_store.query(STATE["totals"])
+        jobs.run(storage_store, "patterns", full=True)
+        assert added == storage_store.query(STATE["totals"]) != []
+
+
 def test_an_episode_resumed_after_it_was_scored_has_no_reward_until_it_ends_again(storage_store: Store) -> None:
     now = time.time_ns() - 60 * SECOND
     first = Episode("again", steps=[("a", True)], start=now, seconds=5)

@@ -54,5 +54,8 @@ DROP TABLE IF EXISTS plain_traces;
 -- name: count_episodes
 SELECT uniqExact(EpisodeId) AS Episodes FROM episode_roots;
 
+-- name: latest_start
+SELECT toUnixTimestamp(max(StartTime)) AS Seconds FROM episode_roots;
+
 -- name: forget
 TRUNCATE TABLE IF EXISTS {table:Identifier};

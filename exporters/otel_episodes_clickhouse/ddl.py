@@ -202,6 +202,15 @@ def add(table: Made, item: Item) -> sql.Statement:
     )
 
 
+def materialize(table: Made, index: Item) -> sql.Statement:
+    """Return the ALTER that makes an index of the rows that are there; the engine does it in the background."""
+    return sql.Statement(
+        f"{table.name}.{index.name}",
+        f"ALTER TABLE {table.name}{table.on_cluster} MATERIALIZE INDEX {index.name}",
+        optional=True,
+    )
+
+
 def modify(table: Made, item: Item) -> sql.Statement:
     """Return the ALTER that makes a column what the table's own statement says."""
     return sql.Statement(

@@ -350,7 +350,10 @@ class _Runner:
             done += len(weeks)
             self._progress("patterns", done, len(found))
         if found:
-            self._store.execute(sql.named("totals_write"), context)
+            # What somebody chose to skip may be missing from the sums that are kept.
+            added = () if context["full"] or self._since else ("totals_add",)
+            for statement in (*added, "totals_write"):
+                self._store.execute(sql.named(statement), context)
             for weeks in self._chunks(self._store.query_named("evidence_weeks", context)):
                 self._store.execute(sql.named("evidence_write"), {**context, "weeks": weeks})
             if self._store.query_named("keys_missing", context)[0]["Missing"]:

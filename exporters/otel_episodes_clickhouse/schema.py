@@ -302,7 +302,8 @@ def _table(wanted: Made, columns: Sequence[ddl.Item], found: Found, layout: Layo
         yield Change("add", name, f"there is no column {item.name}", (ddl.add(wanted, item),))
     for item in wanted.indexes:
         if item.name not in found.indexes.get(name, ()):
-            yield Change("add", name, f"there is no index {item.name}", (ddl.add(wanted, item),))
+            made = (ddl.add(wanted, item), ddl.materialize(wanted, item))
+            yield Change("add", name, f"there is no index {item.name}", made)
 
 
 def _keys(wanted: Made, there: Mapping[str, Any], layout: Layout) -> str:

@@ -196,7 +196,9 @@ AS SELECT
     sum(b.Weight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576 AS RecentSupport,
     sum(b.SuccessWeight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576 AS RecentSuccesses,
     minIf(b.FirstSeen, b.Support > 0) AS FirstSeen, maxIf(b.LastSeen, b.Support > 0) AS LastSeen,
-    maxIf(b.Week, b.Support > 0) AS LastWeek, now64(6) AS Version
+    maxIf(b.Week, b.Support > 0) AS LastWeek,
+    argMaxIf((b.Support, b.Successes, b.RewardMicros, b.DurationNs, b.Tokens, b.Weight, b.SuccessWeight), b.Week, b.Support > 0) AS Latest,
+    now64(6) AS Version
 FROM pattern_buckets AS b FINAL
 WHERE b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
 GROUP BY b.PatternId;

@@ -107,19 +107,68 @@ GROUP BY b.Week, b.PatternId
 HAVING if(Support = 0, 0, cityHash64(Support, Successes, RewardMicros, DurationNs, Tokens, Weight, SuccessWeight, FirstSeen, LastSeen, Episodes)) != max(b.Kept)
 SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
 
--- name: totals_write
--- Of all patterns whose buckets were written since the last run that finished, be it by one that did not.
+-- name: totals_add
+-- Of the patterns whose buckets were written since the last run that finished, be it by one that did not: what is kept, less
+-- what it holds of its latest week where that was written again, and what was written. This is all there is to know of a
+-- pattern that every written week shows, and of which none comes before the latest that is kept; totals_write has the others.
 INSERT INTO pattern_totals (PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses,
-    FirstSeen, LastSeen, LastWeek, Version)
-WITH touched AS (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
+    FirstSeen, LastSeen, LastWeek, Latest, Version)
+WITH
+    written AS (SELECT PatternId, Week FROM pattern_buckets WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}),
+    week -> exp2((toInt32(week) - 18262) / 30) / 1048576 AS recency,
+    b.Week = k.LastWeek AS Again
+SELECT
+    b.PatternId,
+    any(k.Support) + sum(b.Support - Again * k.LatestSupport),
+    any(k.Successes) + sum(b.Successes - Again * k.LatestSuccesses),
+    any(k.RewardMicros) + sum(b.RewardMicros - Again * k.LatestRewardMicros),
+    any(k.DurationNs) + sum(b.DurationNs - Again * k.LatestDurationNs),
+    any(k.Tokens) + sum(b.Tokens - Again * k.LatestTokens),
+    any(k.RecentSupport) + sum((b.Weight - Again * k.LatestWeight) * recency(b.Week)),
+    any(k.RecentSuccesses) + sum((b.SuccessWeight - Again * k.LatestSuccessWeight) * recency(b.Week)),
+    if(any(k.Support) > max(Again * k.LatestSupport), least(any(k.FirstSeen), min(b.FirstSeen)), min(b.FirstSeen)),
+    max(b.LastSeen), max(b.Week),
+    (argMax(b.Support, b.Week), argMax(b.Successes, b.Week), argMax(b.RewardMicros, b.Week), argMax(b.DurationNs, b.Week),
+     argMax(b.Tokens, b.Week), argMax(b.Weight, b.Week), argMax(b.SuccessWeight, b.Week)),
+    {snapshot:DateTime64(6, 'UTC')}
+FROM (SELECT * FROM pattern_buckets FINAL WHERE (PatternId, Week) IN written) AS b
+LEFT JOIN
+(
+    SELECT
+        PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses, FirstSeen, LastWeek,
+        Latest.Support AS LatestSupport, Latest.Successes AS LatestSuccesses, Latest.RewardMicros AS LatestRewardMicros,
+        Latest.DurationNs AS LatestDurationNs, Latest.Tokens AS LatestTokens, Latest.Weight AS LatestWeight,
+        Latest.SuccessWeight AS LatestSuccessWeight
+    FROM pattern_totals FINAL
+    WHERE PatternId IN (SELECT PatternId FROM written)
+) AS k ON k.PatternId = b.PatternId
+GROUP BY b.PatternId
+HAVING min(b.Week) >= any(k.LastWeek) AND min(b.Support) > 0
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
+
+-- name: totals_write
+-- From all weeks: of all patterns, or of those that were written and not added above.
+INSERT INTO pattern_totals (PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses,
+    FirstSeen, LastSeen, LastWeek, Latest, Version)
+WITH
+    left_over AS
+    (
+        SELECT PatternId FROM pattern_buckets
+        WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
+            AND PatternId NOT IN (SELECT PatternId FROM pattern_totals WHERE Version = {snapshot:DateTime64(6, 'UTC')})
+    ),
+    week -> exp2((toInt32(week) - 18262) / 30) / 1048576 AS recency
 SELECT
     b.PatternId, sum(b.Support), sum(b.Successes), sum(b.RewardMicros), sum(b.DurationNs), sum(b.Tokens),
-    sum(b.Weight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576,
-    sum(b.SuccessWeight * exp2((toInt32(b.Week) - 18262) / 30)) / 1048576,
+    sum(b.Weight * recency(b.Week)), sum(b.SuccessWeight * recency(b.Week)),
     minIf(b.FirstSeen, b.Support > 0), maxIf(b.LastSeen, b.Support > 0), maxIf(b.Week, b.Support > 0),
+    (argMaxIf(b.Support, b.Week, b.Support > 0), argMaxIf(b.Successes, b.Week, b.Support > 0),
+     argMaxIf(b.RewardMicros, b.Week, b.Support > 0), argMaxIf(b.DurationNs, b.Week, b.Support > 0),
+     argMaxIf(b.Tokens, b.Week, b.Support > 0), argMaxIf(b.Weight, b.Week, b.Support > 0),
+     argMaxIf(b.SuccessWeight, b.Week, b.Support > 0)),
     {snapshot:DateTime64(6, 'UTC')}
 FROM pattern_buckets AS b FINAL
-WHERE {full:Bool} OR b.PatternId IN touched
+WHERE {full:Bool} OR b.PatternId IN left_over
 GROUP BY b.PatternId
 -- A pattern's row of a week is always in the same partition.
 SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
@@ -166,8 +215,9 @@ SETTINGS optimize_on_insert = 0;
 
 -- name: keys_missing
 SELECT count() AS Missing
-FROM pattern_totals
-WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2 AND PatternId NOT IN (SELECT PatternId FROM pattern_keys);
+FROM pattern_evidence
+WHERE Version = {snapshot:DateTime64(6, 'UTC')}
+    AND PatternId NOT IN (SELECT PatternId FROM pattern_keys WHERE PatternId IN (SELECT PatternId FROM pattern_evidence WHERE Version = {snapshot:DateTime64(6, 'UTC')}));
 
 -- name: keys_write
 -- What the new ids mean, read off one episode for each; of what only one episode shows nothing is said, so it has no key.
@@ -177,12 +227,18 @@ WITH
     (
         SELECT PatternId, Traces[1] AS Example
         FROM pattern_evidence
-        WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND PatternId NOT IN (SELECT PatternId FROM pattern_keys)
+        WHERE Version = {snapshot:DateTime64(6, 'UTC')}
+            AND PatternId NOT IN (SELECT PatternId FROM pattern_keys WHERE PatternId IN (SELECT PatternId FROM pattern_evidence WHERE Version = {snapshot:DateTime64(6, 'UTC')}))
     )
 SELECT PatternId, any(Type), any(Domain), any(Key)
 FROM pattern_texts
-WHERE EpisodeId IN (SELECT EpisodeId FROM episode_sequences WHERE TraceId IN (SELECT Example FROM fresh))
-    AND PatternId IN (SELECT PatternId FROM fresh)
+WHERE PatternId IN (SELECT PatternId FROM fresh)
+    AND EpisodeId IN
+    (
+        SELECT EpisodeId FROM pattern_observations
+        WHERE Week IN (SELECT LastWeek FROM pattern_totals WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2)
+            AND TraceId IN (SELECT Example FROM fresh)
+    )
 GROUP BY PatternId
 SETTINGS optimize_move_to_prewhere_if_final = 1;
 
@@ -193,11 +249,19 @@ SETTINGS optimize_move_to_prewhere_if_final = 1;
 INSERT INTO step_transitions (ContextId, Week, StepId, Tool, Occurrences, Successes, Version)
 WITH
     shown AS (SELECT Week, Domain, Task, Success, Tools FROM pattern_observations FINAL WHERE Week IN {weeks:Array(Date)}),
-    kept AS (SELECT * FROM step_transitions FINAL WHERE Week IN {weeks:Array(Date)} AND Occurrences > 0),
+    -- Without FINAL, which would read the whole month, and put it in order, for one of its weeks.
+    kept AS
+    (
+        SELECT ContextId, StepId, argMax(bitShiftLeft(Successes, 32) + Occurrences, Version) AS Before
+        FROM step_transitions
+        WHERE Week IN {weeks:Array(Date)}
+        GROUP BY ContextId, StepId
+        HAVING Before > 0
+    ),
     names AS
     (
         SELECT Week, Tool, intHash64(bitXor(sipHash64(CAST(Tool, 'String')), toUInt64(Week))) AS Id
-        FROM (SELECT DISTINCT Week, arrayJoin(Tools) AS Tool FROM shown UNION DISTINCT SELECT DISTINCT Week, Tool FROM kept)
+        FROM (SELECT DISTINCT Week, arrayJoin(Tools) AS Tool FROM shown UNION DISTINCT SELECT DISTINCT Week, Tool FROM step_transitions WHERE Week IN {weeks:Array(Date)})
     )
 SELECT c.ContextId, n.Week, c.StepId, n.Tool, c.Occurrences, c.Successes, {snapshot:DateTime64(6, 'UTC')}
 FROM
@@ -231,7 +295,7 @@ FROM
         )
         ARRAY JOIN ContextIds AS ContextId, StepIds AS StepId
         UNION ALL
-        SELECT ContextId, StepId, 0, bitShiftLeft(Successes, 32) + Occurrences FROM kept
+        SELECT ContextId, StepId, 0, Before FROM kept
     )
     GROUP BY ContextId, StepId
     HAVING Counts != max(Before)

@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS episode_steps
     ServiceName LowCardinality(String),
     Convention LowCardinality(String) COMMENT 'empty: recorded by otel-episodes; else the attribute by which the span of another instrumentation was recognised',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row reached the server',
-    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(StartTime)
@@ -100,7 +101,8 @@ CREATE TABLE IF NOT EXISTS episode_roots
     Attributes Map(LowCardinality(String), String) COMMENT 'what else was set on the span under episode.*, for formulas of your own',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
     EndTime DateTime64(9, 'UTC') MATERIALIZED addNanoseconds(StartTime, DurationNs),
-    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 -- The span of an episode can be written twice (two processes complete the same handle): the later end stands.
 ENGINE = ReplacingMergeTree(EndTime)

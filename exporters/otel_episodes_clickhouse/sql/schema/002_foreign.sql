@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS agent_spans
     ConversationId String,
     ServiceName LowCardinality(String),
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
-    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3)
+    InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 -- A span that was exported before it ended and again after: the longer one stands.
 ENGINE = ReplacingMergeTree(DurationNs)

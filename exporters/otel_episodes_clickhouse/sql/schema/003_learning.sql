@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS episode_decisions
     Segment UInt16 COMMENT 'segment of the episode',
     StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
     Question String COMMENT 'the action of the step, with numbers, paths, ids and quoted text replaced',
-    Choice String COMMENT 'what was chosen; of a step that checks or verifies, passed or failed'
+    Choice String COMMENT 'what was chosen; of a step that checks or verifies, passed or failed',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, TraceId, SpanId)
@@ -69,7 +70,8 @@ CREATE TABLE IF NOT EXISTS episode_evaluations
     SpanId String COMMENT 'the span it was read from',
     Time DateTime64(9, 'UTC') COMMENT 'when it was said',
     Name String COMMENT 'gen_ai.evaluation.name',
-    Score Float64 COMMENT 'gen_ai.evaluation.score.value'
+    Score Float64 COMMENT 'gen_ai.evaluation.score.value',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, TraceId, SpanId, Name, Time)
@@ -210,7 +212,8 @@ CREATE TABLE IF NOT EXISTS episode_sequences
     Decisions Array(Tuple(Question String, Choice String)) COMMENT 'what was asked and chosen, in order',
     Fingerprint UInt64 COMMENT 'hash of all the above: equal means nothing changed',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote it',
-    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree(Version)
 ORDER BY EpisodeId
@@ -249,7 +252,8 @@ CREATE TABLE IF NOT EXISTS episode_rewards
     ExternalReward Nullable(Float64) COMMENT 'a score from outside, kept beside the computed one',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
-    IsDeleted UInt8 COMMENT '1: the episode has no reward any more (it was resumed and runs)'
+    IsDeleted UInt8 COMMENT '1: the episode has no reward any more (it was resumed and runs)',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Formula, EpisodeId)
@@ -265,7 +269,8 @@ CREATE TABLE IF NOT EXISTS episode_reflections
     Insights Array(String) COMMENT 'what to know, at most five',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
-    IsDeleted UInt8 COMMENT '1: taken back'
+    IsDeleted UInt8 COMMENT '1: taken back',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY EpisodeId
@@ -291,7 +296,8 @@ CREATE TABLE IF NOT EXISTS pattern_observations
     Fingerprint UInt64 COMMENT 'hash of the row: equal means nothing changed',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
-    IsDeleted UInt8 COMMENT '1: taken back'
+    IsDeleted UInt8 COMMENT '1: taken back',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Week, EpisodeId)
@@ -336,6 +342,7 @@ CREATE TABLE IF NOT EXISTS pattern_totals
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
     LastWeek Date COMMENT 'Monday of the latest week that shows it, UTC',
+    Latest Tuple(Support UInt64, Successes UInt64, RewardMicros Int64, DurationNs UInt64, Tokens UInt64, Weight UInt64, SuccessWeight UInt64) COMMENT 'what of these sums is of that week, as in pattern_buckets: the next run takes it off and adds what the week then says',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
 )
 ENGINE = ReplacingMergeTree(Version)
