@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
@@ -214,7 +215,7 @@ def incremental_costs(store: Store) -> dict[str, Any]:
     for _ in range(3):
         generate(store, "otel_traces", episodes_in(store), NEW_EPISODES)
         metered = CostByStatement(store)
-        runs.append(cost(lambda m=metered: jobs.run(cast("Store", m), overlap_seconds=0)))
+        runs.append(cost(partial(jobs.run, cast("Store", metered), overlap_seconds=0)))
         by_statement.append(metered.statements)
     names = dict.fromkeys(name for statements in by_statement for name in statements)
     medians = {name: middle([each.get(name, Cost()) for each in by_statement]) for name in names}

@@ -1,5 +1,7 @@
 -- Narrow, typed tables of episodes and steps, filled on insert into otel_traces.
 -- (TraceId, SpanId) is the key of a span: whatever is sent twice collapses to one row (read with FINAL).
+-- Ids of episodes are random, so that a primary key finds a thousand of them all over a table. An index by_episode says which
+-- parts do not have any: of new episodes all but the newest. Its filters are large, since a part has all of them or none.
 -- What a span of another instrumentation means depends on its trace, of which an insert sees only a part: 002_foreign.sql
 -- keeps such spans as they come, and the views roots_of_episodes and steps_of_episodes say what they add up to.
 
@@ -30,7 +32,7 @@ CREATE TABLE IF NOT EXISTS episode_steps
     Convention LowCardinality(String) COMMENT 'empty: recorded by otel-episodes; else the attribute by which the span of another instrumentation was recognised',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row reached the server',
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(StartTime)
@@ -102,7 +104,7 @@ CREATE TABLE IF NOT EXISTS episode_roots
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
     EndTime DateTime64(9, 'UTC') MATERIALIZED addNanoseconds(StartTime, DurationNs),
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 -- The span of an episode can be written twice (two processes complete the same handle): the later end stands.
 ENGINE = ReplacingMergeTree(EndTime)

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS agent_spans
     ServiceName LowCardinality(String),
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 -- A span that was exported before it ended and again after: the longer one stands.
 ENGINE = ReplacingMergeTree(DurationNs)

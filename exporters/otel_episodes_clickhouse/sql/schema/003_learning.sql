@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS episode_decisions
     StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
     Question String COMMENT 'the action of the step, with numbers, paths, ids and quoted text replaced',
     Choice String COMMENT 'what was chosen; of a step that checks or verifies, passed or failed',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, TraceId, SpanId)
@@ -71,7 +71,7 @@ CREATE TABLE IF NOT EXISTS episode_evaluations
     Time DateTime64(9, 'UTC') COMMENT 'when it was said',
     Name String COMMENT 'gen_ai.evaluation.name',
     Score Float64 COMMENT 'gen_ai.evaluation.score.value',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, TraceId, SpanId, Name, Time)
@@ -253,7 +253,7 @@ CREATE TABLE IF NOT EXISTS episode_rewards
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
     IsDeleted UInt8 COMMENT '1: the episode has no reward any more (it was resumed and runs)',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Formula, EpisodeId)
@@ -270,7 +270,7 @@ CREATE TABLE IF NOT EXISTS episode_reflections
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
     IsDeleted UInt8 COMMENT '1: taken back',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY EpisodeId
@@ -297,7 +297,7 @@ CREATE TABLE IF NOT EXISTS pattern_observations
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
     IsDeleted UInt8 COMMENT '1: taken back',
-    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 8
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Week, EpisodeId)
@@ -347,6 +347,8 @@ CREATE TABLE IF NOT EXISTS pattern_totals
 )
 ENGINE = ReplacingMergeTree(Version)
 ORDER BY PatternId
+-- A run looks for some of its rows, all over the table.
+SETTINGS index_granularity = 1024
 COMMENT 'sums per pattern: what the patterns view, the outlook and the next steps read';
 
 -- name: pattern_evidence
