@@ -230,16 +230,20 @@ WITH
         WHERE Version = {snapshot:DateTime64(6, 'UTC')}
             AND PatternId NOT IN (SELECT PatternId FROM pattern_keys WHERE PatternId IN (SELECT PatternId FROM pattern_evidence WHERE Version = {snapshot:DateTime64(6, 'UTC')}))
     )
-SELECT PatternId, any(Type), any(Domain), any(Key)
-FROM pattern_texts
-WHERE PatternId IN (SELECT PatternId FROM fresh)
-    AND EpisodeId IN
+-- Joined, not looked for: a condition would be moved into the view, and be planned at each of its steps.
+SELECT t.PatternId, any(t.Type), any(t.Domain), any(t.Key)
+FROM
+(
+    SELECT PatternId, Type, Domain, Key FROM pattern_texts
+    WHERE EpisodeId IN
     (
         SELECT EpisodeId FROM pattern_observations
         WHERE Week IN (SELECT LastWeek FROM pattern_totals WHERE Version = {snapshot:DateTime64(6, 'UTC')} AND Support >= 2)
             AND TraceId IN (SELECT Example FROM fresh)
     )
-GROUP BY PatternId
+) AS t
+INNER JOIN fresh AS f ON f.PatternId = t.PatternId
+GROUP BY t.PatternId
 SETTINGS optimize_move_to_prewhere_if_final = 1;
 
 -- name: transitions_write
