@@ -162,7 +162,8 @@ CREATE TABLE IF NOT EXISTS episode_facts
     OutputTokens UInt64 COMMENT 'tokens out',
     Fingerprint UInt64 COMMENT 'hash of all the above: equal means nothing changed',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote it',
-    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
+    INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree(Version)
 ORDER BY EpisodeId
