@@ -132,23 +132,18 @@ SELECT
      argMax(b.Tokens, b.Week), argMax(b.Weight, b.Week), argMax(b.SuccessWeight, b.Week)),
     {snapshot:DateTime64(6, 'UTC')}
 FROM (SELECT * FROM pattern_buckets FINAL WHERE (PatternId, Week) IN written) AS b
-LEFT JOIN
+LEFT ANY JOIN
 (
+    -- Without FINAL, which would put all that is read in order to find a few of it.
     SELECT
-        PatternId, Kept.1 AS Support, Kept.2 AS Successes, Kept.3 AS RewardMicros, Kept.4 AS DurationNs, Kept.5 AS Tokens,
-        Kept.6 AS RecentSupport, Kept.7 AS RecentSuccesses, Kept.8 AS FirstSeen, Kept.9 AS LastWeek,
-        Kept.10.Support AS LatestSupport, Kept.10.Successes AS LatestSuccesses, Kept.10.RewardMicros AS LatestRewardMicros,
-        Kept.10.DurationNs AS LatestDurationNs, Kept.10.Tokens AS LatestTokens, Kept.10.Weight AS LatestWeight,
-        Kept.10.SuccessWeight AS LatestSuccessWeight
-    FROM
+        PatternId, Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses, FirstSeen, LastWeek,
+        Latest.Support AS LatestSupport, Latest.Successes AS LatestSuccesses, Latest.RewardMicros AS LatestRewardMicros,
+        Latest.DurationNs AS LatestDurationNs, Latest.Tokens AS LatestTokens, Latest.Weight AS LatestWeight,
+        Latest.SuccessWeight AS LatestSuccessWeight
+    FROM pattern_totals
+    WHERE (PatternId, Version) IN
     (
-        -- Without FINAL, which would put all that is read in order to find a few of it.
-        SELECT
-            PatternId,
-            argMax((Support, Successes, RewardMicros, DurationNs, Tokens, RecentSupport, RecentSuccesses, FirstSeen, LastWeek, Latest), Version) AS Kept
-        FROM pattern_totals
-        WHERE PatternId IN (SELECT PatternId FROM written)
-        GROUP BY PatternId
+        SELECT PatternId, max(Version) FROM pattern_totals WHERE PatternId IN (SELECT PatternId FROM written) GROUP BY PatternId
     )
 ) AS k ON k.PatternId = b.PatternId
 GROUP BY b.PatternId
