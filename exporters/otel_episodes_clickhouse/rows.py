@@ -67,7 +67,7 @@ _FIELDS: Final = 13
 _NO_EVENTS_AND_LINKS: Final = orjson.Fragment(b",".join([b"[]"] * 7))
 _TEXT: Final = frozenset((str,))
 # Parsed and encoded at once.
-_PIECE_ROWS: Final = 48
+_PIECE_ROWS: Final = 32
 _PIECE_BYTES: Final = 64 * 1024
 # Attribute values that are the same in JSON; a float may be NaN, a list may hold one.
 _PLAIN_TYPES: Final = frozenset((str, int, bool))
