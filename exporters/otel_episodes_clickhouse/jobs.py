@@ -188,12 +188,11 @@ def run(
     wanted = jobs or JOBS
     chosen = chosen_formula(store, formula)
     use = use_reward(store, reward, success_at)
-    anew = wanted if full else ()
     runner = _Runner(
         store,
         chosen,
         use,
-        anew=anew,
+        anew=wanted if full else (),
         since=since,
         progress=progress or _unseen,
         overlap=overlap_seconds,
