@@ -1,7 +1,8 @@
 """One arm of `delivery.py`: a process that records, and prints what it felt as a line of JSON.
 
 `none` records spans that nobody takes. `store` records into the spool and ships from a thread, `apart` leaves shipping
-to `otel-episodes ship`, `standard` sends by the SDK's BatchSpanProcessor and the OTLP exporter.
+to `otel-episodes ship`, `led` does so without being told to, `standard` sends by the SDK's BatchSpanProcessor and the
+OTLP exporter.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def set_up(arm: str, name: str, address: str) -> None:
     elif arm == "standard":
         configure(otlp=address, service_name=name)
     else:
-        configure(dsn=address, service_name=name, ship=arm == "store")
+        configure(dsn=address, service_name=name, ship=False if arm == "apart" else None)
 
 
 def call(steps: int, pause: float = 0.0) -> Iterator[int]:

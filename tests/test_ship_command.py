@@ -9,12 +9,12 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_fixtures import Ran
 from faulty_proxy import INSERTS, FaultyProxy
-from ship_fixtures import front_end, spool_spans, stored, target_of, wait_for
+from ship_fixtures import front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans
 
 from otel_episodes_clickhouse.ledger import Ledger
@@ -22,6 +22,8 @@ from otel_episodes_clickhouse.rows import read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from otel_episodes_clickhouse.spool import SpoolWriter
 
 SECRET = "s3cret-of-the-dsn"
 COMMAND = (sys.executable, "-m", "otel_episodes_clickhouse.cli")
@@ -55,13 +57,17 @@ def run(dsn: str, home: Path, *arguments: str) -> Ran:
         return ended(process)
 
 
+def append(writer: SpoolWriter[Any], count: int, service: str) -> None:
+    for span in finished_spans(count, service=service):
+        writer.append(read_span(span))
+
+
 def test_it_ships_what_others_record_until_it_is_told_to_stop(server: str, tmp_path: Path) -> None:
     target = target_of(server, tmp_path)
     writer = spool_spans(target, 100, "told")
     with started(server, tmp_path, "ship", "--every", "0.2") as process:
         wait_for(lambda: stored(server, "told")["Spans"] == 100 if Ledger(target.spool).read().exported else False)
-        for span in finished_spans(50, service="told"):
-            writer.append(read_span(span))
+        append(writer, 50, "told")
         wait_for(lambda: Ledger(target.spool).read().exported == 150)
         listed = Path(f"/proc/{process.pid}/cmdline")
         assert not listed.exists() or SECRET not in listed.read_text()
@@ -75,6 +81,29 @@ def test_it_ships_what_others_record_until_it_is_told_to_stop(server: str, tmp_p
     assert "ended: 150 spans sent in" in lines[-1]
     assert lines[-1].endswith("nothing waits")
     assert SECRET not in ran.out + ran.err
+
+
+def test_agents_leave_sending_to_it_and_take_over_when_it_is_gone(server: str, tmp_path: Path) -> None:
+    target = target_of(server, tmp_path)
+    writer = spool_spans(target, 10, "led")
+    with started(server, tmp_path, "ship", "--every", "0.2") as process:
+        wait_for(lambda: Ledger(target.spool).read().exported == 10)
+        with shipping(target) as agent:
+            append(writer, 20, "led")
+            wait_for(lambda: Ledger(target.spool).read().exported == 30)
+            assert agent.delivery.inserts == 0
+            findings = run(server, tmp_path, "doctor", "--json").json["findings"]
+            said = next(finding["text"] for finding in findings if finding["name"] == "shipper")
+            assert said.startswith(f"process {process.pid} (")
+            # Who asks for a flush need not wait for the other's next turn.
+            append(writer, 5, "led")
+            assert agent.flush(60)
+            process.kill()
+            before = agent.delivery.exported
+            append(writer, 40, "led")
+            wait_for(lambda: agent.delivery.exported >= before + 40)
+    assert stored(server, "led") == {"Rows": 75, "Spans": 75}
+    assert "shipper" not in [finding["name"] for finding in run(server, tmp_path, "doctor", "--json").json["findings"]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 0.02
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_LOOK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _held: weakref.WeakSet[ProcessLock] = weakref.WeakSet()
 
 
@@ -35,6 +36,11 @@ class ProcessLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Tell whether this object holds it."""
+        return self._descriptor is not None
 
     def acquire(self, *, wait_seconds: float = 0.0) -> bool:
         """Take the lock and return True, or False when it is still held after that time."""
@@ -94,10 +100,25 @@ class ProcessLock:
         self.release()
 
 
-def try_lock(descriptor: int) -> bool:
-    """Lock an open file exclusively without waiting; False when another open file has it."""
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds the lock on a file; False also where that cannot be told."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, _LOOK_FLAGS)
+    except OSError:
+        return False
+    try:
+        # Shared, so that any number may look at once.
+        return not try_lock(descriptor, fcntl.LOCK_SH)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file, exclusively by default, without waiting; False when another open file has it."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from otel_episodes_clickhouse import ledger
 from otel_episodes_clickhouse.breaker import DEFAULT, Breaker, Pauses
 from otel_episodes_clickhouse.errors import StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.insert import InsertBody
+from otel_episodes_clickhouse.locks import ProcessLock, is_held
 from otel_episodes_clickhouse.metrics import Delivery
 from otel_episodes_clickhouse.spool import SpoolReader
 from otel_episodes_clickhouse.store import Store
@@ -42,12 +44,19 @@ _STOP_SECONDS_WHEN_AWAY: Final = 0.5
 # Longer than it takes another thread to wake up and take the interpreter.
 _BREATH_SECONDS: Final = 0.0002
 
+# Held by who leads: ships so that others need not.
+LEAD: Final = "ship.lock"
+
 _shippers: weakref.WeakSet[Shipper] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How hard to work. ``gentle``: beside an application, whose threads are to feel nothing of it."""
+    """How hard to work.
+
+    ``gentle``: beside an application, whose threads are to feel nothing of it. It leaves all to a shipper that is not,
+    `otel-episodes ship`, while one works on the same spool.
+    """
 
     batch_rows: int = 5_000
     gather_seconds: float = GATHER_SECONDS
@@ -83,6 +92,7 @@ class Shipper:
         self._pace = pace
         self._pauses = pauses
         self._reader = SpoolReader(target.spool)
+        self._lead = ProcessLock(target.spool / LEAD)
         self._ledger = ledger.Ledger(target.spool)
         self._reset()
         _shippers.add(self)
@@ -187,6 +197,7 @@ class Shipper:
             try:
                 self._close_store()
             finally:
+                self._lead.release()
                 context.detach(token)
                 self.running = False
 
@@ -197,14 +208,27 @@ class Shipper:
             while not self._stopping:
                 now = time.monotonic()
                 pause = self.breaker.wait()
-                grown = 0 if pause else self._grown()
+                led = self._led_by_another()
+                grown = 0 if pause or led else self._grown()
                 if not grown:
                     first = now
+                if led:
+                    began = now
                 if not pause and self._due(grown, now - first, now - began):
                     return True
                 self._condition.wait(pause or (_LOOK_SECONDS if grown else GATHER_SECONDS))
-            last, self._drain_at_stop = self._drain_at_stop, False
+            last, self._drain_at_stop = self._drain_at_stop and not self._led_by_another(), False
             return last
+
+    def _led_by_another(self) -> bool:
+        """Tell whether to leave this spool to another process; who is not gentle takes the lead where it is free."""
+        if self._pace.gentle:
+            return is_held(self._lead.path)
+        # There may be no directory yet, which is the agents' to make.
+        with suppress(OSError):
+            if not self._lead.held:
+                self._lead.acquire()
+        return False
 
     def _due(self, grown: int, since_first: float, since_last: float) -> bool:
         """Tell whether to send now: the bytes that are new, how long they have been, how long ago the last time was."""

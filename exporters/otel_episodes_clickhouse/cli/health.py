@@ -18,6 +18,7 @@ from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
 from otel_episodes_clickhouse.config import DSN_VARIABLE, HOME_VARIABLE, SpoolSettings, Target
 from otel_episodes_clickhouse.errors import StoreError, StoreLockedError
+from otel_episodes_clickhouse.locks import ProcessLock, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +173,11 @@ def _waiting(target: Target, waiting: Backlog, *, full: bool) -> Finding:
 def _shipping(target: Target) -> Iterator[Finding]:
     """Say how sending to the server goes, by what was written down beside the spool."""
     from otel_episodes_clickhouse.ledger import Ledger  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.shipper import LEAD  # noqa: PLC0415  # likewise
 
+    lead = ProcessLock(target.spool / LEAD)
+    if is_held(lead.path):
+        yield Finding("shipper", "ok", f"{lead.holder()}; agents leave sending to it")
     account = Ledger(target.spool).read()
     if not (account.exported or account.rejected or account.error_at):
         return

@@ -49,8 +49,9 @@ def ship(
 ) -> None:
     """Send what agents have recorded to the server, until told to stop.
 
-    For agents that only write files: configure(ship=False), or OTEL_EPISODES_SHIP=false. Their DSN needs no password,
-    only this one does. Ends by SIGTERM or Ctrl-C when the insert under way is done. Any number may run at once.
+    While it runs, agents with the same spool leave sending to it, and take over when it is gone. For agents that never
+    send: configure(ship=False), or OTEL_EPISODES_SHIP=false. Their DSN needs no password, only this one does. Ends by
+    SIGTERM or Ctrl-C when the insert under way is done. Any number may run at once.
 
     Examples:
       otel-episodes ship
