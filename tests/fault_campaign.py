@@ -369,9 +369,10 @@ def shippers_killed(directory: Path, rounds: int, seed: int, *, agents: bool = F
 
 
 def ship_command_killed(directory: Path, rounds: int, seed: int) -> Count:
-    """Kill -9 of `otel-episodes ship` at random moments, while agents that only write files record; one in three too.
+    """Kill -9 of `otel-episodes ship` at random moments, while agents record, and of one in three of those too.
 
-    Up to three of them run at once, and the next round's begin where they ended.
+    Up to three of them run at once, and the next round's begin where they ended. Half of the agents only write files,
+    the others leave sending to it while it lives.
     """
     chance, ledger = random.Random(seed), Ledger()
     kills, took = 0, 0.4
@@ -379,9 +380,11 @@ def ship_command_killed(directory: Path, rounds: int, seed: int) -> Count:
         prepare(dsn)
         for number in range(rounds):
             done, threads = Slots(8), chance.randint(1, 4)
-            name = f"command{number}"
+            name, ship = f"command{number}", chance.choice((False, None))
             recorder = fork(
-                lambda name=name, threads=threads, done=done: agent(dsn, name, threads, done, most=60, ship=False)
+                lambda name=name, threads=threads, done=done, ship=ship: agent(
+                    dsn, name, threads, done, most=60, ship=ship
+                )
             )
             done.wait(0)
             shippers = [fork(lambda: ship_command(dsn)) for _ in range(chance.choice((1, 1, 3)))]

@@ -21,7 +21,7 @@ from otel_episodes_clickhouse.errors import StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.insert import InsertBody
 from otel_episodes_clickhouse.locks import ProcessLock, is_held
 from otel_episodes_clickhouse.metrics import Delivery
-from otel_episodes_clickhouse.spool import SpoolReader
+from otel_episodes_clickhouse.spool import SpoolReader, open_directory
 from otel_episodes_clickhouse.store import Store
 from otel_episodes_clickhouse.transport import knock
 
@@ -224,9 +224,9 @@ class Shipper:
         """Tell whether to leave this spool to another process; who is not gentle takes the lead where it is free."""
         if self._pace.gentle:
             return is_held(self._lead.path)
-        # There may be no directory yet, which is the agents' to make.
-        with suppress(OSError):
-            if not self._lead.held:
+        if not self._lead.held:
+            # There may be no directory yet, which is the agents' to make.
+            with suppress(OSError), open_directory(self.target.spool):
                 self._lead.acquire()
         return False
 
