@@ -66,6 +66,32 @@ def test_scores_from_outside_are_used_where_there_are_any_and_the_outcome_elsewh
     assert kept["Total"] > 1
 
 
+def test_reflections_believe_the_score_rather_than_the_agent(storage_store: Store) -> None:
+    def lessons(episode: str) -> dict[str, list[str]]:
+        return storage_store.query_named("reflection_of", {"episode": episode})[0]
+
+    fresh(storage_store)
+    more = [Episode(f"won-{n}", steps=[*STEPS, ("check", True)], domain="d", reward=1.0) for n in range(3)]
+    storage_store.insert_rows([row for episode in more for row in rows_of(episode)])
+    jobs.run(storage_store, overlap_seconds=0)
+    reached = "Reached its goal in 2 steps, none of which failed."
+    assert lessons("judged-bad")["Successes"] == [reached]
+    assert lessons("judged-good")["Successes"] == []
+    assert storage_store.query_named("reflection_peers", {"episode": "judged-bad"}) == []
+    jobs.run(storage_store, reward="external", success_at=0.5, overlap_seconds=0)
+    bad = lessons("judged-bad")
+    assert bad["Successes"] == []
+    assert bad["Improvements"] == [
+        "Took itself for a success but was scored 0.2 from outside: check the result before ending."
+    ]
+    assert lessons("judged-good")["Successes"] == [reached]
+    assert lessons("unjudged")["Successes"] == [reached]
+    peers = storage_store.query_named("reflection_peers", {"episode": "judged-bad"})
+    assert [(peer["Tool"], peer["Winners"]) for peer in peers] == [("check", 6)]
+    jobs.run(storage_store, reward="computed", overlap_seconds=0)
+    assert lessons("judged-bad")["Successes"] == [reached]
+
+
 def test_the_switch_is_kept_and_a_change_of_it_changes_what_was_learned_before(storage_store: Store) -> None:
     fresh(storage_store)
     jobs.run(storage_store, overlap_seconds=0)

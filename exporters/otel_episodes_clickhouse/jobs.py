@@ -178,8 +178,8 @@ def run(
     ``full`` reads everything: for all jobs from the steps on; for the named ones from what they build on, which is
     brought up to date: ``run(store, "facts", "rewards", full=True)`` scores anew from the steps on. ``since`` (UTC,
     ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the last run. A new formula scores all of
-    history. ``reward`` and ``success_at`` are `use_reward`'s, and a change of them is a full run of the patterns.
-    ``batch_episodes`` bounds the memory of a full run.
+    history. ``reward`` and ``success_at`` are `use_reward`'s, and a change of them is a full run of the reflections and
+    patterns. ``batch_episodes`` bounds the memory of a full run.
     Raises `UsageError` for an unknown job or formula.
     """
     unknown = [job for job in jobs if job not in JOBS]
@@ -278,7 +278,7 @@ class _Runner:
     def reflections(self) -> JobReport:
         """Say what each episode teaches."""
         statements = ("reflections_write", "reflections_forget")
-        return self._batches("reflections", "", "episode_reflections", statements)
+        return self._batches("reflections", "", "episode_reflections", statements, exclusive=True)
 
     def observations(self) -> JobReport:
         """List the patterns each episode shows."""
@@ -303,7 +303,7 @@ class _Runner:
         exclusive: bool = False,
     ) -> JobReport:
         # What is kept for one reward only is made anew under another.
-        under = f"{formula}, {self._use}" if exclusive and self._use.external else formula
+        under = ", ".join(filter(None, (formula, str(self._use)))) if exclusive and self._use.external else formula
         context = {**self._begin(job, under, exclusive=exclusive), "formula": formula}
 
         def work() -> tuple[int, int]:

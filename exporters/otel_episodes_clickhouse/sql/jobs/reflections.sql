@@ -47,22 +47,25 @@ WHERE EpisodeId = {episode:String};
 
 -- name: reflection_peers
 -- What successful episodes of its kind did that it did not, as of now: this one follows from all the others, so it is
--- looked up, not kept.
+-- looked up, not kept. Successful as reflections_of has it.
 WITH
-    (SELECT (any(Domain), any(TaskType), any(StepTools), any(Outcome)) FROM episode_sequences FINAL WHERE EpisodeId = {episode:String}) AS mine
+    (SELECT External FROM reward_settings) AS external,
+    (SELECT SuccessAt FROM reward_settings) AS success_at,
+    if(external AND ExternalReward IS NOT NULL, ifNull(ExternalReward, 0) >= success_at, Outcome = 'success') AS Won,
+    (SELECT (any(Domain), any(TaskType), any(StepTools), any(Won)) FROM episode_sequences FINAL WHERE EpisodeId = {episode:String}) AS mine
 SELECT Tool, Winners, Share, OthersShare
 FROM
 (
     SELECT
         toString(Tool) AS Tool,
-        uniqExactIf(EpisodeId, Outcome = 'success') AS With,
+        uniqExactIf(EpisodeId, IsWon) AS With,
         any(WinnersAll) AS Winners,
         With / Winners AS Share,
-        if(any(LosersAll) = 0, 0, uniqExactIf(EpisodeId, Outcome != 'success') / any(LosersAll)) AS OthersShare
+        if(any(LosersAll) = 0, 0, uniqExactIf(EpisodeId, NOT IsWon) / any(LosersAll)) AS OthersShare
     FROM
     (
-        SELECT EpisodeId, Outcome, arrayDistinct(StepTools) AS Tools,
-            countIf(Outcome = 'success') OVER () AS WinnersAll, countIf(Outcome != 'success') OVER () AS LosersAll
+        SELECT EpisodeId, Won AS IsWon, arrayDistinct(StepTools) AS Tools,
+            countIf(IsWon) OVER () AS WinnersAll, countIf(NOT IsWon) OVER () AS LosersAll
         FROM episode_sequences FINAL
         WHERE Domain = mine.1 AND TaskType = mine.2 AND Outcome IN ('success', 'partial', 'failure', 'abstained')
             AND EpisodeId != {episode:String}
@@ -71,6 +74,6 @@ FROM
     WHERE Tool != '' AND NOT has(mine.3, Tool)
     GROUP BY Tool
 )
-WHERE mine.4 != 'success' AND Winners >= 2 AND Share >= 0.5 AND Share > OthersShare + 0.1
+WHERE NOT mine.4 AND Winners >= 2 AND Share >= 0.5 AND Share > OthersShare + 0.1
 ORDER BY Share - OthersShare DESC, Tool
 LIMIT 2;
