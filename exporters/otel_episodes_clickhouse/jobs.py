@@ -35,7 +35,9 @@ BATCH_EPISODES: Final = 50_000
 # What bounds the memory of a full run: less than 2 GB each at 12 steps an episode.
 FULL_BATCH_EPISODES: Final = 200_000
 # Of jobs that hold no steps that many times as much is no more; planning a batch takes a while too.
-_LIGHT: Final = {"facts": 2, "rewards": 4}
+_LIGHT: Final = {"facts": 5, "rewards": 5}
+# Facts of what other instrumentations wrote hold its steps while they are gathered.
+_FACTS_WITH_FOREIGN: Final = 2
 # What is named together: the second is read by the first, or belongs to it.
 _PART_OF: Final = {"sequences": "facts", "observations": "patterns"}
 _EPOCH: Final = "1970-01-01 00:00:00"
@@ -329,15 +331,22 @@ class _Runner:
             table = "known_episodes" if job == "facts" else "episode_facts"
             # Those of one job do for the next: where they lie does not matter, only that all ids are between them.
             self._lows = self._lows or self._store.query_named("job_ranges", {"table": table, "size": self._batch})
-            # A user's formula may read the steps, and so is not light.
-            times = 1 if job == "rewards" and self._formula.text is not None else _LIGHT.get(job, 1)
-            lows = [row["Low"] for row in self._lows[::times]]
+            lows = [row["Low"] for row in self._lows[:: self._times(job)]]
             scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise(["", *lows[1:], ""])]
             return self._store.query_named("job_episodes", {"table": table})[0]["Episodes"], scopes
         inputs = "episode_facts" if self._formula.text is None else "episode_sequences"
         self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES, "inputs": inputs})
         found = self._store.query_named("worklist_batches", context)[0]
         return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
+
+    def _times(self, job: str) -> int:
+        """Return how many times a batch's episodes one of this job may take."""
+        # A user's formula may read the steps, and so is not light.
+        if job == "rewards" and self._formula.text is not None:
+            return 1
+        if job == "facts" and self._store.query_named("foreign_spans")[0]["Spans"]:
+            return _FACTS_WITH_FOREIGN
+        return _LIGHT.get(job, 1)
 
     def _weeks(self, context: Mapping[str, Any]) -> tuple[int, int]:
         found = self._store.query_named("patterns_weeks", context)

@@ -32,9 +32,10 @@ SELECT EpisodeId, TraceId, Outcome, Ended, Task, TaskType, Domain, Language, Fra
     Artifacts, TestCoverage, ClippyWarnings, PatternsApplied, ExternalReward, InputTokens, OutputTokens, Fingerprint,
     {snapshot:DateTime64(6, 'UTC')}
 FROM facts_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
-WHERE (EpisodeId, Fingerprint) NOT IN
+-- One number of 128 bits is looked up in half the time that an id and another take.
+WHERE sipHash128(EpisodeId, Fingerprint) NOT IN
 (
-    SELECT EpisodeId, argMax(Fingerprint, Version) FROM episode_facts
+    SELECT sipHash128(EpisodeId, argMax(Fingerprint, Version)) FROM episode_facts
     WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     GROUP BY EpisodeId
 )
@@ -72,9 +73,9 @@ SELECT EpisodeId, TraceId, Outcome, Ended, Task, TaskType, Domain, Language, Fra
     Artifacts, TestCoverage, ClippyWarnings, PatternsApplied, ExternalReward, InputTokens, OutputTokens, StepTools, StepOk,
     StepNs, StepTokens, StepErrors, Decisions, Fingerprint, {snapshot:DateTime64(6, 'UTC')}
 FROM sequences_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
-WHERE (EpisodeId, Fingerprint) NOT IN
+WHERE sipHash128(EpisodeId, Fingerprint) NOT IN
 (
-    SELECT EpisodeId, argMax(Fingerprint, Version) FROM episode_sequences
+    SELECT sipHash128(EpisodeId, argMax(Fingerprint, Version)) FROM episode_sequences
     WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     GROUP BY EpisodeId
 )

@@ -87,7 +87,8 @@ WITH work AS
 SELECT EpisodeId, {formula:String}, {snapshot:DateTime64(6, 'UTC')}, 1
 FROM episode_rewards FINAL
 WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
-    AND EpisodeId NOT IN (SELECT EpisodeId FROM {formula_view:Identifier} WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work));
+    AND sipHash128(EpisodeId) NOT IN (SELECT sipHash128(EpisodeId) FROM {formula_view:Identifier} WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work))
+SETTINGS optimize_move_to_prewhere_if_final = 1;
 
 -- name: formula_parses
 -- One statement, and that alone: its places are those of the user's file.

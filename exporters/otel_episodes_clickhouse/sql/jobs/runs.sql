@@ -62,6 +62,9 @@ ORDER BY EpisodeId;
 -- name: job_episodes
 SELECT uniqExact(EpisodeId) AS Episodes FROM {table:Identifier};
 
+-- name: foreign_spans
+SELECT count() AS Spans FROM agent_spans;
+
 -- name: written_rows
 SELECT count() AS Rows FROM {table:Identifier} WHERE Version = {snapshot:DateTime64(6, 'UTC')};
 

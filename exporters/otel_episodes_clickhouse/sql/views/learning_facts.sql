@@ -44,11 +44,13 @@ AS WITH
             argMax(r.TraceId, r.Rank) AS TraceId,
             max(r.Ended) AND max(r.Segment) = maxIf(r.Segment, r.Ended) AS Ended,
             argMaxIf(r.Outcome, r.Latest, r.Ended) AS EndedOutcome,
-            argMaxIf(r.Completed, r.Latest, r.Ended) AS Completed,
-            argMaxIf(r.Failed, r.Latest, r.Ended) AS Failed,
-            argMaxIf(r.StoppedAtStep, r.Latest, r.Ended) AS StoppedAtStep,
-            argMaxIf(r.Artifacts, r.Latest, r.Ended) AS Artifacts,
-            argMaxIf(tuple(r.ExternalReward), r.Latest, isFinite(ifNull(r.ExternalReward, nan))).1 AS Reward,
+            argMaxIf(r.Counts, r.Latest, r.Ended) AS Counts,
+            -- Aggregates of arrays and of what can be NULL are slow: the first takes only those that are not empty, and counts if
+            -- none is later.
+            if(maxIf(r.Latest, r.Ended AND notEmpty(r.Artifacts)) = maxIf(r.Latest, r.Ended),
+               argMaxIf(r.Artifacts, r.Latest, r.Ended AND notEmpty(r.Artifacts)), []) AS Artifacts,
+            max(isFinite(ifNull(r.ExternalReward, nan))) AS Rewarded,
+            argMaxIf(assumeNotNull(r.ExternalReward), r.Latest, isFinite(ifNull(r.ExternalReward, nan))) AS Reward,
             argMaxIf(r.Task, r.Rank, r.Task != '') AS Task,
             argMaxIf(r.TaskType, r.Rank, r.TaskType != '') AS TaskType,
             argMaxIf(r.Domain, r.Rank, r.Domain != '') AS Domain,
@@ -71,9 +73,10 @@ AS WITH
                 *,
                 bitShiftLeft(toUInt64(4095 - least(Segment, 4095)), 52) + bitShiftLeft(toUInt64(Ended), 51)
                     + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Rank,
-                bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest
+                bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest,
+                bitShiftLeft(toUInt128(Completed), 64) + bitShiftLeft(toUInt64(Failed), 32) + StoppedAtStep AS Counts
             FROM roots_of_episodes
-            WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+            WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         ) AS r
         GROUP BY r.EpisodeId
     ),
@@ -88,14 +91,17 @@ AS WITH
             sum(Input) AS InputTokens,
             sum(Output) AS OutputTokens,
             min(StepIndex) > 0 AS Counted,
-            groupArray(Position) AS Positions
+            minIf(Position, NOT Success) AS FirstFailed,
+            maxIf(Position, Success) AS LastOk,
+            minIf(unindexed(Position), NOT Success) AS FirstFailedByClock,
+            maxIf(unindexed(Position), Success) AS LastOkByClock
         FROM
         (
             SELECT
                 EpisodeId, StepIndex, Tool, Success, InputTokens AS Input, OutputTokens AS Output, Position,
                 addNanoseconds(StartTime, DurationNs) AS End
             FROM placed_steps
-            WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+            WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         )
         GROUP BY EpisodeId
     ),
@@ -106,7 +112,7 @@ AS WITH
         (
             SELECT EpisodeId, Name, argMax(Score, Time) AS Latest
             FROM episode_evaluations FINAL
-            WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+            WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             GROUP BY EpisodeId, Name
         )
         GROUP BY EpisodeId
@@ -133,18 +139,19 @@ AS WITH
             toUInt32(s.Steps) AS Steps,
             toUInt32(s.Failures) AS FailedSteps,
             toUInt32(s.Tools) AS DistinctTools,
-            -- Sorted only where something failed: the lowest bit says whether the step succeeded.
-            s.Failures > 0 AND hasSubstr(arrayMap(x -> toUInt8(bitAnd(x, 1)), arraySort(if(s.Counted, s.Positions, arrayMap(x -> unindexed(x), s.Positions)))), [0, 1]) AS Recovered,
-            h.Completed AS Completed,
-            h.Failed AS Failed,
-            h.StoppedAtStep AS StoppedAtStep,
+            -- Somewhere a success follows directly where any failed step comes before any that succeeded.
+            s.Failures BETWEEN 1 AND s.Steps - 1
+                AND if(s.Counted, s.FirstFailed < s.LastOk, s.FirstFailedByClock < s.LastOkByClock) AS Recovered,
+            toUInt32(bitShiftRight(h.Counts, 64)) AS Completed,
+            toUInt32(bitAnd(bitShiftRight(h.Counts, 32), 4294967295)) AS Failed,
+            toUInt32(bitAnd(h.Counts, 4294967295)) AS StoppedAtStep,
             h.Artifacts AS Artifacts,
             if(isFinite(toFloat64OrNull(h.TestCoverage)), toFloat64OrNull(h.TestCoverage), NULL) AS TestCoverage,
             h.ClippyWarnings AS ClippyWarnings,
             multiIf(startsWith(h.PatternsApplied, '['), toUInt32(JSONLength(h.PatternsApplied)),
                     startsWith(h.PatternsApplied, '{'), toUInt32(JSONLength(h.PatternsApplied, 'values')),
                     toUInt32OrZero(h.PatternsApplied)) AS PatternsApplied,
-            multiIf(h.Reward IS NOT NULL, h.Reward, e.EpisodeId != '', toNullable(e.Score), NULL) AS ExternalReward,
+            multiIf(h.Rewarded, toNullable(h.Reward), e.EpisodeId != '', toNullable(e.Score), NULL) AS ExternalReward,
             if(h.InputTokens > 0, h.InputTokens, s.InputTokens) AS InputTokens,
             if(h.OutputTokens > 0, h.OutputTokens, s.OutputTokens) AS OutputTokens
         FROM headers AS h
