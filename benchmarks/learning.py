@@ -1,6 +1,6 @@
 """Measure what learning costs: tables built on insert, full recomputes, and bringing 1,000 new episodes up to date.
 
-Usage: python benchmarks/learning.py [STEPS] [--keep DIRECTORY] [--only new] [--statements] [--json]
+Usage: python benchmarks/learning.py [STEPS] [--keep DIRECTORY] [--only new|inserts] [--statements] [--json]
 
 STEPS is the size of the generated history (default 1,000,000; 12 steps an episode, 2,778 episodes a day). Everything
 runs in the embedded engine, in a temporary directory or in one that is kept: there a history that is long enough is
@@ -9,7 +9,7 @@ of all threads: on a machine that does other work too they say more than the clo
 
 The new episodes come when a week is about half over: a week is added up as a whole, so that they would be cheap in one
 that has just begun. --only new keeps what was learned and measures them alone; --statements says what each statement
-cost.
+cost. --only inserts compares inserts into a plain `otel_traces` and into all tables, in pairs, and adds to the history.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ STATEMENTS = {
     statement.name: statement for statement in sql.parse((Path(__file__).parent / "sql" / "learning.sql").read_text())
 }
 STEPS_AN_EPISODE = 12
-# One insert of the benchmark: 140,000 spans.
-CHUNK = 10_000
-INSERTS = 5
+# One insert of the benchmark, in episodes and spans.
+CHUNK, SPANS_OF_CHUNK = 10_000, 140_000
+INSERT_PAIRS = 24
 NEW_EPISODES = 1_000
 DAY_SECONDS = 86_400
 # Between two episodes, see learning.sql.
@@ -133,16 +133,39 @@ def generate(store: Store, name: str, first: int, episodes: int) -> Cost:
     return total
 
 
-def insert_cost(store: Store, first: int) -> tuple[Cost, Cost]:
-    """Insert the same into a table with nothing behind it, and into otel_traces, by turns; the medians."""
+def insert_pairs(store: Store, first: int, *, pairs: int, episodes: int) -> list[tuple[Cost, Cost]]:
+    """Insert the same into a table with nothing behind it, and into otel_traces, by turns; what each pair cost."""
     store.execute(STATEMENTS["plain_table"])
-    pairs = []
-    for number in range(INSERTS):
-        start = first + number * CHUNK
-        pairs.append([generate(store, name, start, CHUNK) for name in ("plain_traces", "otel_traces")])
+    found = []
+    for number in range(pairs):
+        names = ("plain_traces", "otel_traces") if number % 2 else ("otel_traces", "plain_traces")
+        spent = {name: generate(store, name, first + number * episodes, episodes) for name in names}
+        found.append((spent["plain_traces"], spent["otel_traces"]))
     store.execute(STATEMENTS["drop_plain_table"])
-    plain, built = (middle(column) for column in zip(*pairs, strict=True))
-    return plain, built
+    return found
+
+
+def measure_inserts(path: Path) -> list[list[str]]:
+    """Return rows of a table: for each size of an insert, how many times the plain one all tables cost."""
+    rows = []
+    with Store.open(Target.resolve(f"chdb://{path}")) as store:
+        store.migrate()
+        for episodes in (CHUNK, CHUNK * 50_000 // SPANS_OF_CHUNK):
+            # The first few are not representative: the tables are empty.
+            insert_pairs(store, episodes_in(store), pairs=2, episodes=episodes)
+            pairs = insert_pairs(store, episodes_in(store), pairs=INSERT_PAIRS, episodes=episodes)
+            cpu, clock = (
+                sorted(getattr(built, what) / getattr(plain, what) for plain, built in pairs)
+                for what in ("cpu", "seconds")
+            )
+            quarter = len(pairs) // 4
+            rows.append(
+                [
+                    f"{episodes * SPANS_OF_CHUNK // CHUNK:,}",
+                    *(f"{median(each):.2f} ({each[quarter]:.2f} to {each[-quarter - 1]:.2f})" for each in (cpu, clock)),
+                ]
+            )
+    return rows
 
 
 def episodes_in(store: Store) -> int:
@@ -167,9 +190,7 @@ def measure(path: Path, steps: int, *, all_of_it: bool) -> dict[str, Any]:
         figures: dict[str, Any] = {"steps": steps}
         done = episodes_in(store)
         if done < steps // STEPS_AN_EPISODE:
-            figures["insert: plain table"], figures["insert: all tables"] = insert_cost(store, done)
-            done += INSERTS * CHUNK
-            generate(store, "otel_traces", done, max(0, steps // STEPS_AN_EPISODE - done))
+            generate(store, "otel_traces", done, steps // STEPS_AN_EPISODE - done)
         if all_of_it:
             for name in LEARNED:
                 store.execute(STATEMENTS["forget"], {"table": name})
@@ -234,16 +255,6 @@ def show(figures: dict[str, Any]) -> None:
         for name, value in figures.items()
         if isinstance(value, Cost)
     ]
-    if "insert: plain table" in figures:
-        plain, built = figures["insert: plain table"], figures["insert: all tables"]
-        rows.append(
-            [
-                "insert: all tables / plain",
-                f"{built.seconds / plain.seconds:.2f}",
-                f"{built.cpu / plain.cpu:.2f}",
-                "a ratio",
-            ]
-        )
     note = f"{figures['steps']:,} steps; most memory {figures['peak_gigabytes']} GB"
     show_table("What learning costs", ["what", "seconds", "CPU seconds", ""], rows, note=note)
 
@@ -261,12 +272,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="?", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="use this directory and leave it there")
-    parser.add_argument("--only", choices=["new"], help="measure the new episodes alone, on what was learned before")
+    parser.add_argument("--only", choices=["new", "inserts"], help="measure the new episodes alone, or inserts")
     parser.add_argument("--statements", action="store_true", help="print what each statement cost, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     path = arguments.keep or Path(tempfile.mkdtemp(prefix="otel-episodes-"))
     try:
+        if arguments.only == "inserts":
+            columns = ["spans an insert", "times the CPU (quartiles)", "times the clock"]
+            show_table("Inserts into all tables, beside a plain one", columns, measure_inserts(path))
+            return
         figures = measure(path, arguments.steps, all_of_it=arguments.only is None)
     finally:
         if not arguments.keep:
