@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from foreign_spans import agent
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ SOURCES = (
     "episode_changes",
     "episode_decisions",
     "episode_evaluations",
+    "agent_spans",
 )
 LEARNED = (
     "episode_facts", "episode_sequences", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations", "pattern_buckets",
@@ -182,6 +184,27 @@ def test_a_full_run_in_several_batches_is_the_same_as_in_one(storage_store: Stor
         assert in_batches[name] == at_once[name], name
     history = storage_store.query("SELECT Job, Seen FROM job_runs FINAL WHERE Job = 'facts'")
     assert history[0]["Seen"] == len(at_once["facts"]) > 8
+
+
+def test_facts_are_gathered_in_smaller_pieces_where_other_instrumentations_recorded_too(storage_store: Store) -> None:
+    def batches() -> int:
+        totals: dict[str, int] = {}
+
+        def seen(job: str, _done: int, total: int, /) -> None:
+            totals[job] = total
+
+        jobs.run(storage_store, "facts", full=True, batch_episodes=1, progress=seen)
+        return totals["facts"]
+
+    truncate(storage_store, *SOURCES, *LEARNED)
+    storage_store.insert_rows([row for number in range(10) for row in rows_of(Episode(f"own-{number}"))])
+    assert batches() == 2
+    before = storage_store.query(STATE["facts"])
+    storage_store.insert_rows([agent("other", ms=90)])
+    assert batches() == 6
+    after = storage_store.query(STATE["facts"])
+    assert len(after) == 11
+    assert [row for row in after if row["EpisodeId"].startswith("own-")] == before
 
 
 def test_a_run_reads_only_what_changed_and_writes_only_what_differs(storage_store: Store) -> None:
