@@ -45,8 +45,6 @@ WAYS = {
     "apart": "spool, otel-episodes ship beside",
     "standard": "BatchSpanProcessor, OTLP, rotel",
 }
-# An agent that could send, beside one that leads.
-LED = "the same, the agent not told so"
 
 
 @dataclass(frozen=True)
@@ -131,16 +129,18 @@ def throughput(stage: Stage) -> None:
     steps = 20_000
     # Room for all of it: here nothing is to be lost.
     roomy = {"OTEL_BSP_MAX_QUEUE_SIZE": str(steps * 2), "OTEL_BSP_EXPORT_TIMEOUT": "120000"}
-    ways = ("store", "apart", "led", "standard")
+    ways = {name: text for name, text in WAYS.items() if name != "none"}
+    # Here also an agent that could send by itself.
+    ways["led"] = "spool, ship beside, agent not told"
     # By turns, and relative to what a step takes undelivered in the same process: the machine's clock moves.
     runs = [{way: stage.run(way, "throughput", steps, **roomy) for way in ways} for _ in range(stage.rounds)]
     shares = {way: [(run[way]["own"] + run[way]["others"]) / run[way]["alone"] for run in runs] for way in ways}
     rows = []
-    for way in ways:
+    for way, text in ways.items():
         each = [run[way] for run in runs]
         ratios = sorted(theirs / mine for theirs, mine in zip(shares["standard"], shares[way], strict=True))
         rows.append([
-            WAYS.get(way, LED), f"{sum(one['rows'] >= steps for one in each)} of {len(runs)}",
+            text, f"{sum(one['rows'] >= steps for one in each)} of {len(runs)}",
             f"{median(one['own'] for one in each):.0f}", f"{median(one['others'] for one in each):.0f}",
             f"{median(shares[way]):.2f}", f"{median(one['arrived'] for one in each):.1f}",
             f"{median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})",

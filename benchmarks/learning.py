@@ -24,7 +24,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, cast
 
 from table import show as show_table
@@ -145,27 +145,20 @@ def insert_pairs(store: Store, first: int, *, pairs: int, episodes: int) -> list
     return found
 
 
-def measure_inserts(path: Path) -> list[list[str]]:
-    """Return rows of a table: for each size of an insert, how many times the plain one all tables cost."""
-    rows = []
+def measure_inserts(path: Path) -> dict[int, dict[str, list[float]]]:
+    """Return by spans an insert how many times the plain one all tables cost: the quartiles of its pairs."""
+    found = {}
     with Store.open(Target.resolve(f"chdb://{path}")) as store:
         store.migrate()
         for episodes in (CHUNK, CHUNK * 50_000 // SPANS_OF_CHUNK):
             # The first few are not representative: the tables are empty.
             insert_pairs(store, episodes_in(store), pairs=2, episodes=episodes)
             pairs = insert_pairs(store, episodes_in(store), pairs=INSERT_PAIRS, episodes=episodes)
-            cpu, clock = (
-                sorted(getattr(built, what) / getattr(plain, what) for plain, built in pairs)
+            found[episodes * SPANS_OF_CHUNK // CHUNK] = {
+                what: quantiles(getattr(built, what) / getattr(plain, what) for plain, built in pairs)
                 for what in ("cpu", "seconds")
-            )
-            quarter = len(pairs) // 4
-            rows.append(
-                [
-                    f"{episodes * SPANS_OF_CHUNK // CHUNK:,}",
-                    *(f"{median(each):.2f} ({each[quarter]:.2f} to {each[-quarter - 1]:.2f})" for each in (cpu, clock)),
-                ]
-            )
-    return rows
+            }
+    return found
 
 
 def episodes_in(store: Store) -> int:
@@ -259,6 +252,16 @@ def show(figures: dict[str, Any]) -> None:
     show_table("What learning costs", ["what", "seconds", "CPU seconds", ""], rows, note=note)
 
 
+def show_inserts(figures: dict[int, dict[str, list[float]]]) -> None:
+    """Print how many times a plain insert all tables cost."""
+    rows = [
+        [f"{spans:,}", *(f"{middle:.2f} ({low:.2f} to {high:.2f})" for low, middle, high in found.values())]
+        for spans, found in figures.items()
+    ]
+    columns = ["spans an insert", "times the CPU (quartiles)", "times the clock"]
+    show_table("Inserts into all tables, beside a plain one", columns, rows)
+
+
 def show_statements(figures: dict[str, Any]) -> None:
     """Print what each statement cost."""
     for title, statements in figures.items():
@@ -278,17 +281,19 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.keep or Path(tempfile.mkdtemp(prefix="otel-episodes-"))
     try:
-        if arguments.only == "inserts":
-            columns = ["spans an insert", "times the CPU (quartiles)", "times the clock"]
-            show_table("Inserts into all tables, beside a plain one", columns, measure_inserts(path))
-            return
-        figures = measure(path, arguments.steps, all_of_it=arguments.only is None)
+        figures: dict[Any, Any] = (
+            measure_inserts(path)
+            if arguments.only == "inserts"
+            else measure(path, arguments.steps, all_of_it=arguments.only is None)
+        )
     finally:
         if not arguments.keep:
             shutil.rmtree(path, ignore_errors=True)
     if arguments.json:
         json.dump(figures, sys.stdout, indent=2, default=asdict)
         sys.stdout.write("\n")
+    elif arguments.only == "inserts":
+        show_inserts(figures)
     else:
         show(figures)
         if arguments.statements:

@@ -206,6 +206,7 @@ class Shipper:
         began = first = time.monotonic()
         with self._condition:
             while not self._stopping:
+                self._take_the_lead()
                 now = time.monotonic()
                 pause = self.breaker.wait()
                 led = self._led_by_another()
@@ -221,14 +222,16 @@ class Shipper:
             return last
 
     def _led_by_another(self) -> bool:
-        """Tell whether to leave this spool to another process; who is not gentle takes the lead where it is free."""
-        if self._pace.gentle:
-            return is_held(self._lead.path)
-        if not self._lead.held:
-            # There may be no directory yet, which is the agents' to make.
-            with suppress(OSError), open_directory(self.target.spool):
-                self._lead.acquire()
-        return False
+        """Tell whether to leave this spool to another process."""
+        return self._pace.gentle and is_held(self._lead.path)
+
+    def _take_the_lead(self) -> None:
+        """Let those that are gentle leave this spool to us, unless another leads already."""
+        if self._pace.gentle or self._lead.held:
+            return
+        # There may be no directory yet, which is the agents' to make.
+        with suppress(OSError), open_directory(self.target.spool):
+            self._lead.acquire()
 
     def _due(self, grown: int, since_first: float, since_last: float) -> bool:
         """Tell whether to send now: the bytes that are new, how long they have been, how long ago the last time was."""

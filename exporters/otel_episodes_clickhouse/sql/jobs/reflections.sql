@@ -51,7 +51,7 @@ WHERE EpisodeId = {episode:String};
 WITH
     (SELECT External FROM reward_settings) AS external,
     (SELECT SuccessAt FROM reward_settings) AS success_at,
-    if(external AND ExternalReward IS NOT NULL, ifNull(ExternalReward, 0) >= success_at, Outcome = 'success') AS Won,
+    ifNull(if(external, ExternalReward >= success_at, NULL), Outcome = 'success') AS Won,
     (SELECT (any(Domain), any(TaskType), any(StepTools), any(Won)) FROM episode_sequences FINAL WHERE EpisodeId = {episode:String}) AS mine
 SELECT Tool, Winners, Share, OthersShare
 FROM

@@ -16,7 +16,8 @@ AS WITH
     (
         SELECT
             f.*,
-            if(external AND ExternalReward IS NOT NULL, ifNull(ExternalReward, 0) >= success_at, Outcome = 'success') AS Won,
+            -- As in episode_scores and rewards.
+            ifNull(if(external, ExternalReward >= success_at, NULL), Outcome = 'success') AS Won,
             if(DomainSteps > 0, DomainSteps, 0) AS UsualSteps,
             InputTokens + OutputTokens AS Tokens,
             length(StepTools) AS N,
