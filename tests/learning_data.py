@@ -48,14 +48,17 @@ class Episode:
 
 
 def airline_episode(run: dict[str, Any], domain: str) -> Episode:
-    """Return a benchmark run as an episode; the trials are a day apart."""
-    answers = {m["tool_call_id"]: str(m["content"]) for m in run["messages"] if m["role"] == "tool"}
+    """Return a benchmark run as an episode; the trials are a day apart.
+
+    One call a message and the answer right after it; the ids of the calls repeat within a run, so they match nothing.
+    """
+    answers = [str(m["content"]) for m in run["messages"] if m["role"] == "tool"]
     calls = [call for m in run["messages"] for call in m.get("tool_calls") or ()]
     return Episode(
         f"{domain}-{run['task_id']}-{run['trial']}",
         outcome="success" if run["reward"] >= 1 else "failure",
         reward=run["reward"],
-        steps=[(c["function"]["name"], not answers.get(c["id"], "").startswith("Error")) for c in calls],
+        steps=[(c["function"]["name"], not a.startswith("Error")) for c, a in zip(calls, answers, strict=True)],
         task=run["instruction"],
         domain=domain,
         start=T0 + run["trial"] * 86_400 * SECOND + run["task_id"] * 60 * SECOND,
