@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
+from itertools import pairwise
+from math import exp, log
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +46,108 @@ def test_the_outlook_follows_the_steps_the_task_and_says_how_much_it_knows(stora
     assert outlook("easy")["Probability"] > 0.9
     assert outlook("hard")["Probability"] < 0.1
     assert (outlook("easy")["Episodes"], outlook("easy")["TaskEpisodes"], outlook("new")["TaskEpisodes"]) == (20, 10, 0)
+
+
+def test_of_a_tasks_earlier_runs_those_that_went_alike_count_more(storage_store: Store) -> None:
+    straight, roundabout = [("read", True), ("edit", True), ("test", True)], [("guess", True), ("edit", True)]
+    learn(
+        storage_store,
+        *(Episode(f"al-won-{n}", steps=straight, domain="alike", task="t") for n in range(4)),
+        *(Episode(f"al-lost-{n}", outcome="failure", steps=roundabout, domain="alike", task="t") for n in range(4)),
+    )
+
+    def rate(*tools: str, ended: bool, task: str = "t") -> float:
+        asked = {"domain": "alike", "task": task, "tools": list(tools), "ended": ended}
+        alike: float = storage_store.query_named("outlook", asked)[0]["AlikeRate"]
+        return alike
+
+    # Two episodes at the domain's rate, 1/2, are added. Of the seven tools and pairs of both ways, one is common: edit.
+    assert rate("read", "edit", "test", ended=True) == pytest.approx((4 * 1 + 1) / (4 * 1 + 4 * (1 / 7) + 2))
+    assert rate("guess", "edit", ended=True) == pytest.approx((4 * (1 / 7) + 1) / (4 * (1 / 7) + 4 * 1 + 2))
+    # While it runs only what it has shown is looked for: it is a beginning of all that begin so.
+    assert rate("read", ended=False) == pytest.approx((4 + 1) / (4 + 2))
+    assert rate("edit", ended=False) == pytest.approx(0.5)
+    assert rate(ended=False) == pytest.approx((4 + 1) / (8 + 2))
+    assert rate("read", ended=False, task="another") == pytest.approx(0.5)
+
+
+def features_of(tools: list[str], *, steps: int) -> set[tuple[object, ...]]:
+    """Return what a run shows, in the words of docs/patterns.md."""
+    lengths = (n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128) if n <= steps)
+    return {
+        *(("tool", tool) for tool in tools), *(("pair", *pair) for pair in pairwise(tools)),
+        *(("start", tool) for tool in tools[:1]), *(("length", n) for n in lengths),
+        *(("variety", n) for n in range(1, 1 + min(12, len(set(tools))))),
+    }  # fmt: skip
+
+
+def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """Solve by elimination; the matrix is positive definite."""
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for i, row in enumerate(rows):
+        for other in rows[i + 1 :]:
+            factor = other[i] / row[i]
+            other[i:] = [x - factor * y for x, y in zip(other[i:], row[i:], strict=True)]
+    answer = [0.0] * len(rows)
+    for i in range(len(rows) - 1, -1, -1):
+        answer[i] = (rows[i][-1] - sum(rows[i][j] * answer[j] for j in range(i + 1, len(rows)))) / rows[i][i]
+    return answer
+
+
+def reference(runs: list[Episode], task: str, tools: list[str], *, ended: bool) -> float:
+    """Return the outlook by its formula, written down anew."""
+    won = [episode.outcome == "success" for episode in runs]
+    shown = [features_of([t for t, _ in e.steps], steps=len(e.steps)) for e in runs]
+    counts = Counter(feature for features in shown for feature in features)
+    known = [feature for feature, count in counts.items() if count >= 2]
+    base = (sum(won) + 1) / (len(runs) + 2)
+    mean = {feature: counts[feature] / len(runs) for feature in known}
+    ridge = sum(m * (1 - m) for m in mean.values())
+    mine = features_of(tools, steps=len(tools))
+    judged = [f for f in known if f in mine or (ended and tools)]
+    centred = [[(f in features) - mean[f] for f in judged] for features in shown]
+    gradient = [sum(row[i] * y for row, y in zip(centred, won, strict=True)) for i in range(len(judged))]
+    hessian = [
+        [
+            base * (1 - base) * sum(row[i] * row[j] for row in centred) + (ridge if i == j else 0)
+            for j in range(len(judged))
+        ]
+        for i in range(len(judged))
+    ]
+    weights = solved(hessian, gradient)
+    odds = log(base / (1 - base)) + sum(w * ((f in mine) - mean[f]) for w, f in zip(weights, judged, strict=True))
+    parts = {*tools, *pairwise(tools)}
+    alike = successes = 0.0
+    for episode, success in zip(runs, won, strict=True):
+        if task and episode.task == task:
+            path = [tool for tool, _ in episode.steps]
+            theirs = {*path, *pairwise(path)}
+            whole = parts | theirs if ended else parts
+            likeness = len(parts & theirs) / len(whole) if whole else 1
+            alike, successes = alike + likeness, successes + likeness * success
+    rate = (successes + 2 * base) / (alike + 2)
+    return 1 / (1 + exp(-(odds + log(rate / (1 - rate)) - log(base / (1 - base)))))
+
+
+def test_the_outlook_is_what_its_formula_says(storage_store: Store) -> None:
+    draw = random.Random(7)
+    for number in range(4):
+        domain = f"formula-{number}"
+        runs = [
+            Episode(
+                f"{domain}-{n}", outcome=draw.choice(("success", "failure")), domain=domain,
+                task=draw.choice(("", "one", "two")),
+                steps=[(draw.choice("abcd"), True) for _ in range(draw.randrange(7))],
+            )
+            for n in range(draw.choice((5, 12, 30)))
+        ]  # fmt: skip
+        learn(storage_store, *runs)
+        for _ in range(4):
+            asked = {"domain": domain, "task": draw.choice(("", "one", "two", "new")), "ended": draw.random() < 0.5,
+                     "tools": [draw.choice("abcde") for _ in range(draw.randrange(6))]}  # fmt: skip
+            given = storage_store.query_named("outlook", asked)[0]["Probability"]
+            expected = reference(runs, asked["task"], asked["tools"], ended=asked["ended"])
+            assert given == pytest.approx(expected, abs=1e-9), asked
 
 
 def test_the_outlook_of_an_unknown_domain_is_a_coin(storage_store: Store) -> None:

@@ -23,10 +23,10 @@ WITH
     ),
     odds AS
     (
-        SELECT EpisodeId, maxIf(LogOdds, Ended) AS AtEnd, maxIf(LogOdds, NOT Ended) AS AtHalf
+        SELECT EpisodeId, maxIf(Probability, Ended) AS AtEnd, maxIf(Probability, NOT Ended) AS AtHalf
         FROM outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
             seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, keep = {keep:UInt32}, pairs_only = false,
-            tools = [], ended = false)
+            task = '', tools = [], ended = false)
         GROUP BY EpisodeId
     ),
     bigrams AS
@@ -34,7 +34,7 @@ WITH
         SELECT EpisodeId, LogOdds
         FROM outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
             seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, keep = {keep:UInt32}, pairs_only = true,
-            tools = [], ended = false)
+            task = '', tools = [], ended = false)
         WHERE Ended
     ),
     learned AS (SELECT (countIf(Success) + 1) / (count() + 2) AS Rate FROM runs WHERE NOT Tested),
@@ -44,9 +44,8 @@ SELECT
     r.Success AS Success,
     l.Rate AS Base,
     (t.Successes + 2 * l.Rate) / (t.Episodes + 2) AS TaskRate,
-    log(TaskRate / (1 - TaskRate)) - log(l.Rate / (1 - l.Rate)) AS OfTask,
-    1 / (1 + exp(-o.AtEnd - OfTask)) AS Outlook,
-    1 / (1 + exp(-o.AtHalf - OfTask)) AS HalfOutlook,
+    o.AtEnd AS Outlook,
+    o.AtHalf AS HalfOutlook,
     1 / (1 + exp(-b.LogOdds)) AS Bigrams,
     -- Shorter is better, on the scale of a rate.
     l.Rate * 2 / (1 + exp(length(r.Tools) / 20)) AS Length

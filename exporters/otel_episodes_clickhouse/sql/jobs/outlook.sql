@@ -1,8 +1,7 @@
 -- What an agent can ask in the middle of a run: each one query over the learned tables.
 
 -- name: outlook
--- The regression of sql/views/outlook.sql says how likely a run that shows this is to succeed. The task's own record moves the
--- odds as it moves those of the domain: by its successes, with two episodes at the domain's rate added.
+-- What sql/views/outlook.sql says of a run that has shown this, with the plain rates of its domain and its task.
 WITH
     sipHash64({domain:String}) AS D,
     sipHash64('episode', D) AS Whole,
@@ -17,14 +16,10 @@ WITH
         FROM pattern_totals FINAL
         WHERE PatternId IN ([Whole, TaskId])
     )
-SELECT
-    1 / (1 + exp(-(LogOdds + log(TaskRate / (1 - TaskRate)) - log(DomainRate / (1 - DomainRate))))) AS Probability,
-    DomainRate,
-    (TaskSuccesses + 2 * DomainRate) / (TaskEpisodes + 2) AS TaskRate,
-    Episodes, TaskEpisodes, FeaturesKnown
+SELECT Probability, DomainRate, (TaskSuccesses + 2 * DomainRate) / (TaskEpisodes + 2) AS TaskRate, AlikeRate, Episodes, TaskEpisodes, FeaturesKnown
 FROM sums
 CROSS JOIN outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = '', keep = 0,
-                      pairs_only = false, tools = {tools:Array(String)}, ended = {ended:Bool});
+                      pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
 -- name: next_steps
 -- Witten-Bell interpolation (Witten, I. H. and Bell, T. C. 1991) from the general to the specific: any step of the domain,

@@ -1,6 +1,7 @@
 -- The model behind the outlook: a ridge logistic regression of success on what a run shows, one Newton step from the
--- domain's rate (which is a regularised linear discriminant). All it needs are counts of what is shown together, so the
--- result does not depend on the order in which episodes arrived; it is computed when it is asked for.
+-- domain's rate (which is a regularised linear discriminant), and the task's earlier runs, each by how alike it went. All it
+-- needs are counts of what is shown together, so the result does not depend on the order in which episodes arrived; it is
+-- computed when it is asked for.
 
 -- name: split_runs
 -- Ended runs of a domain, and whether each is tested or learned from; with an empty split all are learned from.
@@ -15,6 +16,24 @@ AS SELECT
 FROM pattern_observations FINAL
 WHERE Domain = {domain:String};
 
+-- name: latest_weeks
+-- The latest weeks that have at least so many runs of a task (without one: of the domain): nothing older needs to be read.
+-- What was counted last is looked up without FINAL, which costs more than the few rows do.
+CREATE OR REPLACE VIEW latest_weeks
+AS SELECT Week
+FROM
+(
+    SELECT Week, sum(Runs) OVER (ORDER BY Week DESC) - Runs AS Later
+    FROM
+    (
+        SELECT Week, argMax(Support, Version) AS Runs
+        FROM pattern_buckets
+        WHERE PatternId = if({task:String} = '', sipHash64('episode', sipHash64({domain:String})), sipHash64('task', sipHash64({domain:String}), {task:String}))
+        GROUP BY Week
+    )
+)
+WHERE Later < {runs:UInt32};
+
 -- name: outlook_model
 -- One row. Of the latest 2,000 runs (whole weeks, then by id), the 200 commonest features: tools, pairs, first tool, at
 -- least so many steps, at least so many different tools; with `pairs_only` the pairs alone, which `evaluate` compares with.
@@ -25,14 +44,16 @@ AS WITH
         FROM
         (
             SELECT PatternId
-            FROM pattern_totals FINAL
-            WHERE Support >= 2 AND PatternId IN
+            FROM pattern_totals
+            WHERE PatternId IN
             (
                 SELECT PatternId FROM pattern_keys
                 WHERE Domain = {domain:String} AND ((Type = 'tool_sequence' AND length(Key) = 2)
                     OR (Type IN ('tool', 'start', 'length', 'variety') AND NOT {pairs_only:Bool}))
             )
-            ORDER BY Support DESC, PatternId
+            GROUP BY PatternId
+            HAVING argMax(Support, Version) >= 2
+            ORDER BY argMax(Support, Version) DESC, PatternId
             LIMIT 200
         )
     ) AS known,
@@ -50,7 +71,7 @@ AS WITH
                 SELECT Success, PatternIds
                 FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                                 seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
-                WHERE NOT Tested
+                WHERE NOT Tested AND ({split:String} != '' OR Week IN (SELECT Week FROM latest_weeks(domain = {domain:String}, task = '', runs = 2000)))
                 ORDER BY Week DESC, EpisodeId DESC
                 LIMIT 2000
             )
@@ -69,8 +90,11 @@ AS WITH
             (S + 1) / (N + 2) AS Base,
             arrayMap(n -> n / greatest(1, N), arraySlice(AllRuns, 3)) AS Means,
             arrayMap((won, mean) -> won - mean * S, AllTogether[2], Means) AS Gradient,
-            -- The Hessian at the domain's rate, with a ridge of 3: a prior deviation of 0.58 for each weight.
-            arrayMap((row, mean, i) -> arrayMap((n, other, j) -> Base * (1 - Base) * (n - mean * other * N) + if(i = j, 3, 0),
+            -- However many features there are, the log odds of a run deviate by one before anything is learned: the ridge is the sum
+            -- of the variances of the features.
+            arraySum(mean -> mean * (1 - mean), Means) AS Ridge,
+            -- The Hessian at the domain's rate.
+            arrayMap((row, mean, i) -> arrayMap((n, other, j) -> Base * (1 - Base) * (n - mean * other * N) + if(i = j, Ridge, 0),
                 row, Means, arrayEnumerate(Means)), arraySlice(AllTogether, 3), Means, arrayEnumerate(Means)) AS Hessian
         FROM counts
     )
@@ -78,22 +102,26 @@ SELECT Base, known AS Features, Means, Gradient, Hessian
 FROM dense;
 
 -- name: outlook_of
--- How likely runs are to succeed by what they show: those that the split tests, at their end and half-way; with an empty split
--- the one that is given by its tools. A run that has ended is judged by all features, also those that it does not show; one
--- that runs by a regression on those it has shown alone. Each set of features is solved once.
+-- How likely runs are to succeed: those that the split tests, at their end and half-way; with an empty split the one that is
+-- given. A run that has ended is judged by all features, also those that it does not show; one that runs by a regression on
+-- those it has shown alone. Each set of features is solved once.
+-- The task's earlier runs (its latest 100) move these log odds as they move those of the domain, with two episodes at the
+-- domain's rate added. Each counts by how alike the run in question goes: the share of the tools and pairs of neighbours of both
+-- that both show (Jaccard 1901); of a run that has not ended, the share of what it has shown, and all where it has shown nothing.
 CREATE OR REPLACE VIEW outlook_of
 AS WITH
     sipHash64({domain:String}) AS D,
     (made, part) -> intHash64(bitXor(made, part)) AS mixed,
+    tools -> arrayDistinct(arrayConcat(arrayMap(t -> sipHash64(t), tools), arrayMap((a, b) -> sipHash64(a, b), arrayPopBack(tools), arrayPopFront(tools)))) AS parts,
     asked AS
     (
-        SELECT EpisodeId, Ended, if(Ended, Tools, arraySlice(Tools, 1, intDiv(length(Tools) + 1, 2))) AS Tools
+        SELECT EpisodeId, Task, Ended, if(Ended, Tools, arraySlice(Tools, 1, intDiv(length(Tools) + 1, 2))) AS Tools
         FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                         seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
         ARRAY JOIN [true, false] AS Ended
         WHERE Tested AND {split:String} != '' AND sipHash64({seed:UInt64}, EpisodeId) % 1000000 < {keep:UInt32}
         UNION ALL
-        SELECT '', {ended:Bool}, {tools:Array(String)}
+        SELECT '', {task:String}, {ended:Bool}, {tools:Array(String)}
         FROM system.one
         WHERE {split:String} = ''
     ),
@@ -151,12 +179,57 @@ AS WITH
                 range(40),
                 (arrayMap(x -> 0., Gradient), Gradient, Gradient, arrayDotProduct(Gradient, Gradient))).1 AS Weights
         FROM systems
+    ),
+    judged AS
+    (
+        SELECT
+            Run.1 AS EpisodeId,
+            Run.2 AS Ended,
+            Base,
+            log(Base / (1 - Base)) + arraySum((weight, mean, shows) -> weight * (shows - mean), Weights, Means,
+                arrayFilter((shows, judged) -> judged, Run.3, Judged)) AS LogOdds,
+            arraySum(Run.3) AS FeaturesKnown
+        FROM solved
+        ARRAY JOIN Runs AS Run
+    ),
+    earlier AS
+    (
+        SELECT Task, groupArray((parts(Tools), Success)) AS Runs
+        FROM
+        (
+            SELECT Task, Tools, Success
+            FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                            seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
+            WHERE NOT Tested AND Task != '' AND ({split:String} != '' OR Task = {task:String}
+                AND Week IN (SELECT Week FROM latest_weeks(domain = {domain:String}, task = {task:String}, runs = 100)))
+            ORDER BY Week DESC, EpisodeId DESC
+            LIMIT 100 BY Task
+        )
+        GROUP BY Task
+    ),
+    alike AS
+    (
+        SELECT
+            EpisodeId, Ended,
+            arrayMap((both, run) -> if(empty(Mine) AND (NOT Ended OR empty(run.1)), 1,
+                both / (length(Mine) + if(Ended, length(run.1) - both, 0))), Shared, Runs) AS Likeness,
+            arraySum(Likeness) AS Alike,
+            arraySum((likeness, run) -> likeness * run.2, Likeness, Runs) AS Successes
+        FROM
+        (
+            SELECT
+                a.EpisodeId AS EpisodeId, a.Ended AS Ended, a.Mine AS Mine, e.Runs AS Runs,
+                arrayMap(run -> length(arrayIntersect(a.Mine, run.1)), e.Runs) AS Shared
+            FROM (SELECT EpisodeId, Task, Ended, parts(arrayFilter(t -> t != '', Tools)) AS Mine FROM asked) AS a
+            INNER JOIN earlier AS e ON e.Task = a.Task
+        )
     )
 SELECT
-    Run.1 AS EpisodeId,
-    Run.2 AS Ended,
-    log(Base / (1 - Base)) + arraySum((weight, mean, shows) -> weight * (shows - mean), Weights, Means,
-        arrayFilter((shows, judged) -> judged, Run.3, Judged)) AS LogOdds,
-    arraySum(Run.3) AS FeaturesKnown
-FROM solved
-ARRAY JOIN Runs AS Run;
+    j.EpisodeId AS EpisodeId,
+    j.Ended AS Ended,
+    j.LogOdds AS LogOdds,
+    (a.Successes + 2 * j.Base) / (a.Alike + 2) AS AlikeRate,
+    1 / (1 + exp(-(j.LogOdds + log(AlikeRate / (1 - AlikeRate)) - log(j.Base / (1 - j.Base))))) AS Probability,
+    j.FeaturesKnown AS FeaturesKnown
+FROM judged AS j
+LEFT JOIN alike AS a ON a.EpisodeId = j.EpisodeId AND a.Ended = j.Ended;
