@@ -1,11 +1,15 @@
 """The outlook and the next steps beside models that others use, on the same splits of the same runs.
 
-    uv sync --group bench && python benchmarks/prediction.py [--seeds 10] [--runs FILE]
+    uv sync --group bench && python benchmarks/prediction.py [--seeds 10] [--runs FILE ...] [--from-trial 1]
 
 Beside ours: a logistic regression (scikit-learn) on the tool bigrams of a run, as counts and as yes or no, C chosen by
-cross-validation within the training part; and an order-2 model of the next tool that backs off to order 1 and 0. Runs
-of trial 0 are learned from and those of trial 1 tested; then folds of tasks, drawn again for each seed, so that every
-tested task is new. AUC is taken at the end of a run unless it says half-way. Intervals are a bootstrap over tasks.
+cross-validation within the training part; and an order-2 model of the next tool that backs off to order 1 and 0.
+Trials before --from-trial are learned from and the others tested; then folds of tasks, drawn again for each seed, so
+that every tested task is new (all trials are judged; with --from-trial 2 and up the tested ones alone). AUC is taken at
+the end of a run unless it says half-way. Intervals are a bootstrap over tasks.
+
+A file of runs has one a line (task_id, trial, reward, instruction, messages), or is a list as the authors of the
+benchmark publish it (task_id, trial, reward, info.task.instruction, traj).
 """
 
 from __future__ import annotations
@@ -167,9 +171,9 @@ def figures(
     return made
 
 
-def report(title: str, episodes: dict[str, Episode], seeds: Sequence[Judged]) -> None:
-    """Print each figure with its interval, and by how much ours is above it."""
-    tested = sorted(seeds[0].odds["outlook"])
+def report(title: str, episodes: dict[str, Episode], seeds: Sequence[Judged], judged: set[str] | None = None) -> None:
+    """Print each figure with its interval, and by how much ours is above it; of those ``judged`` only."""
+    tested = sorted(name for name in seeds[0].odds["outlook"] if judged is None or name in judged)
     by_task: dict[str, list[str]] = defaultdict(list)
     for name in tested:
         by_task[episodes[name].task].append(name)
@@ -196,37 +200,55 @@ def report(title: str, episodes: dict[str, Episode], seeds: Sequence[Judged]) ->
     show_table(title, ["figure", "model", "value", "95 %", "ours less this", "95 %"], rows)
 
 
+def read_runs(path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a file, in our form or in that of the benchmark's authors."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    return [
+        {**run, "messages": run["traj"], "instruction": run["info"]["task"]["instruction"]} for run in json.loads(text)
+    ]
+
+
+def compare(store: Store, episodes: dict[str, Episode], later: set[str], seeds: int, *, judged: set[str]) -> None:
+    """Print both tables: ``later`` episodes by what the others say, and those ``judged`` by what other tasks say."""
+    share = len(later) / len(episodes)
+    (cut,) = store.query_named("evaluate_domains", {"domain": DOMAIN, "share": share, "most": 1})
+    common = {
+        "domain": DOMAIN, "before": cut["Before"], "before_id": cut["BeforeId"], "folds": 5, "keep": 1_000_000,
+    }  # fmt: skip
+    by_time = judge(store, episodes, [{**common, "split": "time", "fold": 0, "seed": 0}])
+    report(
+        f"{len(later)} runs of later trials, learned from the {len(episodes) - len(later)} before", episodes, [by_time]
+    )
+    by_task = [
+        judge(store, episodes, [{**common, "split": "task", "fold": fold, "seed": seed} for fold in range(5)])
+        for seed in range(seeds)
+    ]
+    report(f"{len(judged)} runs of new tasks: five folds of tasks, {seeds} times", episodes, by_task, judged)
+
+
 def main() -> None:
     """Learn from the runs, judge, and print."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", FutureWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=AIRLINE)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--runs", type=Path, nargs="+", default=[AIRLINE], help="one file or several")
+    parser.add_argument("--from-trial", type=int, default=1, help="trials from this one on are tested")
+    parser.add_argument("--seeds", type=int, default=10, help="how often folds are drawn")
     options = parser.parse_args()
-    runs = [json.loads(line) for line in options.runs.read_text(encoding="utf-8").splitlines()]
+    runs = [run for path in options.runs for run in read_runs(path)]
     episodes = {episode.id: episode for episode in (airline_episode(run, DOMAIN) for run in runs)}
+    later = {airline_episode(run, DOMAIN).id for run in runs if run["trial"] >= options.from_trial}
+    if not 0 < len(later) < len(episodes):
+        parser.error(
+            f"--from-trial {options.from_trial} leaves {len(episodes) - len(later)} runs to learn from, {len(later)} to test"
+        )
     with tempfile.TemporaryDirectory() as directory, Store.open(Target.resolve(f"chdb://{directory}/store")) as store:
         store.migrate()
         store.insert_rows([row for episode in episodes.values() for row in rows_of(episode)])
         jobs.run(store, "patterns")
-        cut = store.query_named("evaluate_domains", {"domain": DOMAIN, "share": 0.5, "most": 1})[0]
-        common = {
-            "domain": DOMAIN, "before": cut["Before"], "before_id": cut["BeforeId"], "folds": 5, "keep": 1_000_000,
-        }  # fmt: skip
-        report(
-            "learned from trial 0, tested on trial 1",
-            episodes,
-            [judge(store, episodes, [{**common, "split": "time", "fold": 0, "seed": 0}])],
-        )
-        report(
-            f"five folds of tasks, {options.seeds} times",
-            episodes,
-            [
-                judge(store, episodes, [{**common, "split": "task", "fold": fold, "seed": seed} for fold in range(5)])
-                for seed in range(options.seeds)
-            ],
-        )
+        compare(store, episodes, later, options.seeds, judged=later if options.from_trial > 1 else set(episodes))
 
 
 if __name__ == "__main__":
