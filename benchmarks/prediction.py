@@ -241,9 +241,7 @@ def main() -> None:
     episodes = {episode.id: episode for episode in (airline_episode(run, DOMAIN) for run in runs)}
     later = {airline_episode(run, DOMAIN).id for run in runs if run["trial"] >= options.from_trial}
     if not 0 < len(later) < len(episodes):
-        parser.error(
-            f"--from-trial {options.from_trial} leaves {len(episodes) - len(later)} runs to learn from, {len(later)} to test"
-        )
+        parser.error(f"--from-trial {options.from_trial} tests {len(later)} of {len(episodes)} runs: some, not all")
     with tempfile.TemporaryDirectory() as directory, Store.open(Target.resolve(f"chdb://{directory}/store")) as store:
         store.migrate()
         store.insert_rows([row for episode in episodes.values() for row in rows_of(episode)])
