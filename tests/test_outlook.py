@@ -71,6 +71,18 @@ def test_of_a_tasks_earlier_runs_those_that_went_alike_count_more(storage_store:
     assert rate("read", ended=False, task="another") == pytest.approx(0.5)
 
 
+def test_of_a_tasks_earlier_runs_the_latest_hundred_count(storage_store: Store) -> None:
+    week = 7 * 86_400 * SECOND
+    learn(
+        storage_store,
+        *(Episode(f"old-{n:03}", outcome="failure", domain="many", task="t", start=T0 - week) for n in range(110)),
+        *(Episode(f"new-{n:03}", domain="many", task="t") for n in range(60)),
+    )
+    row = storage_store.query_named("outlook", {"domain": "many", "task": "t", "tools": [], "ended": False})[0]
+    assert (row["Episodes"], row["TaskEpisodes"]) == (170, 170)
+    assert row["AlikeRate"] == pytest.approx((60 + 2 * row["DomainRate"]) / (100 + 2))
+
+
 def features_of(tools: list[str], *, steps: int) -> set[tuple[object, ...]]:
     """Return what a run shows, in the words of docs/patterns.md."""
     lengths = (n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128) if n <= steps)
@@ -205,7 +217,7 @@ def test_learning_beats_the_baselines_on_real_runs(storage_store: Store) -> None
     assert (seen.tested, seen.successes, seen.steps) == (40, 15, 265)
     best = {name: figure.value or 0 for name, figure in seen.auc.items() if name != "outlook half-way"}
     assert best["outlook"] == max(best.values())
-    assert best["outlook"] > 0.70
+    assert best["outlook"] > 0.73
     brier = {name: figure.value or 1 for name, figure in seen.brier.items() if name != "outlook half-way"}
     assert brier["outlook"] == min(brier.values())
     assert (seen.top1["next steps"].value or 0) > 0.62
@@ -214,7 +226,7 @@ def test_learning_beats_the_baselines_on_real_runs(storage_store: Store) -> None
     assert (seen.top3["order-2 back-off"].value or 0) < 0.78
     new = evaluate.evaluate(storage_store, split="task", domain="airline")
     assert (new.tested, new.steps) == (80, 519)
-    assert (new.auc["outlook"].value or 0) > 0.64
+    assert (new.auc["outlook"].value or 0) > 0.68
     assert (new.brier["outlook"].value or 1) < (new.brier["domain's rate"].value or 0)
 
 
