@@ -64,6 +64,23 @@ def test_a_longer_sequence_that_says_more_than_its_parts_is_kept(storage_store: 
     assert rows["a", "b", "c"]["SuccessRate"] == 1
 
 
+def test_where_all_failed_or_all_succeeded_nothing_is_good_or_a_pitfall_or_said_twice(storage_store: Store) -> None:
+    # Supports whose Wilson bounds come out beyond 0 and 1 by rounding.
+    steps = [(tool, True) for tool in "abcde"]
+    for number, outcome in ((8, "failure"), (12, "success")):
+        domain = f"all-{outcome}"
+        learn(
+            storage_store,
+            *(Episode(f"{domain}-{n}", outcome=outcome, steps=steps, domain=domain) for n in range(number)),
+            Episode(f"{domain}-other", outcome=outcome, steps=[("f", True)], domain=domain),
+        )
+        rows = storage_store.query("SELECT * FROM patterns WHERE Domain = {d:String}", {"d": domain})
+        assert {row["Verdict"] for row in rows} == {"open"}
+        assert max(len(row["Key"]) for row in rows if row["Type"] == "tool_sequence") == 2
+        end = {row["SuccessRateLow" if outcome == "failure" else "SuccessRateHigh"] for row in rows}
+        assert end == {0.0 if outcome == "failure" else 1.0}
+
+
 def test_loops_do_not_flood_the_list(storage_store: Store) -> None:
     loop = [("a", True), ("b", True)] * 6
     same = [("c", True)] * 9

@@ -74,7 +74,7 @@ SELECT
     if(DistinctTools BETWEEN 1 AND 8 AND notEmpty(Features),
        arrayMap(f -> arrayConcat([f], arraySort(arrayMap(t -> toString(t), arrayDistinct(Tools)))),
                 arrayDistinct(arrayPushBack(Features, arrayStringConcat(Features, ' ')))), []) AS ContextKeys,
-    arrayFilter(n -> n <= Steps, [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128]) AS Lengths,
+    arrayFilter(n -> n <= L, [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128]) AS Lengths,
     arrayMap(k -> sipHash64('error_recovery', D, k), RecoveryKeys) AS Recoveries,
     arrayMap(k -> sipHash64('decision_point', D, k), DecisionKeys) AS DecisionIds,
     arrayMap(k -> sipHash64('context', D, k), ContextKeys) AS Contexts,
@@ -199,9 +199,10 @@ AS WITH
             t.PatternId AS PatternId, t.Support AS Support, t.Successes AS Successes, t.RewardMicros AS RewardMicros, t.DurationNs AS DurationNs, t.Tokens AS Tokens,
             t.RecentSupport AS RecentSupport, t.RecentSuccesses AS RecentSuccesses, t.FirstSeen AS FirstSeen, t.LastSeen AS LastSeen,
             t.Successes / t.Support AS Rate,
-            -- Wilson, E. B. (1927): the score interval, z = 1.96.
-            (Rate + 3.8416 / (2 * t.Support) - 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support) AS Low,
-            (Rate + 3.8416 / (2 * t.Support) + 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support) AS High,
+            -- Wilson, E. B. (1927): the score interval, z = 1.96. Its ends at no and at all successes are said, not computed: what
+            -- rounding leaves there would lie above a base rate of 0.
+            if(t.Successes = 0, 0., (Rate + 3.8416 / (2 * t.Support) - 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support)) AS Low,
+            if(t.Successes = t.Support, 1., (Rate + 3.8416 / (2 * t.Support) + 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support)) AS High,
             -- Ids as episode_shapes makes them.
             if(k.Type = 'tool_sequence' AND length(k.Key) > 2, arrayMap(x -> sipHash64(x), k.Key), []) AS H,
             if(empty(H), 0, arrayFold((made, part) -> intHash64(bitXor(made, part)), arrayPopBack(H), sipHash64('tool_sequence', D))) AS Head,
@@ -262,8 +263,8 @@ SELECT
     a.Support AS Support,
     a.Successes AS Successes,
     a.Rate AS SuccessRate,
-    greatest(0, a.Low) AS SuccessRateLow,
-    least(1, a.High) AS SuccessRateHigh,
+    a.Low AS SuccessRateLow,
+    a.High AS SuccessRateHigh,
     a.Base AS BaseRate,
     if(a.Base > 0, toNullable(a.Rate / a.Base), NULL) AS Lift,
     a.P AS PValue,
