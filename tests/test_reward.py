@@ -269,6 +269,16 @@ def test_a_formula_that_reads_the_steps_scores_again_what_only_they_say_otherwis
     assert totals(storage_store, formula, "own-steps") == {"own-steps": 6}
 
 
+@pytest.mark.parametrize("score", ["toDecimal32(1.5, 2)", "toInt256(1)", "toLowCardinality(toNullable(1.5))", "true"])
+def test_a_score_may_be_any_number(score: str, storage_store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "any.sql"
+    path.write_text(f"SELECT EpisodeId, {score} AS Total, {COMPONENTS} FROM reward_facts")
+    put(storage_store, Episode("any-number", steps=[("a", True)]))
+    name = jobs.run(storage_store, "rewards", formula=str(path))[-1].formula
+    assert totals(storage_store, name, "any-") == {"any-number": 1.5 if "1.5" in score else 1}
+
+
+COMPONENTS = "1 AS Base, 0 AS Abstention, 1 AS Efficiency, 1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus"
 SCORES = (
     "1 AS Total, 1 AS Base, 0 AS Abstention, 1 AS Efficiency, 1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus"
 )

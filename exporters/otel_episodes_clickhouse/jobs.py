@@ -43,7 +43,7 @@ _PART_OF: Final = {"sequences": "facts", "observations": "patterns"}
 _EPOCH: Final = "1970-01-01 00:00:00"
 _BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
-_NUMBER: Final = re.compile(r"^(?:Nullable\()?(?:U?Int\d+|Float\d+|Decimal.*|Bool)\)?$")
+_NUMBER: Final = re.compile(r"^(?:LowCardinality\()?(?:Nullable\()?(?:U?Int\d+|B?Float\d+|Decimal.*|Bool)\)*$")
 _CODE_SYNTAX: Final = 62
 
 

@@ -37,7 +37,8 @@ FROM
     SELECT EpisodeId, sum(IsScore) AS Scored, countIf(IsScore AND NOT isFinite(ifNull(Sum, nan))) AS Infinite, max(NOT IsScore) AS Known
     FROM
     (
-        SELECT EpisodeId, true AS IsScore, Total + Base + Abstention + Efficiency + ComplexityBonus + Quality + LearningBonus AS Sum
+        SELECT EpisodeId, true AS IsScore, toFloat64(Total) + toFloat64(Base) + toFloat64(Abstention) + toFloat64(Efficiency)
+            + toFloat64(ComplexityBonus) + toFloat64(Quality) + toFloat64(LearningBonus) AS Sum
         FROM {formula_view:Identifier}
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         UNION ALL
