@@ -99,7 +99,7 @@ def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
 
 
 def test_without_a_past_the_odds_are_even_and_nothing_is_next(storage_store: Store) -> None:
-    unknown = _advice(storage_store, {"domain": "never", "task": "seen", "tools": [], "ended": False}, 5)
+    unknown = _advice(storage_store, {"episode": "", "domain": "never", "task": "", "tools": [], "ended": False}, 5)
     assert unknown == Advice(0.5, 0.5, 0.5, 0, 0, ())
 
 

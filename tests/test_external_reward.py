@@ -32,7 +32,7 @@ def learned(store: Store) -> dict[str, Any]:
         "SELECT Successes, MeanReward FROM patterns WHERE Key = ['a', 'b'] AND Type = 'tool_sequence'"
     )[0]
     domain = store.query("SELECT SuccessRate, Judged, Mean FROM domain_rewards WHERE Formula = 'v2'")[0]
-    so_far = {"domain": "d", "task": "", "tools": [], "ended": False}
+    so_far = {"episode": "", "domain": "d", "task": "", "tools": [], "ended": False}
     return {**pattern, **domain, "Outlook": store.query_named("outlook", so_far)[0]["DomainRate"]}
 
 

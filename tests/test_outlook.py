@@ -34,7 +34,7 @@ def test_the_outlook_follows_the_steps_the_task_and_says_how_much_it_knows(stora
     )
 
     def outlook(task: str, *tools: str, ended: bool = False) -> dict[str, Any]:
-        so_far = {"domain": "out", "task": task, "tools": list(tools), "ended": ended}
+        so_far = {"episode": "", "domain": "out", "task": task, "tools": list(tools), "ended": ended}
         return storage_store.query_named("outlook", so_far)[0]
 
     assert outlook("")["Probability"] == pytest.approx(0.5)
@@ -57,7 +57,7 @@ def test_of_a_tasks_earlier_runs_those_that_went_alike_count_more(storage_store:
     )
 
     def rate(*tools: str, ended: bool, task: str = "t") -> float:
-        asked = {"domain": "alike", "task": task, "tools": list(tools), "ended": ended}
+        asked = {"episode": "", "domain": "alike", "task": task, "tools": list(tools), "ended": ended}
         alike: float = storage_store.query_named("outlook", asked)[0]["AlikeRate"]
         return alike
 
@@ -78,9 +78,36 @@ def test_of_a_tasks_earlier_runs_the_latest_hundred_count(storage_store: Store) 
         *(Episode(f"old-{n:03}", outcome="failure", domain="many", task="t", start=T0 - week) for n in range(110)),
         *(Episode(f"new-{n:03}", domain="many", task="t") for n in range(60)),
     )
-    row = storage_store.query_named("outlook", {"domain": "many", "task": "t", "tools": [], "ended": False})[0]
+    asked = {"episode": "", "domain": "many", "task": "t", "tools": [], "ended": False}
+    row = storage_store.query_named("outlook", asked)[0]
     assert (row["Episodes"], row["TaskEpisodes"]) == (170, 170)
-    assert row["AlikeRate"] == pytest.approx((60 + 2 * row["DomainRate"]) / (100 + 2))
+    assert row["DomainRate"] == row["TaskRate"] == pytest.approx(60 / 170)
+    assert row["AlikeRate"] == pytest.approx((60 + 2 * (60 + 1) / (170 + 2)) / (100 + 2))
+
+
+def test_a_run_says_nothing_of_itself(storage_store: Store) -> None:
+    way = [("look", True), ("act", True)]
+    chances = []
+    for domain, outcome in (("itself-won", "success"), ("itself-lost", "failure")):
+        learn(
+            storage_store,
+            *(
+                Episode(f"{domain}-{n}", outcome=("success", "failure")[n % 2], steps=way, domain=domain)
+                for n in range(6)
+            ),
+            Episode(domain, outcome=outcome, steps=way, domain=domain, task="once"),
+        )
+        asked = {"episode": domain, "domain": domain, "task": "once", "tools": ["look", "act"], "ended": True}
+        chances.append(storage_store.query_named("outlook", asked)[0]["Probability"])
+    assert chances == pytest.approx([0.5, 0.5])
+
+
+def test_what_a_run_has_done_is_in_the_order_in_which_it_is_learned_from(storage_store: Store) -> None:
+    rows = rows_of(Episode("handed", outcome=None, steps=[("read", True), ("edit", True), ("test", True)]))
+    # A step that another process added cannot be counted: the clock says where it goes.
+    del rows[-1].span_attributes["episode.step.index"]
+    storage_store.insert_rows(rows)
+    assert storage_store.query_named("run_so_far", {"episode": "handed"})[0]["Tools"] == ["read", "edit", "test"]
 
 
 def features_of(tools: list[str], *, steps: int) -> set[tuple[object, ...]]:
@@ -155,15 +182,17 @@ def test_the_outlook_is_what_its_formula_says(storage_store: Store) -> None:
         ]  # fmt: skip
         learn(storage_store, *runs)
         for _ in range(4):
-            asked = {"domain": domain, "task": draw.choice(("", "one", "two", "new")), "ended": draw.random() < 0.5,
-                     "tools": [draw.choice("abcde") for _ in range(draw.randrange(6))]}  # fmt: skip
+            tools = [draw.choice("abcde") for _ in range(draw.randrange(6))]
+            asked = {"episode": "", "domain": domain, "task": draw.choice(("", "one", "two", "new")), "tools": tools,
+                     "ended": draw.random() < 0.5}  # fmt: skip
             given = storage_store.query_named("outlook", asked)[0]["Probability"]
             expected = reference(runs, asked["task"], asked["tools"], ended=asked["ended"])
             assert given == pytest.approx(expected, abs=1e-9), asked
 
 
 def test_the_outlook_of_an_unknown_domain_is_a_coin(storage_store: Store) -> None:
-    row = storage_store.query_named("outlook", {"domain": "never", "task": "seen", "tools": ["x"], "ended": False})[0]
+    asked = {"episode": "", "domain": "never", "task": "seen", "tools": ["x"], "ended": False}
+    row = storage_store.query_named("outlook", asked)[0]
     assert (row["Probability"], row["Episodes"]) == (0.5, 0)
     assert storage_store.query_named("next_steps", {"domain": "never", "task": "", "tools": [], "limit": 3}) == []
 
@@ -235,12 +264,14 @@ def test_the_outlook_that_is_judged_is_the_one_that_is_given(storage_store: Stor
     made = [
         Episode(
             f"same-{n:02}", outcome=draw.choice(("success", "failure")), domain="same", start=T0 + n * SECOND,
-            task=draw.choice(("one", "two")), steps=[(draw.choice("abc"), True) for _ in range(draw.randrange(6))],
+            task=draw.choice(("one", "two")),
+            steps=[(draw.choice(("a", "b", "c", "")), True) for _ in range(draw.randrange(8))],
         )
         for n in range(30)
     ]  # fmt: skip
     learn(storage_store, *made[:20])
-    so_far = {"domain": "same", "task": made[25].task, "tools": [tool for tool, _ in made[25].steps], "ended": True}
+    tools = [tool for tool, _ in made[25].steps if tool]
+    so_far = {"episode": "", "domain": "same", "task": made[25].task, "tools": tools, "ended": True}
     given = storage_store.query_named("outlook", so_far)[0]
     half = {**so_far, "tools": so_far["tools"][: (len(so_far["tools"]) + 1) // 2], "ended": False}
     given_half = storage_store.query_named("outlook", half)[0]

@@ -221,6 +221,7 @@ def test_whoever_may_only_read_can_use_every_command_that_reads(storage_server: 
         for command in (
             ("episodes",), ("show", "eeee"), ("sql", "SELECT 1"), ("patterns",), ("rewards",), ("reflect", "eeee"),
             ("outlook", "eeee"), ("jobs", "status"), ("migrate", "--plan"), ("next", "--domain", "d"),
+            ("evaluate",),
         ):  # fmt: skip
             ran = shell(*command, **environ)
             assert (ran.code, ran.err.replace("(1 row)\n", "")) == (0, ""), (command, ran.err)

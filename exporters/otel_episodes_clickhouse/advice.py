@@ -35,7 +35,8 @@ class Advice:
     """What the past says of a run that has come this far.
 
     ``probability`` is how likely it is to succeed; ``domain_rate`` and ``task_rate`` are how often episodes of the
-    domain and of this very task did, out of ``episodes`` and ``task_episodes``. With no past it is 0.5, out of 0.
+    domain and of this very task did, out of ``episodes`` and ``task_episodes``. Of a task with no past the rate is the
+    domain's, of a domain with none 0.5.
     """
 
     probability: float
@@ -71,7 +72,7 @@ def advise(
     identifier = episode if isinstance(episode, str) else episode.id
     if not identifier and not isinstance(episode, str):
         raise UsageError("the episode has not started, or nothing records it: advise within it, after configure()")
-    so_far = {"domain": domain, "task": task, "tools": list(tools), "ended": False}
+    so_far = {"episode": "", "domain": domain, "task": task, "tools": list(tools), "ended": False}
     with Store.open(Target.resolve(dsn)) as store:
         store.drain()
         if identifier:
@@ -88,7 +89,8 @@ def of_episode(store: Store, identifier: str, about_to_use: Sequence[str]) -> di
     (run,) = rows
     # What it is about to do is asked of a run that goes on.
     ended = run["Ended"] and not about_to_use
-    return {"domain": run["Domain"], "task": run["Task"], "tools": [*run["Tools"], *about_to_use], "ended": ended}
+    tools = [*run["Tools"], *about_to_use]
+    return {"episode": identifier, "domain": run["Domain"], "task": run["Task"], "tools": tools, "ended": ended}
 
 
 def _not_recorded(store: Store, identifier: str) -> NoReturn:

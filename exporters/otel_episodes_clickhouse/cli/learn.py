@@ -337,17 +337,20 @@ def outlook(  # options
 ) -> None:
     """Tell how likely an episode is to succeed, given its steps so far."""
     with reading(dsn) as store:
-        row = store.query_named("outlook", _so_far(store, episode, domain, task, tool))[0]
+        so_far = _so_far(store, episode, domain, task, tool)
+        row = store.query_named("outlook", so_far)[0]
     if json:
         output.json(row)
         return
     if not row["Episodes"]:
         output.line("Nothing known of this domain yet, so 50% as good as any: otel-episodes jobs run")
         return
-    output.line(
-        f"{row['Probability']:.0%} likely to succeed (the domain {row['DomainRate']:.0%} over "
-        f"{output.plural(row['Episodes'], 'episode')}, this task {row['TaskRate']:.0%} over {row['TaskEpisodes']})"
-    )
+    past = [f"in the domain {row['DomainRate']:.0%} of {output.plural(row['Episodes'], 'episode')} did"]
+    if row["TaskEpisodes"]:
+        past.append(f"with this task {row['TaskRate']:.0%} of {row['TaskEpisodes']}")
+    elif so_far["task"]:
+        past.append("this task is new")
+    output.line(f"{row['Probability']:.0%} likely to succeed ({', '.join(past)})")
 
 
 def next_steps(  # options
@@ -414,7 +417,7 @@ def _print_evaluation(result: evaluation.Evaluation) -> None:
 
 def _so_far(store: Store, episode: str, domain: str, task: str, tools: list[str] | None) -> dict[str, Any]:
     if not episode:
-        return {"domain": domain, "task": task, "tools": tools or [], "ended": False}
+        return {"episode": "", "domain": domain, "task": task, "tools": tools or [], "ended": False}
     about_to_use = tools or []
     # By its whole id it is read by key; the beginning of one has to be looked for in all.
     so_far = of_episode(store, episode, about_to_use)

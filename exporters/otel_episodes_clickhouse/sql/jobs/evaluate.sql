@@ -54,9 +54,7 @@ INNER JOIN odds AS o ON o.EpisodeId = r.EpisodeId
 INNER JOIN bigrams AS b ON b.EpisodeId = r.EpisodeId
 LEFT JOIN tasks AS t ON t.Task = r.Task
 CROSS JOIN learned AS l
-ORDER BY EpisodeId
--- A model goes with each run that is judged by it.
-SETTINGS max_joined_block_size_rows = 64;
+ORDER BY EpisodeId;
 
 -- name: evaluate_next
 WITH

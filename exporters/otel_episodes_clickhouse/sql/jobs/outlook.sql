@@ -1,7 +1,8 @@
 -- What an agent can ask in the middle of a run: each one query over the learned tables.
 
 -- name: outlook
--- What sql/views/outlook.sql says of a run that has shown this, with the plain rates of its domain and its task.
+-- What sql/views/outlook.sql says of a run that has shown this, with the plain rates of its domain and its task beside it. The
+-- run itself, where it is known already, says nothing of itself.
 WITH
     sipHash64({domain:String}) AS D,
     sipHash64('episode', D) AS Whole,
@@ -10,15 +11,15 @@ WITH
     (
         SELECT
             sumIf(Support, PatternId = Whole) AS Episodes,
-            (sumIf(Successes, PatternId = Whole) + 1) / (Episodes + 2) AS DomainRate,
+            if(Episodes = 0, 0.5, sumIf(Successes, PatternId = Whole) / Episodes) AS DomainRate,
             sumIf(Support, PatternId = TaskId AND {task:String} != '') AS TaskEpisodes,
-            sumIf(Successes, PatternId = TaskId AND {task:String} != '') AS TaskSuccesses
+            if(TaskEpisodes = 0, DomainRate, sumIf(Successes, PatternId = TaskId) / TaskEpisodes) AS TaskRate
         FROM pattern_totals FINAL
         WHERE PatternId IN ([Whole, TaskId])
     )
-SELECT Probability, DomainRate, (TaskSuccesses + 2 * DomainRate) / (TaskEpisodes + 2) AS TaskRate, AlikeRate, Episodes, TaskEpisodes, FeaturesKnown
+SELECT Probability, DomainRate, TaskRate, AlikeRate, Episodes, TaskEpisodes, FeaturesKnown
 FROM sums
-CROSS JOIN outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = '', keep = 0,
+CROSS JOIN outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = {episode:String}, keep = 0,
                       pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
 -- name: next_steps
@@ -94,8 +95,10 @@ SELECT
     argMax(r.Task, (r.Task != '', r.StartTime)) AS Task,
     argMax(r.Ended, (r.Segment, r.Ended)) AS Ended,
     (
-        SELECT arrayMap(s -> toString(s.5), arraySort(groupArray((Segment, StepIndex, StartTime, SpanId, Tool))))
-        FROM steps_of_episodes
+        -- By the clock where some step could not be counted, as sequences_of has it.
+        SELECT arrayMap(s -> toString(s.2), arraySort(s -> if(min(StepIndex) > 0, s.1, bitAnd(s.1, bitNot(bitShiftLeft(toUInt128(4294967295), 80)))),
+            groupArray((Position, Tool))))
+        FROM placed_steps
         WHERE EpisodeId = {episode:String}
     ) AS Tools
 FROM roots_of_episodes AS r

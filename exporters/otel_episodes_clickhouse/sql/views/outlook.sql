@@ -4,7 +4,8 @@
 -- computed when it is asked for.
 
 -- name: split_runs
--- Ended runs of a domain, and whether each is tested or learned from; with an empty split all are learned from.
+-- Ended runs of a domain, and whether each is tested or learned from; with an empty split all are learned from but the run
+-- {before_id} itself.
 CREATE OR REPLACE VIEW split_runs
 AS SELECT
     *,
@@ -12,7 +13,7 @@ AS SELECT
         {split:String} = 'time', (StartTime, EpisodeId) >= (fromUnixTimestamp64Nano({before:Int64}, 'UTC'), {before_id:String}),
         {split:String} = 'task', sipHash64({seed:UInt64}, Domain, if(Task = '', EpisodeId, Task)) % {folds:UInt8} = {fold:UInt8},
         {split:String} = 'episode', sipHash64({seed:UInt64}, EpisodeId) % {folds:UInt8} = {fold:UInt8},
-        false) AS Tested
+        EpisodeId = {before_id:String}) AS Tested
 FROM pattern_observations FINAL
 WHERE Domain = {domain:String};
 
@@ -121,7 +122,7 @@ AS WITH
         ARRAY JOIN [true, false] AS Ended
         WHERE Tested AND {split:String} != '' AND sipHash64({seed:UInt64}, EpisodeId) % 1000000 < {keep:UInt32}
         UNION ALL
-        SELECT '', {task:String}, {ended:Bool}, {tools:Array(String)}
+        SELECT '', {task:String}, {ended:Bool}, arrayFilter(t -> t != '', {tools:Array(String)})
         FROM system.one
         WHERE {split:String} = ''
     ),
@@ -129,13 +130,13 @@ AS WITH
     (
         SELECT
             EpisodeId, Ended,
-            arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', Tools)) AS H,
+            arrayMap(t -> sipHash64(t), Tools) AS H,
             -- Ids as episode_shapes makes them.
             arrayConcat(
                 arrayMap(t -> mixed(sipHash64('tool', D), t), H),
                 arrayMap(t -> mixed(sipHash64('start', D), t), arraySlice(H, 1, 1)),
                 arrayMap((a, b) -> mixed(mixed(sipHash64('tool_sequence', D), a), b), arrayPopBack(H), arrayPopFront(H)),
-                arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length(Tools), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
+                arrayMap(n -> sipHash64('length', D, n), arrayFilter(n -> n <= length(H), [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128])),
                 arrayMap(n -> sipHash64('variety', D, n), range(1, 1 + least(length(arrayDistinct(H)), 12)))) AS Ids,
             arrayMap(f -> has(Ids, f), m.Features) AS Shown,
             if(Ended AND notEmpty(H), arrayMap(f -> true, Shown), Shown) AS Judged,
@@ -143,6 +144,8 @@ AS WITH
         FROM asked
         CROSS JOIN outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8}, seed = {seed:UInt64},
             before = {before:Int64}, before_id = {before_id:String}, pairs_only = {pairs_only:Bool}) AS m
+        -- A model goes with each run that is judged by it.
+        SETTINGS max_joined_block_size_rows = 64
     ),
     systems AS
     (
@@ -220,7 +223,7 @@ AS WITH
             SELECT
                 a.EpisodeId AS EpisodeId, a.Ended AS Ended, a.Mine AS Mine, e.Runs AS Runs,
                 arrayMap(run -> length(arrayIntersect(a.Mine, run.1)), e.Runs) AS Shared
-            FROM (SELECT EpisodeId, Task, Ended, parts(arrayFilter(t -> t != '', Tools)) AS Mine FROM asked) AS a
+            FROM (SELECT EpisodeId, Task, Ended, parts(Tools) AS Mine FROM asked) AS a
             INNER JOIN earlier AS e ON e.Task = a.Task
         )
     )
