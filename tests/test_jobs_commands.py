@@ -17,6 +17,7 @@ from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,19 @@ def test_rewards_from_outside_are_switched_on_and_off(command: Callable[..., str
     assert command("rewards").startswith("Rewards from outside, else Base of v2; external, success from 0.7")
     command("jobs", "run", "--reward", "computed")
     assert parsed(command("rewards", "--json"))["domains"][0]["SuccessRate"] == 0.5
+
+
+@pytest.mark.parametrize("wrong", [["nope"], ["--formula", "nope"], ["--formula", "{broken}"], ["--since", "nope"]])
+def test_a_run_that_is_refused_leaves_the_choice_of_rewards(
+    command: Callable[..., str], wrong: list[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.sql"
+    broken.write_text("SELECT 1 AS EpisodeId")
+    before = parsed(command("jobs", "status", "--json"))["rewards"]
+    with pytest.raises(UsageError):
+        command("jobs", "run", *(str(broken) if word == "{broken}" else word for word in wrong),
+                "--reward", "external", "--success-at", "0.3")  # fmt: skip
+    assert parsed(command("jobs", "status", "--json"))["rewards"] == before
 
 
 @pytest.mark.parametrize("every", ["", "x", "5", "-1s", "0m"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from otel_episodes_clickhouse.cli import look, options, output
 from otel_episodes_clickhouse.cli.stores import reading, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_episodes_clickhouse import evaluate as evaluation
     from otel_episodes_clickhouse import jobs as runner
@@ -84,9 +85,12 @@ def run(  # options
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
     from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
 
-    with reading(dsn) as store:
-        runner.use_reward(store, reward, success_at)
-        reports = _run(store, names or [], full=full, formula=formula, since=_moment(since), quiet=json)
+    asked_since = _moment(since)
+    with reading(dsn) as store, _bars(quiet=json) as progress:
+        reports = runner.run(
+            store, *(names or []), full=full, formula=formula, reward=reward, success_at=success_at, since=asked_since,
+            progress=progress,
+        )  # fmt: skip
     if json:
         output.json([asdict(report) for report in reports])
     else:
@@ -100,10 +104,12 @@ def watch(
     dsn: options.Dsn = None,
 ) -> None:
     """Run the jobs again and again; the store is let go of in between."""
+    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
+
     pause, done = _seconds(every), 0
     while True:
         with reading(dsn) as store:
-            _print_reports(_run(store, [], full=False, formula=formula, since=None, quiet=True))
+            _print_reports(runner.run(store, formula=formula))
         done += 1
         if done == times:
             return
@@ -162,22 +168,20 @@ def uninstall(dsn: options.Dsn = None, json: options.Json = False) -> None:
     output.json(names) if json else output.line(f"Removed: {', '.join(names) or 'nothing was installed'}")
 
 
-def _run(  # what `run` was given
-    store: Store, names: Sequence[str], *, full: bool, formula: str | None, since: str | None, quiet: bool
-) -> list[runner.JobReport]:
+@contextmanager
+def _bars(*, quiet: bool) -> Iterator[runner.Progress]:
+    """Show on stderr how far each job is, while the block runs."""
     from rich.progress import Progress  # noqa: PLC0415  # 50 ms
-
-    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
 
     with Progress(console=output.console(stderr=True), transient=True, disable=quiet) as bars:
         tasks: dict[str, Any] = {}
 
-        def step(job: str, done: int, total: int) -> None:
+        def step(job: str, done: int, total: int, /) -> None:
             if job not in tasks:
                 tasks[job] = bars.add_task(job, total=max(1, total))
             bars.update(tasks[job], completed=done if total else 1)
 
-        return runner.run(store, *names, full=full, formula=formula, since=since, progress=step)
+        yield step
 
 
 def _print_reports(reports: Sequence[runner.JobReport]) -> None:
