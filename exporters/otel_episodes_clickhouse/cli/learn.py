@@ -77,7 +77,11 @@ def run(  # options
     reward: Reward = None,
     success_at: SuccessAt = None,
     since: Annotated[
-        str, typer.Option(help="Read what arrived since then, in UTC: 2026-01-31 or '2026-01-31 12:00:00'.")
+        str,
+        typer.Option(
+            help="Look back that far, in UTC: 2026-01-31 or '2026-01-31 12:00:00'. What arrived since the last run is "
+            "read in any case."
+        ),
     ] = "",
     dsn: options.Dsn = None,
     json: options.Json = False,
@@ -85,11 +89,10 @@ def run(  # options
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
     from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
 
-    asked_since = _moment(since)
     with reading(dsn) as store, _bars(quiet=json) as progress:
         reports = runner.run(
-            store, *(names or []), full=full, formula=formula, reward=reward, success_at=success_at, since=asked_since,
-            progress=progress,
+            store, *(names or []), full=full, formula=formula, reward=reward, success_at=success_at,
+            since=since or None, progress=progress,
         )  # fmt: skip
     if json:
         output.json([asdict(report) for report in reports])
@@ -194,17 +197,6 @@ def _print_reports(reports: Sequence[runner.JobReport]) -> None:
             output.plural(report.written, "row"), f"{report.seconds:.1f}",
         )  # fmt: skip
     output.console().print(table)
-
-
-def _moment(text: str) -> str | None:
-    if not text:
-        return None
-    for shape in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
-        try:
-            return time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(text, shape))
-        except ValueError:
-            continue
-    raise UsageError(f"--since {text!r} is no time: use 2026-01-31 or '2026-01-31 12:00:00', in UTC")
 
 
 def _seconds(text: str) -> float:
