@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli import learn
 from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.errors import StoreUnavailableError
 from otel_episodes_clickhouse.store import Store
 from tests.learning_data import Episode, rows_of
 
@@ -123,6 +126,36 @@ def test_a_run_that_is_refused_leaves_the_choice_of_rewards(
 def test_a_pause_that_is_none_is_refused(command: Callable[..., str], every: str) -> None:
     with pytest.raises(UsageError, match="use 30s, 5m or 1h"):
         command("jobs", "watch", "--times", "1", "--every", every)
+
+
+def watched(dsn: str, times: int) -> Result:
+    """Watch a store that other tests know nothing of, and return what came of it."""
+    app = typer.Typer()
+    learn.register(app)
+    return CliRunner().invoke(app, ["jobs", "watch", "--every", "0.2s", "--times", str(times), "--dsn", dsn])
+
+
+def test_watching_goes_on_once_the_store_is_back(tmp_path: Path) -> None:
+    with Store.open(Target.resolve(f"chdb://{tmp_path}/aside")) as store:
+        store.migrate()
+    back = threading.Timer(0.5, (tmp_path / "aside").rename, [tmp_path / "store"])
+    back.start()
+    result = watched(f"chdb://{tmp_path}/store", 5)
+    back.join()
+    assert result.exception is None
+    assert "observations (v2)" in result.stdout
+    lines = result.stderr.splitlines()
+    assert 1 <= len(lines) < 5
+    assert all(re.fullmatch(r"otel-episodes: nothing is recorded at .* \(next try in 0.2s\)", line) for line in lines)
+
+
+def test_watching_ends_with_the_problem_of_its_last_turn_and_at_once_with_a_lasting_one() -> None:
+    result = watched("clickhouse://127.0.0.1:1/db", 2)
+    assert isinstance(result.exception, StoreUnavailableError)
+    assert result.stderr.count("next try in 0.2s") == 1
+    result = watched("clickhouse://127.0.0.1:1/db?nonsense=1", 2)
+    assert isinstance(result.exception, UsageError)
+    assert result.stderr == ""
 
 
 def test_installing_into_the_embedded_engine_is_refused(command: Callable[..., str]) -> None:

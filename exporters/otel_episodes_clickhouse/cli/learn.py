@@ -13,6 +13,7 @@ from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.advice import of_episode
 from otel_episodes_clickhouse.cli import look, options, output
 from otel_episodes_clickhouse.cli.stores import reading, writing
+from otel_episodes_clickhouse.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,14 +107,19 @@ def watch(
     times: Annotated[int, typer.Option(help="Stop after so many runs; 0: never.", min=0)] = 0,
     dsn: options.Dsn = None,
 ) -> None:
-    """Run the jobs again and again; the store is let go of in between."""
+    """Run the jobs again and again; the store is let go of in between, and tried again if it is away or in use."""
     from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
 
     pause, done = _seconds(every), 0
     while True:
-        with reading(dsn) as store:
-            _print_reports(runner.run(store, formula=formula))
         done += 1
+        try:
+            with reading(dsn) as store:
+                _print_reports(runner.run(store, formula=formula))
+        except StoreUnavailableError as error:
+            if error.lasting or done == times:
+                raise
+            output.problem(f"{error} (next try in {every})")
         if done == times:
             return
         time.sleep(pause)
