@@ -122,7 +122,7 @@ def test_a_run_that_is_refused_leaves_the_choice_of_rewards(
     assert parsed(command("jobs", "status", "--json"))["rewards"] == before
 
 
-@pytest.mark.parametrize("every", ["", "x", "5", "-1s", "0m"])
+@pytest.mark.parametrize("every", ["", "x", "5", "-1s", "0m", "nans", "infs", "1e300s", "9000h"])
 def test_a_pause_that_is_none_is_refused(command: Callable[..., str], every: str) -> None:
     with pytest.raises(UsageError, match="use 30s, 5m or 1h"):
         command("jobs", "watch", "--times", "1", "--every", every)

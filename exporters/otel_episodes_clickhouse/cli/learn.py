@@ -27,6 +27,7 @@ _WIDE = 110
 _TYPES = ("tool_sequence", "decision_point", "error_recovery", "context", "heuristic")
 _VERDICTS = ("good", "pitfall", "open")
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
+_YEAR_SECONDS = 365 * 86_400
 
 jobs_app = typer.Typer(help="Bring what is learned up to date.", no_args_is_help=True)
 patterns_app = typer.Typer(invoke_without_command=True, help="List what was learned across episodes.")
@@ -102,7 +103,7 @@ def run(  # options
 
 
 def watch(
-    every: Annotated[str, typer.Option(help="Such as 30s, 5m, 1h.")] = "30s",
+    every: Annotated[str, typer.Option(help="Such as 30s, 5m, 1h; a year at most.")] = "30s",
     formula: Formula = None,
     times: Annotated[int, typer.Option(help="Stop after so many runs; 0: never.", min=0)] = 0,
     dsn: options.Dsn = None,
@@ -211,8 +212,9 @@ def _seconds(text: str) -> float:
         seconds = float(text[:-1]) * unit
     except ValueError:
         seconds = 0
-    if seconds <= 0:
-        raise UsageError(f"--every {text!r} is no duration: use 30s, 5m or 1h")
+    # Nor is nan, of which no comparison is true.
+    if not 0 < seconds <= _YEAR_SECONDS:
+        raise UsageError(f"--every {text!r} is no pause of up to a year: use 30s, 5m or 1h")
     return seconds
 
 
