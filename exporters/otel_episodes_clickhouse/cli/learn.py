@@ -127,7 +127,7 @@ def watch(
 
 
 def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
-    """Show how far each job has come, and the latest runs."""
+    """Show how far each job has come; with --json the latest runs too."""
     from otel_episodes_clickhouse.jobs import active_formula, reward_use  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
