@@ -103,6 +103,7 @@ def test_rewards_from_outside_are_switched_on_and_off(command: Callable[..., str
     assert "5 of 10 episodes scored from outside" in " ".join(command("jobs", "status").split())
     shown = parsed(command("rewards", "--json"))
     assert shown["reward"] == {"external": True, "success_at": 0.7}
+    assert shown["reward"]["external"] is True
     assert shown["domains"][0]["SuccessRate"] == 0.3
     assert command("rewards").startswith("Rewards from outside, else Base of v2; external, success from 0.7")
     command("jobs", "run", "--reward", "computed")

@@ -144,7 +144,7 @@ class RewardUse:
 def reward_use(store: Store) -> RewardUse:
     """Return which reward patterns, the outlook and the ``rewards`` views use."""
     row = store.query_named("reward_use")[0]
-    return RewardUse(row["External"], row["SuccessAt"])
+    return RewardUse(bool(row["External"]), row["SuccessAt"])
 
 
 def use_reward(store: Store, reward: str | None, success_at: float | None = None) -> RewardUse:
