@@ -183,7 +183,9 @@ def _bars(*, quiet: bool) -> Iterator[runner.Progress]:
     """Show on stderr how far each job is, while the block runs."""
     from rich.progress import Progress  # noqa: PLC0415  # 50 ms
 
-    with Progress(console=output.console(stderr=True), transient=True, disable=quiet) as bars:
+    console = output.console(stderr=True)
+    # Where there is no terminal nothing is drawn, and rich would end with an empty line.
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
         def step(job: str, done: int, total: int, /) -> None:
