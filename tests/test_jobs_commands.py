@@ -75,7 +75,7 @@ def test_patterns_are_listed_and_shown_with_their_episodes(command: Callable[...
     assert "after look (ok): act" in " ".join(heuristics.split())
     with pytest.raises(UsageError, match="--type 'loop': there are tool_sequence"):
         command("patterns", "--type", "loop")
-    with pytest.raises(UsageError, match="no pattern begins with 'zz'"):
+    with pytest.raises(UsageError, match="no pattern begins with 'zz': see `otel-episodes patterns`"):
         command("patterns", "show", "zz")
 
 

@@ -265,7 +265,8 @@ def show(
     with reading(dsn) as store:
         found = store.query_named("pattern_one", {"id": pattern.lower()})
         if len(found) != 1:
-            raise UsageError(f"{'no pattern' if not found else 'more than one pattern'} begins with {pattern!r}")
+            which = "no pattern" if not found else "more than one pattern"
+            raise UsageError(f"{which} begins with {pattern!r}: see `otel-episodes patterns`")
         parameters = {"id": found[0]["PatternId"], "limit": limit}
         episodes = store.query_named("pattern_episodes", parameters)
     if json:
