@@ -88,6 +88,7 @@ def test_rewards_reflections_outlook_next_and_evaluation(command: Callable[..., 
     assert "likely to succeed" in command("outlook", "--domain", "d", "--tool", "act")
     assert parsed(command("next", "--domain", "d", "--json"))[0]["Tool"] == "look"
     assert parsed(command("evaluate", "--json"))["tested"] == 10
+    assert command("evaluate", "--domain", "nope").startswith("Nothing to judge by in the domain nope yet")
     with pytest.raises(UsageError, match="more than one episode begins with 'good'"):
         command("reflect", "good")
 

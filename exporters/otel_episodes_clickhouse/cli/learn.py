@@ -400,7 +400,8 @@ def evaluate(
     with reading(dsn) as store:
         result = evaluation.evaluate(store, split=split, domain=domain, folds=folds, share=share)
     if not json and not result.tested:
-        output.line("Nothing to judge by yet: otel-episodes jobs run")
+        where = f" in the domain {output.one_line(domain)}" if domain else ""
+        output.line(f"Nothing to judge by{where} yet: otel-episodes jobs run")
         return
     output.json(result.as_dict()) if json else _print_evaluation(result)
 
