@@ -111,6 +111,25 @@ def test_rewards_from_outside_are_switched_on_and_off(command: Callable[..., str
     assert parsed(command("rewards", "--json"))["domains"][0]["SuccessRate"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("jobs run --reward foo", "no reward 'foo': there are computed and external"),
+        ("jobs run --reward external --success-at nan", "success at nan: it must be a finite number"),
+        (
+            "jobs run --success-at 0.5",
+            "success at 0.5 is about scores from outside: choose the reward external with it",
+        ),
+        ("evaluate --split x", "no split 'x': there are episode, task, time"),
+        ("evaluate --share 0", "a share of 0.0 cannot be tested: it must be between 0 and 1"),
+    ],
+)
+def test_a_wrong_option_is_told_with_what_there_is(command: Callable[..., str], arguments: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        command(*arguments.split())
+    assert str(caught.value) == says
+
+
 @pytest.mark.parametrize("wrong", [["nope"], ["--formula", "nope"], ["--formula", "{broken}"], ["--since", "nope"]])
 def test_a_run_that_is_refused_leaves_the_choice_of_rewards(
     command: Callable[..., str], wrong: list[str], tmp_path: Path

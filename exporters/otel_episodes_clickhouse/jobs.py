@@ -151,12 +151,12 @@ def use_reward(store: Store, reward: str | None, success_at: float | None = None
     """Choose which reward is used from now on; None leaves what is. What depends on it changes with the next run."""
     now = reward_use(store)
     if reward not in (None, "computed", "external"):
-        raise UsageError(f"reward={reward!r}: there are computed and external")
+        raise UsageError(f"no reward {reward!r}: there are computed and external")
     if success_at is not None and not math.isfinite(success_at):
-        raise UsageError(f"success_at={success_at} must be a finite number")
+        raise UsageError(f"success at {success_at}: it must be a finite number")
     external = now.external if reward is None else reward == "external"
     if success_at is not None and not external:
-        raise UsageError("success_at is about scores from outside: give reward='external' with it")
+        raise UsageError(f"success at {success_at} is about scores from outside: choose the reward external with it")
     chosen = RewardUse(external, now.success_at if success_at is None else success_at)
     if chosen != now:
         source = "external" if chosen.external else "computed"
