@@ -131,7 +131,7 @@ def test_a_score_that_arrives_late_is_used_from_the_next_run_on(storage_store: S
     [
         ({"reward": "outside"}, "there are computed and external"),
         ({"reward": "external", "success_at": float("nan")}, "finite"),
-        ({"reward": "computed", "success_at": 0.5}, "reward='external'"),
+        ({"reward": "computed", "success_at": 0.5}, "choose the reward external"),
     ],
 )
 def test_a_wrong_switch_is_refused_and_changes_nothing(storage_store: Store, wrong: dict[str, Any], says: str) -> None:

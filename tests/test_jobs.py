@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -301,6 +302,44 @@ def test_every_run_is_recorded_also_one_that_failed(storage_store: Store) -> Non
 def test_an_unknown_job_is_refused(storage_store: Store) -> None:
     with pytest.raises(UsageError, match="no job 'reward'"):
         jobs.run(storage_store, "reward")
+
+
+@pytest.mark.parametrize(
+    ("since", "says"),
+    [
+        ("2130-01-01", "since '2130-01-01' is in the future: it is 20"),
+        ("yesterday", "since 'yesterday' is no time: use 2026-01-31"),
+        ("2026-01-31T12:00:00+01:00", "in UTC"),
+    ],
+)
+def test_a_time_to_look_back_to_is_one_in_the_past(storage_store: Store, since: str, says: str) -> None:
+    truncate(storage_store, *LEARNED)
+    with pytest.raises(UsageError, match=re.escape(says)):
+        jobs.run(storage_store, since=since)
+    assert storage_store.query_named("job_history", {"limit": 10}) == []
+
+
+def test_looking_back_less_far_than_to_the_last_run_loses_nothing(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    jobs.run(storage_store, overlap_seconds=0)
+    storage_store.insert_rows(rows_of(Episode("between", steps=[("a", True)])))
+    time.sleep(0.01)
+    after = str(storage_store.query_named("job_snapshot")[0]["Snapshot"])
+    reports = {report.job: report.seen for report in jobs.run(storage_store, since=after, overlap_seconds=0)}
+    assert reports == dict.fromkeys(reports, 1)
+    incremental = state(storage_store)
+    truncate(storage_store, *LEARNED)
+    jobs.run(storage_store, full=True)
+    assert incremental == state(storage_store)
+
+
+def test_looking_back_further_reads_what_the_last_run_has_read(storage_store: Store) -> None:
+    truncate(storage_store, *SOURCES, *LEARNED)
+    storage_store.insert_rows(rows_of(Episode("known", steps=[("a", True)])))
+    jobs.run(storage_store, overlap_seconds=0)
+    assert [report.seen for report in jobs.run(storage_store, "facts", overlap_seconds=0)] == [0]
+    reports = jobs.run(storage_store, "facts", since="2026-01-31", overlap_seconds=0)
+    assert [(report.seen, report.full) for report in reports] == [(1, False)]
 
 
 def test_facts_agree_with_the_episodes_view(storage_store: Store) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli import learn
 from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.errors import StoreUnavailableError
 from otel_episodes_clickhouse.store import Store
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def test_patterns_are_listed_and_shown_with_their_episodes(command: Callable[...
     assert "after look (ok): act" in " ".join(heuristics.split())
     with pytest.raises(UsageError, match="--type 'loop': there are tool_sequence"):
         command("patterns", "--type", "loop")
-    with pytest.raises(UsageError, match="no pattern begins with 'zz'"):
+    with pytest.raises(UsageError, match="no pattern begins with 'zz': see `otel-episodes patterns`"):
         command("patterns", "show", "zz")
 
 
@@ -84,6 +88,7 @@ def test_rewards_reflections_outlook_next_and_evaluation(command: Callable[..., 
     assert "likely to succeed" in command("outlook", "--domain", "d", "--tool", "act")
     assert parsed(command("next", "--domain", "d", "--json"))[0]["Tool"] == "look"
     assert parsed(command("evaluate", "--json"))["tested"] == 10
+    assert command("evaluate", "--domain", "nope").startswith("Nothing to judge by in the domain nope yet")
     with pytest.raises(UsageError, match="more than one episode begins with 'good'"):
         command("reflect", "good")
 
@@ -99,16 +104,79 @@ def test_rewards_from_outside_are_switched_on_and_off(command: Callable[..., str
     assert "5 of 10 episodes scored from outside" in " ".join(command("jobs", "status").split())
     shown = parsed(command("rewards", "--json"))
     assert shown["reward"] == {"external": True, "success_at": 0.7}
+    assert shown["reward"]["external"] is True
     assert shown["domains"][0]["SuccessRate"] == 0.3
     assert command("rewards").startswith("Rewards from outside, else Base of v2; external, success from 0.7")
     command("jobs", "run", "--reward", "computed")
     assert parsed(command("rewards", "--json"))["domains"][0]["SuccessRate"] == 0.5
 
 
-@pytest.mark.parametrize("every", ["", "x", "5", "-1s", "0m"])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("jobs run --reward foo", "no reward 'foo': there are computed and external"),
+        ("jobs run --reward external --success-at nan", "success at nan: it must be a finite number"),
+        (
+            "jobs run --success-at 0.5",
+            "success at 0.5 is about scores from outside: choose the reward external with it",
+        ),
+        ("evaluate --split x", "no split 'x': there are episode, task, time"),
+        ("evaluate --share 0", "a share of 0.0 cannot be tested: it must be between 0 and 1"),
+    ],
+)
+def test_a_wrong_option_is_told_with_what_there_is(command: Callable[..., str], arguments: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        command(*arguments.split())
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("wrong", [["nope"], ["--formula", "nope"], ["--formula", "{broken}"], ["--since", "nope"]])
+def test_a_run_that_is_refused_leaves_the_choice_of_rewards(
+    command: Callable[..., str], wrong: list[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.sql"
+    broken.write_text("SELECT 1 AS EpisodeId")
+    before = parsed(command("jobs", "status", "--json"))["rewards"]
+    with pytest.raises(UsageError):
+        command("jobs", "run", *(str(broken) if word == "{broken}" else word for word in wrong),
+                "--reward", "external", "--success-at", "0.3")  # fmt: skip
+    assert parsed(command("jobs", "status", "--json"))["rewards"] == before
+
+
+@pytest.mark.parametrize("every", ["", "x", "5", "-1s", "0m", "nans", "infs", "1e300s", "9000h"])
 def test_a_pause_that_is_none_is_refused(command: Callable[..., str], every: str) -> None:
     with pytest.raises(UsageError, match="use 30s, 5m or 1h"):
         command("jobs", "watch", "--times", "1", "--every", every)
+
+
+def watched(dsn: str, times: int) -> Result:
+    """Watch a store that other tests know nothing of, and return what came of it."""
+    app = typer.Typer()
+    learn.register(app)
+    return CliRunner().invoke(app, ["jobs", "watch", "--every", "0.2s", "--times", str(times), "--dsn", dsn])
+
+
+def test_watching_goes_on_once_the_store_is_back(tmp_path: Path) -> None:
+    with Store.open(Target.resolve(f"chdb://{tmp_path}/aside")) as store:
+        store.migrate()
+    back = threading.Timer(0.5, (tmp_path / "aside").rename, [tmp_path / "store"])
+    back.start()
+    result = watched(f"chdb://{tmp_path}/store", 5)
+    back.join()
+    assert result.exception is None
+    assert "observations (v2)" in result.stdout
+    lines = result.stderr.splitlines()
+    assert 1 <= len(lines) < 5
+    assert all(re.fullmatch(r"otel-episodes: nothing is recorded at .* \(next try in 0.2s\)", line) for line in lines)
+
+
+def test_watching_ends_with_the_problem_of_its_last_turn_and_at_once_with_a_lasting_one() -> None:
+    result = watched("clickhouse://127.0.0.1:1/db", 2)
+    assert isinstance(result.exception, StoreUnavailableError)
+    assert result.stderr.count("next try in 0.2s") == 1
+    result = watched("clickhouse://127.0.0.1:1/db?nonsense=1", 2)
+    assert isinstance(result.exception, UsageError)
+    assert result.stderr == ""
 
 
 def test_installing_into_the_embedded_engine_is_refused(command: Callable[..., str]) -> None:

@@ -34,7 +34,8 @@ def load() -> None:
     except ImportError as error:
         raise StoreUnavailableError(
             "the embedded engine is not installed: pip install 'otel-episodes[embedded]', "
-            "or point OTEL_EPISODES_DSN at a ClickHouse server"
+            "or point OTEL_EPISODES_DSN at a ClickHouse server",
+            lasting=True,
         ) from error
 
 

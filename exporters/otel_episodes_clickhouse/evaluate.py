@@ -75,9 +75,11 @@ def evaluate(
     tested, drawn by a hash of their ids, of the 20 largest domains.
     """
     if split not in SPLITS:
-        raise UsageError(f"split={split!r}: there are {', '.join(SPLITS)}")
-    if not 2 <= folds <= 200 or not 0 < share < 1:  # noqa: PLR2004  # a UInt8 in the query
-        raise UsageError(f"folds={folds} must be 2 to 200, and share={share} between 0 and 1")
+        raise UsageError(f"no split {split!r}: there are {', '.join(SPLITS)}")
+    if not 2 <= folds <= 200:  # noqa: PLR2004  # a UInt8 in the query
+        raise UsageError(f"{folds} folds: there must be 2 to 200")
+    if not 0 < share < 1:
+        raise UsageError(f"a share of {share} cannot be tested: it must be between 0 and 1")
     outlooks: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
     domains = store.query_named("evaluate_domains", {"domain": domain, "share": share, "most": _MOST_DOMAINS})

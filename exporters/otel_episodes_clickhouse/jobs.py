@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -143,19 +144,19 @@ class RewardUse:
 def reward_use(store: Store) -> RewardUse:
     """Return which reward patterns, the outlook and the ``rewards`` views use."""
     row = store.query_named("reward_use")[0]
-    return RewardUse(row["External"], row["SuccessAt"])
+    return RewardUse(bool(row["External"]), row["SuccessAt"])
 
 
 def use_reward(store: Store, reward: str | None, success_at: float | None = None) -> RewardUse:
     """Choose which reward is used from now on; None leaves what is. What depends on it changes with the next run."""
     now = reward_use(store)
     if reward not in (None, "computed", "external"):
-        raise UsageError(f"reward={reward!r}: there are computed and external")
+        raise UsageError(f"no reward {reward!r}: there are computed and external")
     if success_at is not None and not math.isfinite(success_at):
-        raise UsageError(f"success_at={success_at} must be a finite number")
+        raise UsageError(f"success at {success_at}: it must be a finite number")
     external = now.external if reward is None else reward == "external"
     if success_at is not None and not external:
-        raise UsageError("success_at is about scores from outside: give reward='external' with it")
+        raise UsageError(f"success at {success_at} is about scores from outside: choose the reward external with it")
     chosen = RewardUse(external, now.success_at if success_at is None else success_at)
     if chosen != now:
         source = "external" if chosen.external else "computed"
@@ -179,15 +180,16 @@ def run(
 
     ``full`` reads everything: for all jobs from the steps on; for the named ones from what they build on, which is
     brought up to date: ``run(store, "facts", "rewards", full=True)`` scores anew from the steps on. ``since`` (UTC,
-    ``YYYY-MM-DD hh:mm:ss``) reads what changed since then rather than since the last run. A new formula scores all of
-    history. ``reward`` and ``success_at`` are `use_reward`'s, and a change of them is a full run of the reflections and
-    patterns. ``batch_episodes`` bounds the memory of a full run.
-    Raises `UsageError` for an unknown job or formula.
+    ``YYYY-MM-DD`` or ``YYYY-MM-DD hh:mm:ss``) also reads what changed since then, where that is before the last run:
+    nothing is ever left out. A new formula scores all of history. ``reward`` and ``success_at`` are `use_reward`'s; a
+    change of them is a full run of the reflections and patterns. ``batch_episodes`` bounds the memory of a full run.
+    Raises `UsageError` for an unknown job or formula, and for a ``since`` that is no time or in the future.
     """
     unknown = [job for job in jobs if job not in JOBS]
     if unknown:
         raise UsageError(f"no job {unknown[0]!r}: there are {', '.join(JOBS)}")
     wanted = jobs or JOBS
+    earliest = _past(store, since) if since else None
     chosen = chosen_formula(store, formula)
     use = use_reward(store, reward, success_at)
     runner = _Runner(
@@ -195,7 +197,7 @@ def run(
         chosen,
         use,
         anew=wanted if full else (),
-        since=since,
+        since=earliest,
         progress=progress or _unseen,
         overlap=overlap_seconds,
         batch=batch_episodes,
@@ -229,6 +231,21 @@ def chosen_formula(store: Store, formula: str | None) -> Formula:
     if not views:
         raise FormulaError(f"the formula {name} is in use but its view is gone: name it again with --formula")
     return Formula(name, views[0], "")
+
+
+def _past(store: Store, text: str) -> str:
+    """Return a time in the past as the store writes it; raise `UsageError` for any other text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is not None:
+        raise UsageError(f"since {text!r} is no time: use 2026-01-31 or '2026-01-31 12:00:00', in UTC")
+    written = moment.isoformat(" ")
+    now = store.query_named("job_snapshot")[0]["Snapshot"]
+    if written > now:
+        raise UsageError(f"since {text!r} is in the future: it is {now[:19]} in UTC")
+    return max(written, _EPOCH)
 
 
 def _unseen(_job: str, _done: int, _total: int, /) -> None:
@@ -358,7 +375,7 @@ class _Runner:
             done += len(weeks)
             self._progress("patterns", done, len(found))
         if found:
-            # What somebody chose to skip may be missing from the sums that are kept.
+            # Who looks back further does not trust the sums that are kept: they are made from all weeks.
             added = () if context["full"] or self._since else ("totals_add",)
             for statement in (*added, "totals_write"):
                 self._store.execute(sql.named(statement), context)
@@ -387,7 +404,8 @@ class _Runner:
         )[0]
         asked = _PART_OF.get(job, job) in self._anew
         full = asked or not last["Runs"] or (exclusive and last["Formula"] != formula)
-        since = _EPOCH if full else self._since or last["Since"]
+        # Never later than where the last run left off: this one is recorded as having read all there was.
+        since = _EPOCH if full else min(self._since or last["Since"], last["Since"])
         context = {
             "run": self._run, "job": job, "formula": formula, "under": formula, "full": full, "since": since,
             "snapshot": self._snapshot(), "started": time.monotonic(),

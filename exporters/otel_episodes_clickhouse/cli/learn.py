@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,10 @@ from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.advice import of_episode
 from otel_episodes_clickhouse.cli import look, options, output
 from otel_episodes_clickhouse.cli.stores import reading, writing
+from otel_episodes_clickhouse.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_episodes_clickhouse import evaluate as evaluation
     from otel_episodes_clickhouse import jobs as runner
@@ -25,6 +27,7 @@ _WIDE = 110
 _TYPES = ("tool_sequence", "decision_point", "error_recovery", "context", "heuristic")
 _VERDICTS = ("good", "pitfall", "open")
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
+_YEAR_SECONDS = 365 * 86_400
 
 jobs_app = typer.Typer(help="Bring what is learned up to date.", no_args_is_help=True)
 patterns_app = typer.Typer(invoke_without_command=True, help="List what was learned across episodes.")
@@ -76,7 +79,11 @@ def run(  # options
     reward: Reward = None,
     success_at: SuccessAt = None,
     since: Annotated[
-        str, typer.Option(help="Read what arrived since then, in UTC: 2026-01-31 or '2026-01-31 12:00:00'.")
+        str,
+        typer.Option(
+            help="Look back that far, in UTC: 2026-01-31 or '2026-01-31 12:00:00'. What arrived since the last run is "
+            "read in any case."
+        ),
     ] = "",
     dsn: options.Dsn = None,
     json: options.Json = False,
@@ -84,9 +91,11 @@ def run(  # options
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
     from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
 
-    with reading(dsn) as store:
-        runner.use_reward(store, reward, success_at)
-        reports = _run(store, names or [], full=full, formula=formula, since=_moment(since), quiet=json)
+    with reading(dsn) as store, _bars(quiet=json) as progress:
+        reports = runner.run(
+            store, *(names or []), full=full, formula=formula, reward=reward, success_at=success_at,
+            since=since or None, progress=progress,
+        )  # fmt: skip
     if json:
         output.json([asdict(report) for report in reports])
     else:
@@ -94,24 +103,31 @@ def run(  # options
 
 
 def watch(
-    every: Annotated[str, typer.Option(help="Such as 30s, 5m, 1h.")] = "30s",
+    every: Annotated[str, typer.Option(help="Such as 30s, 5m, 1h; a year at most.")] = "30s",
     formula: Formula = None,
     times: Annotated[int, typer.Option(help="Stop after so many runs; 0: never.", min=0)] = 0,
     dsn: options.Dsn = None,
 ) -> None:
-    """Run the jobs again and again; the store is let go of in between."""
+    """Run the jobs again and again; the store is let go of in between, and tried again if it is away or in use."""
+    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
+
     pause, done = _seconds(every), 0
     while True:
-        with reading(dsn) as store:
-            _print_reports(_run(store, [], full=False, formula=formula, since=None, quiet=True))
         done += 1
+        try:
+            with reading(dsn) as store:
+                _print_reports(runner.run(store, formula=formula))
+        except StoreUnavailableError as error:
+            if error.lasting or done == times:
+                raise
+            output.problem(f"{error} (next try in {every})")
         if done == times:
             return
         time.sleep(pause)
 
 
 def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
-    """Show how far each job has come, and the latest runs."""
+    """Show how far each job has come; with --json the latest runs too."""
     from otel_episodes_clickhouse.jobs import active_formula, reward_use  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
@@ -162,22 +178,22 @@ def uninstall(dsn: options.Dsn = None, json: options.Json = False) -> None:
     output.json(names) if json else output.line(f"Removed: {', '.join(names) or 'nothing was installed'}")
 
 
-def _run(  # what `run` was given
-    store: Store, names: Sequence[str], *, full: bool, formula: str | None, since: str | None, quiet: bool
-) -> list[runner.JobReport]:
+@contextmanager
+def _bars(*, quiet: bool) -> Iterator[runner.Progress]:
+    """Show on stderr how far each job is, while the block runs."""
     from rich.progress import Progress  # noqa: PLC0415  # 50 ms
 
-    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
-
-    with Progress(console=output.console(stderr=True), transient=True, disable=quiet) as bars:
+    console = output.console(stderr=True)
+    # Where there is no terminal nothing is drawn, and rich would end with an empty line.
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
-        def step(job: str, done: int, total: int) -> None:
+        def step(job: str, done: int, total: int, /) -> None:
             if job not in tasks:
                 tasks[job] = bars.add_task(job, total=max(1, total))
             bars.update(tasks[job], completed=done if total else 1)
 
-        return runner.run(store, *names, full=full, formula=formula, since=since, progress=step)
+        yield step
 
 
 def _print_reports(reports: Sequence[runner.JobReport]) -> None:
@@ -192,25 +208,15 @@ def _print_reports(reports: Sequence[runner.JobReport]) -> None:
     output.console().print(table)
 
 
-def _moment(text: str) -> str | None:
-    if not text:
-        return None
-    for shape in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
-        try:
-            return time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(text, shape))
-        except ValueError:
-            continue
-    raise UsageError(f"--since {text!r} is no time: use 2026-01-31 or '2026-01-31 12:00:00', in UTC")
-
-
 def _seconds(text: str) -> float:
     unit = _DURATION_UNITS.get(text[-1:], 0)
     try:
         seconds = float(text[:-1]) * unit
     except ValueError:
         seconds = 0
-    if seconds <= 0:
-        raise UsageError(f"--every {text!r} is no duration: use 30s, 5m or 1h")
+    # Nor is nan, of which no comparison is true.
+    if not 0 < seconds <= _YEAR_SECONDS:
+        raise UsageError(f"--every {text!r} is no pause of up to a year: use 30s, 5m or 1h")
     return seconds
 
 
@@ -259,7 +265,8 @@ def show(
     with reading(dsn) as store:
         found = store.query_named("pattern_one", {"id": pattern.lower()})
         if len(found) != 1:
-            raise UsageError(f"{'no pattern' if not found else 'more than one pattern'} begins with {pattern!r}")
+            which = "no pattern" if not found else "more than one pattern"
+            raise UsageError(f"{which} begins with {pattern!r}: see `otel-episodes patterns`")
         parameters = {"id": found[0]["PatternId"], "limit": limit}
         episodes = store.query_named("pattern_episodes", parameters)
     if json:
@@ -396,7 +403,8 @@ def evaluate(
     with reading(dsn) as store:
         result = evaluation.evaluate(store, split=split, domain=domain, folds=folds, share=share)
     if not json and not result.tested:
-        output.line("Nothing to judge by yet: otel-episodes jobs run")
+        where = f" in the domain {output.one_line(domain)}" if domain else ""
+        output.line(f"Nothing to judge by{where} yet: otel-episodes jobs run")
         return
     output.json(result.as_dict()) if json else _print_evaluation(result)
 
