@@ -193,15 +193,9 @@ def run(
     chosen = chosen_formula(store, formula)
     use = use_reward(store, reward, success_at)
     runner = _Runner(
-        store,
-        chosen,
-        use,
-        anew=wanted if full else (),
-        since=earliest,
-        progress=progress or _unseen,
-        overlap=overlap_seconds,
-        batch=batch_episodes,
-    )
+        store, chosen, use, anew=wanted if full else (), since=earliest, progress=progress or _unseen,
+        overlap=overlap_seconds, batch=batch_episodes,
+    )  # fmt: skip
     reports = [runner.facts()]
     # A user's formula may read the steps in order, which the built-in ones do not.
     if chosen.text is not None or not {"reflections", "patterns"}.isdisjoint(wanted):

@@ -37,7 +37,7 @@ WHERE Later < {runs:UInt32};
 
 -- name: outlook_model
 -- One row. Of the latest 2,000 runs (whole weeks, then by id), the 200 commonest features: tools, pairs, first tool, at
--- least so many steps, at least so many different tools; with `pairs_only` the pairs alone, which `evaluate` compares with.
+-- least so many uses of tools, at least so many different ones; with `pairs_only` the pairs alone, which `evaluate` compares with.
 CREATE OR REPLACE VIEW outlook_model
 AS WITH
     (
