@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 DOMAIN = "airline"
-OURS = ("outlook", "outlook half-way", "next steps")
+OURS = ("outlook", "outlook half-way", "usual next step")
 RESAMPLES = 1000
 FEWEST_RESAMPLES = 200
 
@@ -131,7 +131,7 @@ def judge(store: Store, episodes: dict[str, Episode], splits: Iterable[dict[str,
                 odds = regression(train, test, counted=counted, half=half)
                 judged.odds[name].update(zip((episode.id for episode in test), odds, strict=True))
         for row in store.query_named("evaluate_next", split):
-            judged.places["next steps"][row["EpisodeId"]].append(row["Place"])
+            judged.places["usual next step"][row["EpisodeId"]].append(row["Place"])
         for order in (1, 2):
             judged.places[f"order-{order} back-off"].update(back_off(train, test, order=order))
     return judged

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 class NextStep:
     """One tool that came next in earlier episodes that had got this far.
 
-    ``seen`` and ``won`` count how often it did, and how often in an episode that succeeded; ``score`` ranks, and the
-    scores of all tools sum to 1.
+    ``lift`` ranks: how many times better runs went after this tool than after whatever else was done here, 1 where
+    nothing is known of it. ``value`` is the share of runs that succeed after it, ``usual`` how likely it is to come
+    next by habit alone. ``seen`` and ``won`` count how often it came next in the most specific context that knows it,
+    and how often in an episode that succeeded.
     """
 
     tool: str
-    score: float
+    lift: float
+    value: float
+    usual: float
     seen: int
     won: int
-    success_rate: float
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,6 @@ def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:
         episodes=outlook["Episodes"],
         task_episodes=outlook["TaskEpisodes"],
         next_steps=tuple(
-            NextStep(row["Tool"], row["Score"], row["Seen"], row["Won"], row["SuccessRate"]) for row in following
+            NextStep(row["Tool"], row["Lift"], row["Value"], row["Usual"], row["Seen"], row["Won"]) for row in following
         ),
     )

@@ -28,7 +28,7 @@ _ODDS: Final = {
     "length": "Length",
 }
 _PLACES: Final = {
-    "next steps": "Place",
+    "usual next step": "Place",
     "order-2 back-off": "BackOffPlace",
     "order-1 Markov": "MarkovPlace",
     "most frequent": "FrequencyPlace",

@@ -369,7 +369,7 @@ def next_steps(  # options
     dsn: options.Dsn = None,
     json: options.Json = False,
 ) -> None:
-    """Rank the tools by what came next from here, and by how often that led to success."""
+    """Rank the tools by how much better runs went after them than after what else was done from here."""
     with reading(dsn) as store:
         rows = store.query_named("next_steps", {**_so_far(store, episode, domain, task, tool), "limit": limit})
     if json:
@@ -378,11 +378,11 @@ def next_steps(  # options
     if not rows:
         output.line("Nothing known from here: otel-episodes jobs run")
         return
-    table = _table("TOOL", "SCORE", "SEEN", "WON", "SUCCESS")
+    table = _table("TOOL", "LIFT", "VALUE", "USUAL", "SEEN", "WON")
     for row in rows:
         table.add_row(
-            output.one_line(row["Tool"]), f"{row['Score']:.2f}", str(row["Seen"]), str(row["Won"]),
-            f"{row['SuccessRate']:.0%}",
+            output.one_line(row["Tool"]), f"{row['Lift']:.2f}", f"{row['Value']:.0%}", f"{row['Usual']:.0%}",
+            str(row["Seen"]), str(row["Won"]),
         )  # fmt: skip
     output.console().print(table)
 

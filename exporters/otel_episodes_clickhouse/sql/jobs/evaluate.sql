@@ -57,6 +57,7 @@ CROSS JOIN learned AS l
 ORDER BY EpisodeId;
 
 -- name: evaluate_next
+-- Of what comes next, the `Usual` of next_steps: how well habit is known, not what following the ranking would earn.
 WITH
     places AS
     (
@@ -92,13 +93,6 @@ WITH
         WHERE NOT Tested
         GROUP BY Level, Id, Tool
     ),
-    base AS
-    (
-        SELECT (countIf(Success) + 1) / (count() + 2) AS Base
-        FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
-                        seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
-        WHERE NOT Tested
-    ),
     -- One row per place, level and tool that is known there.
     counted AS
     (
@@ -124,21 +118,17 @@ WITH
         SELECT
             c.EpisodeId AS EpisodeId, c.Position AS Position, any(c.Actual) AS Actual, c.Tool AS Tool,
             sum(w.Weight * c.Seen / c.Total) AS Chance,
-            -- As next_steps ranks; a level without a weight is not known there.
-            (argMaxIf(c.Won, c.Level, w.Weight > 0) + 5 * any(b.Base)) / (argMaxIf(c.Seen, c.Level, w.Weight > 0) + 5) AS SuccessRate,
-            Chance * (1 + SuccessRate) AS Score,
             -- The baselines: the tool alone, after the last one, after the last two; each backs off where it knows nothing.
             sumIf(c.Seen / c.Total, c.Level = 1) AS Frequency,
             sumIf(c.Seen / c.Total, c.Level = 3) + 1e-4 * Frequency AS Markov,
             sumIf(c.Seen / c.Total, c.Level = 4) + 1e-4 * Markov AS BackOff
         FROM counted AS c
         LEFT JOIN weighted AS w ON w.EpisodeId = c.EpisodeId AND w.Position = c.Position AND w.Level = c.Level
-        CROSS JOIN base AS b
         GROUP BY c.EpisodeId, c.Position, c.Tool
     )
 SELECT
     EpisodeId, Position,
-    indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Score, Tool)))), any(Actual)) AS Place,
+    indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Chance, Tool)))), any(Actual)) AS Place,
     indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Markov, Tool)))), any(Actual)) AS MarkovPlace,
     indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((BackOff, Tool)))), any(Actual)) AS BackOffPlace,
     indexOf(arrayMap(x -> x.2, arrayReverseSort(groupArray((Frequency, Tool)))), any(Actual)) AS FrequencyPlace

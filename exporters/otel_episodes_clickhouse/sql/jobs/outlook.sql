@@ -23,12 +23,16 @@ CROSS JOIN outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0,
                       pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
 -- name: next_steps
--- Witten-Bell interpolation (Witten, I. H. and Bell, T. C. 1991) from the general to the specific: any step of the domain,
--- of the task, after the last tool, the last two, the last three, and after one and two of the same task. The domain's
--- contexts count from three occurrences on. A tool's score is its probability times one plus the share of successes where
--- it came next, which is moved towards the domain's rate by five occurrences; scores sum to one over all tools.
+-- Ranked by lift: how much better runs went after a tool than after whatever else was done in the same context, so that a
+-- habit earns nothing by being one. Contexts from the general to the specific: any step of the domain, after the last tool,
+-- the last two, the last three; then, of a task that recurs, any of its steps, after the last tool, the last two. Each moves
+-- what the one before it says, as if that were three more steps (empirical Bayes): with n steps in a context, S of them in runs
+-- that succeeded, its value is V = (S + 3 V of its parent) / (n + 3), at the top (S + 0.1) / (n + 1); a tool there is worth
+-- q = (s + 3 m) / (n + 3), where m = V * the lift so far, and its lift becomes q / V. Value is q in the most specific context
+-- that has been seen. What can be done from here is known only by what was done from here: where three steps or more followed
+-- the last tool, tools that never did come after those that have. Usual is how likely the tool is to come next, by Witten-Bell interpolation (Witten, I. H. and Bell,
+-- T. C. 1991); there the domain's contexts count from three steps on. It is for reading and ranks nothing.
 WITH
-    sipHash64({domain:String}) AS D,
     arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
     -- Ids as transitions_write makes them.
     arraySlice(arrayReverse(arrayConcat([94, 94, 94], H)), 1, 3) AS Past,
@@ -37,54 +41,45 @@ WITH
     sipHash64('next', {domain:String}, {task:String}) AS Same,
     mixed(Any, Past[1]) AS One, mixed(One, Past[2]) AS Two, mixed(Two, Past[3]) AS Three,
     mixed(Same, Past[1]) AS SameOne, mixed(SameOne, Past[2]) AS SameTwo,
-    [Any, Same, One, Two, Three, SameOne, SameTwo] AS Ids,
+    [Any, One, Two, Three, Same, SameOne, SameTwo] AS Contexts,
     counts AS
     (
         SELECT
-            Level, Tool, Seen, Won, sum(Seen) OVER (PARTITION BY Level) AS Total,
-            Total / (Total + count() OVER (PARTITION BY Level)) AS Trust
-        FROM
-        (
-            SELECT indexOf(Ids, ContextId) AS Level, Tool, sum(Occurrences) AS Seen, sum(Successes) AS Won
-            FROM step_transitions FINAL
-            WHERE ContextId IN (Ids)
-            GROUP BY ContextId, Tool
-            HAVING Seen > 0
-        )
+            Tool,
+            sumForEach(arrayMap(c -> if(ContextId = c, Occurrences, 0), Contexts)) AS Seen,
+            sumForEach(arrayMap(c -> if(ContextId = c, Successes, 0), Contexts)) AS Won
+        FROM step_transitions FINAL
+        WHERE ContextId IN (Contexts)
+        GROUP BY Tool
+        HAVING arraySum(Seen) > 0
     ),
-    kept AS (SELECT * FROM counts WHERE Total >= 3 OR Level NOT IN (3, 4, 5)),
-    levels AS (SELECT DISTINCT Level, Trust FROM kept),
-    -- A level's weight: its trust, times the distrust of all that are more specific.
-    weights AS
-    (
-        SELECT l.Level AS Level, any(l.Trust) * exp(sumIf(log(1 - m.Trust), m.Level > l.Level)) AS Weight
-        FROM levels AS l
-        CROSS JOIN levels AS m
-        GROUP BY l.Level
-    ),
-    likely AS
+    -- One row: what is known of each context, in the order of Contexts.
+    contexts AS
     (
         SELECT
-            c.Tool AS Tool,
-            sum(w.Weight * c.Seen / c.Total) AS Chance,
-            argMax(c.Seen, c.Level) AS Seen,
-            argMax(c.Won, c.Level) AS Won,
-            max(c.Level) AS Level,
-            any(b.Base) AS Base
-        FROM kept AS c
-        INNER JOIN weights AS w ON w.Level = c.Level
-        CROSS JOIN (SELECT (sum(Successes) + 1) / (sum(Support) + 2) AS Base FROM pattern_totals FINAL WHERE PatternId = sipHash64('episode', D)) AS b
-        GROUP BY c.Tool
+            sumForEach(Seen) AS Steps,
+            arrayFold((values, n, won, parent) -> arrayPushBack(values, if(parent = 0, (won + 0.1) / (n + 1), (won + 3 * values[parent]) / (n + 3))),
+                Steps, sumForEach(Won), [0, 1, 2, 3, 1, 5, 6], emptyArrayFloat64()) AS Values,
+            arrayMap((n, tools, least) -> if(n < least, 0., n / (n + tools)), Steps, sumForEach(arrayMap(n -> n > 0, Seen)), [1, 3, 3, 3, 1, 1, 1]) AS Trusts,
+            -- A context's weight is its trust times the distrust of all that are more specific to the task or to what was done.
+            [1, 3, 4, 5, 2, 6, 7] AS Specific,
+            arrayMap((trust, rank) -> trust * arrayProduct(arrayMap((other, place) -> if(place > rank, 1 - other, 1.), Trusts, Specific)), Trusts, Specific) AS Weights
+        FROM counts
+        HAVING notEmpty(Steps)
     )
 SELECT
-    toString(Tool) AS Tool,
-    Chance * (1 + SuccessRate) / sum(Chance * (1 + SuccessRate)) OVER () AS Score,
-    Chance / sum(Chance) OVER () AS Probability,
-    Seen, Won,
-    (Won + 5 * Base) / (Seen + 5) AS SuccessRate,
-    Level
-FROM likely
-ORDER BY Score DESC, Tool
+    toString(t.Tool) AS Tool,
+    arrayFold((lift, n, won, steps, value) -> if(steps = 0, lift, (won + 3 * least(greatest(value * lift, 0.001), 0.98)) / (n + 3) / value),
+        t.Seen, t.Won, c.Steps, c.Values, 1.) AS Lift,
+    Lift * c.Values[arrayLastIndex(n -> n > 0, c.Steps)] AS Value,
+    arraySum((weight, n, steps) -> if(steps = 0, 0, weight * n / steps), c.Weights, t.Seen, c.Steps) AS Chance,
+    Chance / sum(Chance) OVER () AS Usual,
+    arrayLastIndex(n -> n > 0, t.Seen) AS Level,
+    t.Seen[Level] AS Seen,
+    t.Won[Level] AS Won
+FROM counts AS t
+CROSS JOIN contexts AS c
+ORDER BY c.Steps[2] >= 3 AND t.Seen[2] = 0, Lift DESC, Usual DESC, Tool
 LIMIT {limit:UInt32};
 
 -- name: run_so_far
