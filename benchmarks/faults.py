@@ -1,4 +1,4 @@
-"""Cause faults hundreds of times and count what was lost and what was doubled: the table of docs/faults.md.
+"""Cause faults hundreds of times and count what was lost and what was doubled: the table of docs/explanation/faults.md.
 
     python benchmarks/faults.py [--rounds 300] [--seed 1] [--only NAME ...]
 

@@ -1,4 +1,4 @@
-"""Ship through a server that misbehaves, and count what arrives: the table in docs/delivery.md.
+"""Ship through a server that misbehaves, and count what arrives: the table in docs/explanation/delivery.md.
 
     python benchmarks/misbehaviours.py [--rounds 3]
 

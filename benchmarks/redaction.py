@@ -1,6 +1,6 @@
 """Measure redaction: how many secrets are found, how many innocent texts are touched, and how the work grows.
 
-``python benchmarks/redaction.py`` prints what docs/security.md says. Recall counts a secret as found when nothing of it
+``python benchmarks/redaction.py`` prints what docs/explanation/security.md says. Recall counts a secret as found when nothing of it
 is left but its first four characters, which the prefix of many kinds is part of.
 """
 

@@ -1,4 +1,4 @@
-"""docs/examples.md: its programs are those in examples/, and its sessions are what they print.
+"""docs/how-to/examples.md: its programs are those in examples/, and its sessions are what they print.
 
 ``python tests/examples_page.py`` writes the page anew: the programs as they are, the sessions as they go. Prose,
 commands and their order are the page's own. An id in a command stands for the episode in the same place of what was
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "examples.md"
+PAGE = ROOT / "docs" / "how-to" / "examples.md"
 PROGRAM = re.compile(
     r"(\[`(examples/[\w.]+)`\]\([^)]*\)[^`]*?\n\n```(?:py|bash)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL
 )

@@ -1,4 +1,4 @@
-"""The examples run as they are, offline, and print what docs/examples.md says."""
+"""The examples run as they are, offline, and print what docs/how-to/examples.md says."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_what_a_run_has_done_is_in_the_order_in_which_it_is_learned_from(storage
 
 
 def features_of(tools: list[str], *, steps: int) -> set[tuple[object, ...]]:
-    """Return what a run shows, in the words of docs/patterns.md."""
+    """Return what a run shows, in the words of docs/explanation/patterns.md."""
     lengths = (n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128) if n <= steps)
     return {
         *(("tool", tool) for tool in tools), *(("pair", *pair) for pair in pairwise(tools)),

@@ -1,4 +1,4 @@
-"""docs/tables.md says of each column what the schema says of it."""
+"""docs/reference/tables.md says of each column what the schema says of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.store import Store
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "tables.md"
 SECTIONS = re.compile(r"^## (\w+)$", re.MULTILINE)
 ROW = re.compile(r"^\| (\w+) \| (.+?) \| (.*?) \|$", re.MULTILINE)
 DESCRIBED = """

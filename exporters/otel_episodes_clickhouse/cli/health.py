@@ -230,7 +230,7 @@ def _lost(target: Target) -> Iterator[Finding]:
     dropped = read_dropped(target.spool)
     if dropped:
         text = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common())
-        fix = f"see docs/faults.md; once read, delete {target.spool}/*.dropped"
+        fix = f"see docs/explanation/faults.md; once read, delete {target.spool}/*.dropped"
         yield Finding("lost steps", "warn", text, fix)
 
 

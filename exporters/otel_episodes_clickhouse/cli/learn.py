@@ -478,7 +478,7 @@ def _patterns_table(rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def _what(kind: str, key: Sequence[str]) -> str:
-    """Say what a pattern is; its parts are those of docs/patterns.md."""
+    """Say what a pattern is; its parts are those of docs/explanation/patterns.md."""
     if kind == "heuristic":
         return f"after {key[0]} ({key[1]}): {key[2]}"
     if kind == "decision_point":

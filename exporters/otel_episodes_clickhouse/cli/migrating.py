@@ -47,7 +47,7 @@ def migrate(
     """Make or update the tables and views.
 
     Safe to repeat. Commands that read or import do this by themselves, except for the database itself. How the tables
-    lie on a cluster is in docs/cluster.md; it is remembered, and need not be said again.
+    lie on a cluster is in docs/how-to/cluster.md; it is remembered, and need not be said again.
 
     Examples:
       otel-episodes migrate --plan

@@ -371,7 +371,7 @@ CREATE TABLE IF NOT EXISTS pattern_keys
     PatternId UInt64 COMMENT 'a hash of type, domain and key',
     Type LowCardinality(String) COMMENT 'what kind of pattern',
     Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
-    Key Array(String) COMMENT 'what it is, see docs/patterns.md'
+    Key Array(String) COMMENT 'what it is, see docs/explanation/patterns.md'
 )
 ENGINE = ReplacingMergeTree
 ORDER BY PatternId

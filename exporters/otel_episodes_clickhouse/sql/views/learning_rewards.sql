@@ -1,5 +1,5 @@
 -- Reward formulas. Each is a view with the columns EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality
--- and LearningBonus over reward_facts, one row an episode; docs/rewards.md says why they are as they are.
+-- and LearningBonus over reward_facts, one row an episode; docs/how-to/rewards.md says why they are as they are.
 
 -- name: domain_scales_now
 -- Medians as powers of the square root of 2: a reward that is relative to them moves when the domain really moved,
