@@ -1,7 +1,7 @@
 """Measure redaction: how many secrets are found, how many innocent texts are touched, and how the work grows.
 
-``python benchmarks/redaction.py`` prints what docs/explanation/security.md says. Recall counts a secret as found when nothing of it
-is left but its first four characters, which the prefix of many kinds is part of.
+``python benchmarks/redaction.py`` prints what docs/explanation/security.md says. Recall counts a secret as found when
+nothing of it is left but its first four characters, which the prefix of many kinds is part of.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def expand(sql: str, asked: Asked) -> str:
 
 
 def answer(store: Store, text: str, asked: Asked) -> Result:
-    """Ask as the user that docs/how-to/grafana.md has for Grafana: one who may only read, and set limits with a query."""
+    """Ask as the user that docs/how-to/grafana.md sets up: one who may only read, and set limits with a query."""
     sql = expand(text, asked)
     return store.sql(f"{sql}{',' if 'SETTINGS' in sql else ' SETTINGS'} readonly = 2", read_only=False)
 

@@ -6,9 +6,9 @@ It reads only the shape our files are written in; the tests run every statement 
 parser.
 
 Layouts: ``Layout()`` is one server, or the embedded engine. ``Layout(replicated=True)`` uses Replicated engines, for a
-database whose own engine is Replicated. ``Layout(cluster="name")`` shards, see docs/how-to/cluster.md: tables that spans are
-inserted into (directly, or through materialized views) are called ``<name>_local`` on every node with a Distributed
-table ``<name>`` over them; tables that the jobs fill are whole on every node.
+database whose own engine is Replicated. ``Layout(cluster="name")`` shards, see docs/how-to/cluster.md: tables that
+spans are inserted into (directly, or through materialized views) are called ``<name>_local`` on every node with a
+Distributed table ``<name>`` over them; tables that the jobs fill are whole on every node.
 """
 
 from __future__ import annotations
