@@ -1,23 +1,28 @@
-# Everything runs in a virtual environment of its own; PYTHON picks another interpreter (>= 3.10).
+# Everything runs in a virtual environment of its own; PYTHON picks another interpreter (>= 3.11).
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-frameworks lint types wheel bench collector jaeger clean
+.PHONY: demo docs test test-frameworks lint types wheel bench collector jaeger clean
 
 demo: $(VENV)/.installed          ## set up and record, store and show sample episodes
 	@$(BIN)/otel-episodes demo
 
-test: $(VENV)/.installed-dev      ## set up and run the tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a core
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
 	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py
 
-lint: $(VENV)/.installed-dev      ## style and import rules
+lint: $(VENV)/.installed-dev      ## style, spelling and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev      ## build the documentation into build/docs, links checked; nothing is fetched
+	$(BIN)/mkdocs build --strict --quiet
 
 types: $(VENV)/.installed-dev     ## mypy over the code, pyright over the public API
 	$(BIN)/mypy
@@ -36,7 +41,7 @@ jaeger: $(VENV)/.installed-dev    ## build the Jaeger that tests/test_jaeger.py 
 	@$(BIN)/python tests/go_tools.py jaeger
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module here: apt-get install python3-venv (Debian), then try again"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 
@@ -45,9 +50,9 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable '.[embedded,otlp]'
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.installed constraints.txt
 	@echo "Installing the test tools into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --group dev
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
 clean:

@@ -35,10 +35,11 @@ from otel_episodes.exceptions import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
 
     from opentelemetry.trace import Span, SpanContext, Tracer
     from opentelemetry.util.types import AttributeValue
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

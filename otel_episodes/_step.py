@@ -25,11 +25,11 @@ from otel_episodes.semconv import GEN_AI_TOOL_CALL_ARGUMENTS, STEP_ACTION, STEP_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Self
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
     from opentelemetry.util.types import AttributeValue
-    from typing_extensions import Self
 
     from otel_episodes._episode import Episode, LastFailure
     from otel_episodes._settings import Settings

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 # Statements that carry rows, not those that select them.
 INSERTS = r"(?is)^\s*INSERT\s+INTO\b(?!.*\bSELECT\b)"

@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -73,7 +73,7 @@ def test_objects_are_rendered_by_their_fields_and_unknown_ones_by_their_class():
         "point": Point(1, ["a"]),
         "colour": Colour.RED,
         "path": Path("/tmp/x"),
-        "when": datetime(2026, 1, 2, tzinfo=timezone.utc),
+        "when": datetime(2026, 1, 2, tzinfo=UTC),
         "bytes": b"abc",
         "mapping": MappingProxyType({"a": 1}),
         "ordered": OrderedDict(b=2),

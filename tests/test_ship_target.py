@@ -7,7 +7,7 @@ import socket
 import ssl
 import traceback
 from base64 import b64encode
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -206,7 +206,7 @@ def test_no_error_log_or_account_repeats_the_secret(tmp_path: Path, caplog: pyte
 
 # --- what a server says ----------------------------------------------------------------------------------------------
 
-NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,10 @@ from otel_episodes_clickhouse.transport import Connections
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import TypeVar
+    from typing import Self, TypeVar
 
     from clickhouse_connect.driver.client import Client
     from clickhouse_connect.driver.query import QueryResult
-    from typing_extensions import Self
 
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.ddl import Layout

@@ -12,7 +12,7 @@ import ssl
 import time
 import urllib.request
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -146,8 +146,8 @@ def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> fl
         except ValueError:
             return None
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
     # NaN compares false to everything.
     return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-
-from typing_extensions import assert_type
+from typing import assert_type
 
 from otel_episodes import Batch, Episode, Step, current_episode, current_step, episode, log_step, step, with_context
 

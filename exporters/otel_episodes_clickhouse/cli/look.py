@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -89,10 +89,10 @@ def _since(text: str) -> int:
         return max(1, time.time_ns() - int(ago[1]) * _UNITS[ago[2]] * 1_000_000_000)
     try:
         # Without an offset it is the reader's own time.
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
+        moment = datetime.fromisoformat(text.strip()).astimezone()
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"--since {text} is no time: use 30m, 2h, 7d or a date like 2026-01-31") from None
-    return max(1, int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()) * 1_000_000_000)
+    return max(1, int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000_000)
 
 
 def for_json(row: Row) -> Row:

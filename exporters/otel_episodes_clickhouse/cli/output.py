@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -113,12 +113,12 @@ def plural(number: int, noun: str) -> str:
 
 def local_time(nanoseconds: int) -> datetime:
     """Return a time in the zone of whoever reads it."""
-    return datetime.fromtimestamp(nanoseconds / _SECOND, tz=timezone.utc).astimezone()
+    return datetime.fromtimestamp(nanoseconds / _SECOND, tz=UTC).astimezone()
 
 
 def iso_time(nanoseconds: int) -> str:
     """Return a time for programs: ISO 8601 in UTC, to the nanosecond."""
-    moment = datetime.fromtimestamp(nanoseconds // _SECOND, tz=timezone.utc)
+    moment = datetime.fromtimestamp(nanoseconds // _SECOND, tz=UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % _SECOND:09d}Z"
 
 
