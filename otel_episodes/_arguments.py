@@ -34,7 +34,7 @@ class Arguments:
     cost, and the call itself does that.
     """
 
-    __slots__ = ("_defaults", "_first_is_self", "_names", "_parts")
+    __slots__ = ("_defaults", "_first_is_self", "_names", "_parts", "_takes_receiver")
 
     def __init__(self, function: Callable[..., Any], template: str | None) -> None:
         """Read the signature and the template.
@@ -44,18 +44,24 @@ class Arguments:
         """
         parameters = _parameters(function)
         names = [p.name for p in parameters or () if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        # What a method is called on is told by its binding; by name only where another decorator hands it on as an
+        # ordinary argument. A class, a bound method or a callable object has a signature without it.
+        self._takes_receiver = inspect.isfunction(function) or isinstance(function, classmethod)
         self._first_is_self = names[:1] in (["self"], ["cls"])
-        self._names = tuple(names[1:] if self._first_is_self else names)
+        self._names = tuple(names)
         self._defaults = {p.name: p.default for p in parameters or () if p.default is not p.empty}
         self._parts = None if template is None else _parse(template, parameters, self._names)
 
     def named(self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name, without ``self`` and ``cls``; those beyond the names under ``*``."""
-        if self._first_is_self and instance is None:
-            args = args[1:]
-        values = dict(zip(self._names, args, strict=False))
-        if len(args) > len(self._names):
-            values["*"] = args[len(self._names) :]
+        """Return the arguments by name, without what a method is called on; those beyond the names under ``*``."""
+        names = self._names
+        if self._takes_receiver and instance is not None:
+            names = names[1:]
+        elif self._first_is_self and instance is None:
+            names, args = names[1:], args[1:]
+        values = dict(zip(names, args, strict=False))
+        if len(args) > len(names):
+            values["*"] = args[len(names) :]
         if kwargs:
             values.update(kwargs)
         return values
@@ -67,8 +73,8 @@ class Arguments:
         if self._parts is None:
             values = self.named(instance, args, kwargs)
             return _rendering.json(values, ACTION_LIMIT, redactor) if values else None
-        if self._first_is_self and instance is None:
-            args = args[1:]
+        if self._takes_receiver and instance is not None:
+            args = (instance, *args)
         rendered = []
         for literal, field in self._parts:
             rendered.append(literal)

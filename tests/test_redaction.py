@@ -6,6 +6,7 @@ import gc
 import json
 import re
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from otel_episodes import Redactor, configure, current_step, episode, step
 from otel_episodes._redaction import _PATTERNS, _compiled
 from otel_episodes._settings import from_environment
 from otel_episodes.testing import capture_episodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MADE = list(secrets(seed=7, rounds=3))
 
@@ -103,6 +107,45 @@ def test_the_same_secret_has_the_same_hash_by_name_and_by_shape() -> None:
     mark = configured.masked(secret)
     assert span.attributes["episode.step.action"] == f"login bob {mark}"
     assert span.attributes["episode.step.observation"] == f"password={mark}"
+
+
+class Account:
+    """Methods that call their receiver what they like."""
+
+    @step
+    def login(this, user: str, password: str) -> None:  # noqa: N805
+        """Take a name of the receiver's own."""
+
+    @step("enter", action="enter as {user} with {password}")
+    def enter(this, user: str, password: str) -> None:  # noqa: N805
+        """Fill in a template."""
+
+    @classmethod
+    @step
+    def open(owner, password: str) -> None:  # noqa: N804
+        """Belong to the class."""
+
+    @step
+    @staticmethod
+    def check(user: str, password: str) -> None:
+        """Have no receiver."""
+
+
+@pytest.mark.parametrize(
+    ("call", "action"),
+    [
+        (lambda: Account().login("bob", "kestrel-1"), '{"user": "bob", "password": "[REDACTED]"}'),
+        (lambda: Account.login(Account(), "bob", password="kestrel-1"), '{"user": "bob", "password": "[REDACTED]"}'),
+        (lambda: Account().enter("bob", "kestrel-1"), "enter as bob with [REDACTED]"),
+        (lambda: Account.open("kestrel-1"), '{"password": "[REDACTED]"}'),
+        (lambda: Account().check("bob", "kestrel-1"), '{"user": "bob", "password": "[REDACTED]"}'),
+        (lambda: step(Account().login.__wrapped__)("bob", "kestrel-1"), '{"user": "bob", "password": "[REDACTED]"}'),
+    ],
+)
+def test_a_receiver_is_told_by_its_binding_not_by_its_name(call: Callable[[], None], action: str) -> None:
+    with capture_episodes() as recorded, episode("t"):
+        call()
+    assert [span.attributes["episode.step.action"] for span in recorded.steps] == [action]
 
 
 def test_the_key_comes_from_the_environment() -> None:
