@@ -1,0 +1,49 @@
+"""docs/reference/cli.md is what ``--help`` says.
+
+``python tests/cli_page.py`` writes the page.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer.main
+from click.testing import CliRunner
+
+from otel_episodes_clickhouse.cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
+HEAD = """# Command line
+
+Generated from `--help` by `python tests/cli_page.py`. How the commands go together is in the how-to pages.
+"""
+
+
+def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Return the path of every command, groups before their own commands."""
+    yield path
+    for name, below in sorted(getattr(command, "commands", {}).items()):
+        yield from commands(below, (*path, name))
+
+
+def page() -> str:
+    """Return the page as the commands are now."""
+    root = typer.main.get_command(app)
+    runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
+    sections = []
+    for path in commands(root):
+        helped = runner.invoke(root, [*path, "--help"], prog_name="otel-episodes", terminal_width=100)
+        assert helped.exit_code == 0, (path, helped.output)
+        lines = "\n".join(line.rstrip() for line in helped.output.strip().splitlines())
+        sections.append(f"## {' '.join(('otel-episodes', *path))}\n\n```text\n{lines}\n```\n")
+    return "\n".join([HEAD, *sections])
+
+
+if __name__ == "__main__":
+    os.environ.pop("OTEL_EPISODES_DSN", None)
+    PAGE.write_text(page(), encoding="utf-8")
