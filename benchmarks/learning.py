@@ -29,9 +29,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from table import show as show_table
 
-from otel_episodes_clickhouse import jobs, sql
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target, sql
+from otel_episodes_clickhouse.learning import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -34,9 +34,8 @@ from sklearn.model_selection import StratifiedKFold
 from table import show as show_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from otel_episodes_clickhouse import jobs
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import AIRLINE, Episode, airline_episode, rows_of
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from table import show
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_episodes_clickhouse.shipper import Shipper
+    from otel_episodes_clickhouse.delivery.shipper import Shipper
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WAKE_SECONDS = 0.001
@@ -110,8 +110,8 @@ def run_arm(arm: str, spans: int, url: str, home: str) -> None:
     sys.path.insert(0, str(TESTS))
     from ship_fixtures import spool_spans
 
-    from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.shipper import BESIDE_AN_AGENT, Pace, Shipper
+    from otel_episodes_clickhouse import Target
+    from otel_episodes_clickhouse.delivery.shipper import BESIDE_AN_AGENT, Pace, Shipper
 
     target = Target.resolve(url, environ={"OTEL_EPISODES_HOME": home})
     if arm == "recorder":

@@ -6,10 +6,7 @@ Runs offline, with a made-up past of thirty runs: `python examples/outlook.py`.
 from __future__ import annotations
 
 from otel_episodes import configure, episode, log_step
-from otel_episodes_clickhouse import jobs
-from otel_episodes_clickhouse.advice import advise
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target, advise, run_jobs
 
 GIVE_UP = 0.3
 TASK = {"agent": "fixer", "task_type": "debugging", "domain": "web-api"}
@@ -28,7 +25,7 @@ def learn() -> None:
     """Bring what is learned up to date; `otel-episodes jobs watch` does it all the time."""
     with Store.open(Target.resolve()) as store:
         store.drain()
-        jobs.run(store)
+        run_jobs(store)
 
 
 def main() -> None:

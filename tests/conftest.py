@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from collectors import front_end
 
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,14 +28,13 @@ import clickhouse_connect as __  # noqa: F401  # imported before the forks, not 
 from storage_fixtures import finished_spans
 
 from otel_episodes import configure, episode, step
-from otel_episodes_clickhouse import ledger as shipping_ledger
-from otel_episodes_clickhouse import processor as _  # noqa: F401  # imported before the forks, not in each child
+from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.cli.app import run
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.delivery import processor as _  # noqa: F401  # imported before the forks, not in each child
 from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.rows import new_encoder, read_span
-from otel_episodes_clickhouse.spool import SpoolWriter, read_dropped
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse.spool import ledger as shipping_ledger
+from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.writer import SpoolWriter, read_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,8 +48,7 @@ STEPS = "SELECT Action, count() AS Times FROM episode_steps FINAL GROUP BY Actio
 # Programs that open the embedded engine: never in a process that forks.
 COUNT = f"""
 import json, sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 with Store.open(Target.resolve(sys.argv[1]), wait_seconds=120) as store:
     store.migrate()
     while store.drain().rows:
@@ -60,8 +58,7 @@ print(json.dumps([[[row["Action"], row["Times"]] for row in rows] for rows in an
 """
 DRAIN = """
 import sys, time
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 store = Store.open(Target.resolve(sys.argv[1]), wait_seconds=120)
 store.migrate()
 print("ready", flush=True)
@@ -624,7 +621,7 @@ class Kept:
         return 0
 
     def drain(self, spool: Path) -> Any:
-        from otel_episodes_clickhouse.drain import drain
+        from otel_episodes_clickhouse.spool.drain import drain
 
         return drain(self, spool)
 

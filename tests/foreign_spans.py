@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otel_episodes_clickhouse.rows import Row
+from otel_episodes_clickhouse.spool.encode import Row
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "foreign_spans"
 RECORDED = Path(__file__).with_name("data") / "frameworks"

@@ -24,9 +24,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from storage_fixtures import T0, Keep
 
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import LineDecoder, new_encoder, read_span
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.spool.encode import LineDecoder, new_encoder, read_span
 
 BATCH = 250
 # Where JSON, Go, Python, orjson and ClickHouse have been seen to differ.

@@ -17,7 +17,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_episodes_clickhouse.store import Result, Store
+    from otel_episodes_clickhouse.store.store import Result, Store
 
 HOME: Final = Path(__file__).parents[1] / "collector-config" / "grafana"
 ALL: Final = "$__all"

@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from otel_episodes_clickhouse import jobs
-from otel_episodes_clickhouse.cli.day import a_day
+from otel_episodes_clickhouse.cli.demo_day import a_day
 from otel_episodes_clickhouse.importers.replay import Recorder
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import SECOND, Episode, rows_of
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 DAY = 86_400 * SECOND
 NOW = time.time_ns()

@@ -13,8 +13,7 @@ import tempfile
 
 from foreign_spans import CASES, RECORDED, recording_of, run_case
 
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from otel_episodes_clickhouse import sql
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 VERSION_0_1 = Path(__file__).parent / "data" / "schema-0.1"
 

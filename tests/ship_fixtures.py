@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import collectors
 from storage_fixtures import finished_spans
 
-from otel_episodes_clickhouse.breaker import Pauses
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import new_encoder, read_span
-from otel_episodes_clickhouse.shipper import Shipper
-from otel_episodes_clickhouse.spool import SpoolWriter
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.delivery.backoff import Pauses
+from otel_episodes_clickhouse.delivery.shipper import Shipper
+from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_episodes import Episode, UsageError
-from otel_episodes_clickhouse.advice import Advice, _advice, advise
+from otel_episodes_clickhouse.learning.advice import Advice, _advice, advise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 # Ten runs that looked first and went well, ten that did not and failed; and what is learned from them.
 LIVE_AND_LEARN = """
 import sys
 from otel_episodes import configure, episode, log_step
-from otel_episodes_clickhouse import jobs
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse import Store, Target
 
 configure(dsn=sys.argv[1])
 for number in range(20):
@@ -42,7 +41,7 @@ with Store.open(Target.resolve(sys.argv[1])) as store:
 ASK = """
 import sys
 from otel_episodes import configure, episode, log_step
-from otel_episodes_clickhouse.advice import advise
+from otel_episodes_clickhouse import advise
 
 configure(dsn=sys.argv[1])
 with episode("climb", domain="hills") as ep:
@@ -91,7 +90,7 @@ def test_an_agent_asks_a_server(storage_server: str, tmp_path: Path) -> None:
 
 def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
     weigh = (
-        "import sys; from otel_episodes_clickhouse.advice import advise\n"
+        "import sys; from otel_episodes_clickhouse.learning.advice import advise\n"
         "run = {'domain': 'hills', 'task': 'climb', 'dsn': sys.argv[1]}\n"
         "print([advise(**run, tools=[tool]).probability > 0.5 for tool in ('look', 'act')])"
     )
@@ -105,7 +104,7 @@ def test_without_a_past_the_odds_are_even_and_nothing_is_next(storage_store: Sto
 
 def test_an_episode_that_is_not_recorded_there_is_wrong_use(dsn: str) -> None:
     unknown = (
-        "import sys; from otel_episodes_clickhouse.advice import advise\n"
+        "import sys; from otel_episodes_clickhouse.learning.advice import advise\n"
         "from otel_episodes import UsageError\n"
         "try:\n    advise('nobody', dsn=sys.argv[1])\nexcept UsageError as error:\n    print(error)"
     )

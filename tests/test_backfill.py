@@ -11,11 +11,10 @@ import pytest
 from foreign_spans import agent, found, model, tool
 from storage_fixtures import DAY, STEP, T0
 
-from otel_episodes_clickhouse import schema
-from otel_episodes_clickhouse.backfill import backfill
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import Row, attributes_as_text
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.schema import migrations
+from otel_episodes_clickhouse.spool.encode import Row, attributes_as_text
+from otel_episodes_clickhouse.store.backfill import backfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +28,7 @@ KEPT = ("episode_steps", "episode_roots", "episode_decisions", "episode_evaluati
 def store(storage_server: str) -> Iterator[Store]:
     """Return a store that has otel_traces and spans of some days, and nothing else of ours."""
     with Store.open(Target.resolve(storage_server)) as opened:
-        for statement in schema.statements():
+        for statement in migrations.statements():
             if statement.name.startswith("otel_traces"):
                 opened.execute(statement)
         opened.insert_rows(spans())

@@ -400,8 +400,8 @@ def test_the_doctor_fails_where_the_server_does_not_answer_and_never_shows_the_p
 def test_the_doctor_says_who_holds_the_store(demo):
     shell, _ = demo
     hold = (  # opens the store, then asks the doctor in another process
-        "from otel_episodes_clickhouse.config import Target\n"
-        "from otel_episodes_clickhouse.store import Store\n"
+        "from otel_episodes_clickhouse import Target\n"
+        "from otel_episodes_clickhouse import Store\n"
         "import subprocess, sys\n"
         "with Store.open(Target.resolve()):\n"
         "    sys.exit(subprocess.run([sys.executable, '-m', 'otel_episodes_clickhouse.cli', 'doctor']).returncode)\n"

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from foreign_spans import agent, tool
 
-from otel_episodes_clickhouse import ddl, rows, schema, sql
-from otel_episodes_clickhouse.ddl import Layout
+from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import ConfigurationError
+from otel_episodes_clickhouse.schema import ddl, migrations
+from otel_episodes_clickhouse.schema.ddl import Layout
+from otel_episodes_clickhouse.spool import encode as rows
 from tests.grafana_dashboards import UNCHOSEN, Asked, all_queries, expand
 from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 CLUSTER = Layout(cluster="main")
 LAYOUTS = [Layout(), CLUSTER, Layout(replicated=True)]
@@ -60,7 +62,7 @@ def derived(layout: Layout) -> Iterator[sql.Statement]:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_the_engine_can_read_whatever_is_printed_and_whatever_is_derived(storage_store: Store, layout: Layout) -> None:
-    texts = [text for _, text in schema.script(layout, database="agents")]
+    texts = [text for _, text in migrations.script(layout, database="agents")]
     texts += [statement.text for statement in derived(layout)]
     for text in texts:
         formatted = storage_store.query_named("formatted", {"text": text})[0]["Text"]
@@ -158,7 +160,7 @@ def test_a_cluster_or_database_that_needs_quoting_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError):
         Layout(cluster=name)
     with pytest.raises(ConfigurationError):
-        list(schema.script(database=name))
+        list(migrations.script(database=name))
 
 
 def test_a_row_policy_shows_a_tenant_its_own_rows_only(tmp_path: Path) -> None:

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from collectors import eventually, front_end, otelcol, otelcol_binary, rotel, rotel_binary, rotel_environ
 
-from otel_episodes_clickhouse import jobs
-from otel_episodes_clickhouse.backfill import backfill
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.store.backfill import backfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

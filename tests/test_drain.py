@@ -18,19 +18,19 @@ import pytest
 from fault_campaign import Kept
 from storage_fixtures import DAY, STEP, T0, finished_spans, run_python
 
-from otel_episodes_clickhouse.drain import DrainReport, drain
 from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavailableError
-from otel_episodes_clickhouse.locks import ProcessLock
-from otel_episodes_clickhouse.rows import attributes_as_text, new_encoder, read_span
-from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter
+from otel_episodes_clickhouse.spool.drain import DrainReport, drain
+from otel_episodes_clickhouse.spool.encode import attributes_as_text, new_encoder, read_span
+from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.spool.writer import SpoolReader, SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_episodes_clickhouse.rows import Row
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
+    from otel_episodes_clickhouse.spool.encode import Row
 
 COUNTS = """
 SELECT
@@ -205,9 +205,9 @@ def test_a_drain_killed_between_insert_and_commit_adds_nothing_when_repeated(tmp
     record(spool, spans(5, "killed")).close()
     code = """
 import os, signal, sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.drain import drain
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Target
+from otel_episodes_clickhouse.spool.drain import drain
+from otel_episodes_clickhouse import Store
 store = Store.open(Target.resolve("chdb://" + sys.argv[1]))
 class Killed:
     def insert_rows(self, rows, *, token=None):

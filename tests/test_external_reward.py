@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import Episode, rows_of
 from tests.test_jobs import LEARNED, SOURCES, state, truncate
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 STEPS = [("a", True), ("b", True)]
 # What the agent says of itself, and what it was given from outside.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from foreign_spans import CASES, RECORDED, SHARED, agent, check_case, found, model, rows_in, span, tool
 
-from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.learning import jobs
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.rows import Row
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
+    from otel_episodes_clickhouse.spool.encode import Row
 
 LABELS: dict[str, Any] = json.loads((SHARED / "labels.json").read_text()) if SHARED.is_dir() else {}
 FILES = sorted(name for name in LABELS if name != "note")

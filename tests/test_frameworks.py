@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 from foreign_spans import CASES, Case, check_case, found, run_case
 
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (

@@ -16,7 +16,7 @@ from tests.grafana_dashboards import FORMATS, UNCHOSEN, Asked, all_panels, answe
 from tests.grafana_data import ABANDONED, HOSTILE, HOSTILE_WITH_BACKSLASH, NOW, RESUMED, RUNNING
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Result, Store
+    from otel_episodes_clickhouse.store.store import Result, Store
     from tests.grafana_dashboards import Panel
 
 SECOND = 10**9

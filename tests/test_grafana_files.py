@@ -18,7 +18,7 @@ from tests.learning_data import rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
     from tests.grafana_dashboards import Dashboard, Panel
 
 each_dashboard = pytest.mark.parametrize("dashboard", dashboards(), ids=lambda dashboard: dashboard.name)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from foreign_spans import CASES, RECORDED, SHARED, rows_in
 
-from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.learning import jobs
 from tests.grafana_dashboards import Asked, rows
 from tests.learning_data import SECOND
 
 if TYPE_CHECKING:
     from foreign_spans import Case
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 # Of each framework one that went wrong or is otherwise hard.
 PAGES = (

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from foreign_spans import RECORDED, rows_in
 
-from otel_episodes_clickhouse import jobs
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.learning import jobs
 from tests.grafana_dashboards import ALL, Asked, all_panels, all_queries, rows
 from tests.grafana_data import DAY, NOW
 from tests.learning_data import SECOND, Episode, rows_of
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from otel_episodes_clickhouse.rows import Row
+    from otel_episodes_clickhouse.spool.encode import Row
 
 ASKED = Asked(NOW // SECOND - 60 * 86_400, NOW // SECOND + 86_400, 86_400)
 # What the jobs and the tables do, they do for all tenants together.

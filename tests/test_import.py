@@ -211,10 +211,10 @@ def test_an_import_that_was_killed_goes_on_where_it_stopped(shell, tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse import Target
 from otel_episodes_clickhouse.importers.load import FileImport
 from otel_episodes_clickhouse.importers.options import ImportOptions
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store
 
 def advance(read):
     if read > Path(sys.argv[1]).stat().st_size // 2:

@@ -16,14 +16,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse import jobs, sql
+from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_episodes_clickhouse.rows import Row
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
+    from otel_episodes_clickhouse.spool.encode import Row
 
 DAY = 86_400 * SECOND
 SOURCES = (

@@ -12,10 +12,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from otel_episodes.exceptions import UsageError
+from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.cli import learn
-from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreUnavailableError
-from otel_episodes_clickhouse.store import Store
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:

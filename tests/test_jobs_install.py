@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_episodes_clickhouse import install, jobs, sql
+from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse.learning import jobs, refreshable_views
 from tests.learning_data import Episode, rows_of
 from tests.test_jobs import LEARNED, SOURCES, state, truncate
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 
 def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) -> None:
@@ -28,7 +29,7 @@ def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) ->
     ]
     storage_store.insert_rows([row for episode in episodes for row in rows_of(episode)])
     jobs.use_reward(storage_store, "external", 0.5)
-    names = install.install(storage_store)
+    names = refreshable_views.install(storage_store)
     try:
         for name in names:
             for verb in ("refresh_view", "wait_view"):
@@ -36,7 +37,7 @@ def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) ->
         by_views = state(storage_store)
         failures = storage_store.query("SELECT view, exception FROM system.view_refreshes WHERE exception != ''")
     finally:
-        removed = install.uninstall(storage_store)
+        removed = refreshable_views.uninstall(storage_store)
     assert failures == []
     assert sorted(removed) == sorted(names)
     truncate(storage_store, *LEARNED)

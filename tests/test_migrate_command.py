@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 MAKE_0_1 = """
 import sys
 from pathlib import Path
-from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target, sql
 with Store.open(Target.resolve("")) as store:
     for folder in ("schema", "views"):
         for file in sorted((Path(sys.argv[1]) / folder).glob("*.sql")):

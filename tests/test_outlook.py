@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse import evaluate, jobs
+from otel_episodes_clickhouse.learning import evaluate, jobs
 from tests.learning_data import AIRLINE, SECOND, T0, Episode, airline_episode, rows_of
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 
 def learn(store: Store, *episodes: Episode) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 
 def learn(store: Store, *episodes: Episode) -> None:

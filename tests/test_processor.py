@@ -18,12 +18,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from storage_fixtures import Keep, finished_spans, lines_of, provider, run_python
 
 from otel_episodes.testing import capture_episodes
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.drain import DrainReport
+from otel_episodes_clickhouse import ClickHouseSpanExporter, EpisodeSpanProcessor, Store, Target, open_processor
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.exporter import ClickHouseSpanExporter
-from otel_episodes_clickhouse.processor import EpisodeSpanProcessor, open_processor
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse.spool.drain import DrainReport
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -125,7 +122,7 @@ def test_kill_9_right_after_a_span_ends_loses_nothing(tmp_path: Path) -> None:
         """
 import os, signal, sys
 from opentelemetry.sdk.trace import TracerProvider
-from otel_episodes_clickhouse.processor import open_processor
+from otel_episodes_clickhouse import open_processor
 provider = TracerProvider()
 provider.add_span_processor(open_processor("chdb://" + sys.argv[1]))
 tracer = provider.get_tracer("app")
@@ -269,8 +266,7 @@ def test_a_forked_child_ships_with_a_connection_of_its_own(storage_server: str, 
 import os, sys
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.processor import EpisodeSpanProcessor
+from otel_episodes_clickhouse import EpisodeSpanProcessor, Target
 processor = EpisodeSpanProcessor(Target.resolve(sys.argv[1]))
 provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(processor)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 
 def lessons(store: Store, *episodes: Episode) -> dict[str, list[str]]:

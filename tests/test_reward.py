@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from otel_episodes_clickhouse import jobs
+from otel_episodes_clickhouse.learning import jobs
 from tests.learning_data import SHARED, Episode, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 VECTORS = SHARED / "reward_vectors.json"
 

@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from storage_fixtures import STEP, T0, Keep, finished_spans, provider
 
-from otel_episodes_clickhouse.rows import (
+from otel_episodes_clickhouse.spool.encode import (
     COLUMNS,
     LineDecoder,
     Row,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from schema_fixtures import VERSION_0_1, emptied, made_by_0_1, made_by_a_collector
 
-from otel_episodes_clickhouse import jobs, schema, sql
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse import Store, Target, sql
 from otel_episodes_clickhouse.errors import NewerStoreError, SchemaError
-from otel_episodes_clickhouse.rows import COLUMNS, Row
-from otel_episodes_clickhouse.schema import Migration
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.schema import migrations
+from otel_episodes_clickhouse.schema.migrations import Migration
+from otel_episodes_clickhouse.spool.encode import COLUMNS, Row
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 def test_an_empty_store_gets_every_table_and_view_and_a_second_migration_does_nothing(storage_store: Store) -> None:
     emptied(storage_store)
-    objects = tuple(statement.name for statement in schema.statements() if statement.creates)
+    objects = tuple(statement.name for statement in migrations.statements() if statement.creates)
     assert storage_store.migrate().names("create") == objects
-    assert storage_store.migrate() == schema.plan(storage_store) == Migration()
+    assert storage_store.migrate() == migrations.plan(storage_store) == Migration()
     engines = {
         (row["name"], row["engine"])
         for row in storage_store.query("SELECT name, engine FROM system.tables WHERE database = currentDatabase()")
@@ -88,8 +88,8 @@ def test_a_store_of_0_1_is_brought_up_to_date_and_nothing_is_lost(storage_store:
     store.insert_rows(rows, token="sent before")
     store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('reward_formula', 'parity-1')", read_only=False)
     before = content(store)
-    assert not schema.is_current(store)
-    planned = schema.plan(store)
+    assert not migrations.is_current(store)
+    planned = migrations.plan(store)
     assert content(store) == before
     assert planned.names("refuse", "create", "drop") == tuple(
         name for name in planned.names("create") if name not in V_0_1
@@ -103,8 +103,8 @@ def test_a_store_of_0_1_is_brought_up_to_date_and_nothing_is_lost(storage_store:
     for name, was in before.items():
         kept = [{column: row[column] for column in was[0]} for row in after[name]]
         assert kept == was, name
-    assert schema.is_current(store)
-    assert schema.plan(store) == Migration()
+    assert migrations.is_current(store)
+    assert migrations.plan(store) == Migration()
 
 
 V_0_1 = {statement.name for file in VERSION_0_1.glob("*/*.sql") for statement in sql.parse(file.read_text())}
@@ -181,7 +181,7 @@ def test_a_column_of_another_type_is_refused_with_the_statement_that_mends_it(st
     ]
     store.sql(str(refused.value).partition(": run ")[2], read_only=False)
     assert store.migrate().names("add") == ("episode_steps",)
-    assert schema.plan(store) == Migration()
+    assert migrations.plan(store) == Migration()
 
 
 def test_another_order_of_a_table_of_spans_is_refused_and_that_of_a_learned_one_made_anew(storage_store: Store) -> None:
@@ -196,7 +196,7 @@ def test_another_order_of_a_table_of_spans_is_refused_and_that_of_a_learned_one_
     store.sql("RENAME TABLE episode_decisions TO episode_decisions_old", read_only=False)
     done = store.migrate()
     assert done.names("create", "rebuild", "set") == ("episode_decisions", "domain_scales", "job_runs")
-    assert schema.plan(store) == Migration()
+    assert migrations.plan(store) == Migration()
 
 
 def test_a_store_of_a_newer_version_is_left_alone_and_still_recorded_into(storage_store: Store, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_store_of_a_newer_version_is_left_alone_and_still_recorded_into(storag
     newer = "INSERT INTO episode_settings (Name, Value) VALUES ('schema_package', '99.1'), ('schema_version', 'newer')"
     store.sql(newer, read_only=False)
     store.sql("DROP VIEW episodes", read_only=False)
-    for ask in (store.migrate, lambda: schema.plan(store)):
+    for ask in (store.migrate, lambda: migrations.plan(store)):
         with pytest.raises(NewerStoreError, match=r"made by otel-episodes 99\.1, and this is .*: upgrade it"):
             ask()
     again = Store(store.target, None, read_only=False)
@@ -226,7 +226,7 @@ def test_the_collectors_own_tables_of_either_generation_are_used_as_they_are(sto
     store.insert_rows(rows_of(Episode("c", steps=[("a", True)])))
     assert store.query("SELECT Steps, Outcome FROM episodes") == [{"Steps": 1, "Outcome": "success"}]
     assert store.query("SELECT count() AS n FROM otel_traces_trace_id_ts") == [{"n": 1}]
-    assert schema.plan(store) == Migration()
+    assert migrations.plan(store) == Migration()
 
 
 @pytest.mark.parametrize(
@@ -259,10 +259,10 @@ def test_a_table_of_the_collectors_whose_settings_are_not_ours_is_used_as_it_is(
 
 def test_what_is_printed_makes_the_same_store_when_an_operator_runs_it(storage_store: Store) -> None:
     store = emptied(storage_store)
-    for name, text in schema.script():
+    for name, text in migrations.script():
         store.execute(sql.Statement(name, text))
-    assert schema.is_current(store)
-    assert schema.plan(store) == Migration()
+    assert migrations.is_current(store)
+    assert migrations.plan(store) == Migration()
 
 
 def test_several_processes_migrate_at_once(storage_server: str) -> None:
@@ -271,7 +271,7 @@ def test_several_processes_migrate_at_once(storage_server: str) -> None:
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
     assert ended == [("", 0)] * 3
     with Store.open(Target.resolve(storage_server)) as store:
-        assert schema.plan(store) == Migration()
+        assert migrations.plan(store) == Migration()
 
 
 def test_names_of_statements_are_unique() -> None:
@@ -314,12 +314,12 @@ def test_raw_spans_are_kept_as_long_as_said(storage_store: Store) -> None:
         return sorted(row["Name"] for row in storage_store.query_named("tables_with_ttl", names))
 
     assert expiring() == []
-    schema.keep_traces(storage_store, 30)
+    migrations.keep_traces(storage_store, 30)
     assert expiring() == ["otel_traces", "otel_traces_trace_id_ts"]
     storage_store.insert_rows([Row(time.time_ns() - day * 86_400 * 10**9, "k" * 32, f"{day:016x}") for day in (1, 60)])
     storage_store.sql("OPTIMIZE TABLE otel_traces FINAL", read_only=False)
     kept = storage_store.query("SELECT SpanId FROM otel_traces WHERE TraceId = {id:String}", {"id": "k" * 32})
     assert kept == [{"SpanId": f"{1:016x}"}]
     for _ in range(2):
-        schema.keep_traces(storage_store, 0)
+        migrations.keep_traces(storage_store, 0)
     assert expiring() == []

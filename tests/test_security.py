@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_fixtures import Shell, opened
 
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.errors import QueryError
-from otel_episodes_clickhouse.store import Store
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
@@ -188,8 +187,7 @@ def test_no_command_says_the_password_of_its_dsn(shell: Shell, dsn: str) -> None
 LOGGED = """
 import logging, sys
 logging.basicConfig(level=logging.DEBUG)
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 target = Target.resolve(sys.argv[1])
 print(repr(target), target)
 with Store.open(target) as store:

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,12 +13,11 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans, lines_of
 
-from otel_episodes_clickhouse.backlog import measure
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.ledger import Ledger
-from otel_episodes_clickhouse.rows import read_span
-from otel_episodes_clickhouse.shipper import Pace
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.delivery.shipper import Pace
+from otel_episodes_clickhouse.spool.backlog import measure
+from otel_episodes_clickhouse.spool.encode import read_span
+from otel_episodes_clickhouse.spool.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +211,7 @@ class Suppressed(logging.Handler):
 def test_other_instrumentations_do_not_record_how_spans_are_sent(tmp_path: Path) -> None:
     target = target_of("http://127.0.0.1:1", tmp_path)
     spool_spans(target, 1, "svc")
-    logger, handler = logging.getLogger("otel_episodes_clickhouse.shipper"), Suppressed()
+    logger, handler = logging.getLogger("otel_episodes_clickhouse.delivery.shipper"), Suppressed()
     logger.addHandler(handler)
     try:
         with shipping(target) as shipper:

@@ -17,13 +17,13 @@ from faulty_proxy import INSERTS, FaultyProxy
 from ship_fixtures import front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans
 
-from otel_episodes_clickhouse.ledger import Ledger
-from otel_episodes_clickhouse.rows import read_span
+from otel_episodes_clickhouse.spool.encode import read_span
+from otel_episodes_clickhouse.spool.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_episodes_clickhouse.spool import SpoolWriter
+    from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 SECRET = "s3cret-of-the-dsn"
 COMMAND = (sys.executable, "-m", "otel_episodes_clickhouse.cli")

@@ -12,19 +12,19 @@ from opentelemetry import trace
 from ship_fixtures import front_end, shipping, spool_spans, target_of, wait_for
 from storage_fixtures import T0, finished_spans, provider, run_python
 
-from otel_episodes_clickhouse.backlog import Backlog, measure
-from otel_episodes_clickhouse.breaker import Breaker, Pauses
-from otel_episodes_clickhouse.drain import drain
-from otel_episodes_clickhouse.ledger import Account, Ledger
-from otel_episodes_clickhouse.processor import EpisodeSpanProcessor
-from otel_episodes_clickhouse.rows import read_span
-from otel_episodes_clickhouse.shipper import Pace
+from otel_episodes_clickhouse import EpisodeSpanProcessor
+from otel_episodes_clickhouse.delivery.backoff import Breaker, Pauses
+from otel_episodes_clickhouse.delivery.shipper import Pace
+from otel_episodes_clickhouse.spool.backlog import Backlog, measure
+from otel_episodes_clickhouse.spool.drain import drain
+from otel_episodes_clickhouse.spool.encode import read_span
+from otel_episodes_clickhouse.spool.ledger import Account, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from otel_episodes_clickhouse.rows import Row
+    from otel_episodes_clickhouse.spool.encode import Row
 
 
 class Clock:

@@ -17,11 +17,11 @@ import trustme
 from faulty_proxy import FaultyProxy
 from ship_fixtures import front_end, shipping, spool_spans, target_of, wait_for
 
+from otel_episodes_clickhouse import Store
 from otel_episodes_clickhouse.config import Target, ships
 from otel_episodes_clickhouse.errors import ConfigurationError, DataError, StoreError, StoreUnavailableError
-from otel_episodes_clickhouse.ledger import Ledger
-from otel_episodes_clickhouse.store import Store
-from otel_episodes_clickhouse.transport import knock, retry_after_seconds
+from otel_episodes_clickhouse.spool.ledger import Ledger
+from otel_episodes_clickhouse.store.connections import knock, retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 from storage_fixtures import lines_of, run_python
 
-from otel_episodes_clickhouse.cli import health
+from otel_episodes_clickhouse import open_processor
+from otel_episodes_clickhouse.cli import doctor
 from otel_episodes_clickhouse.config import SpoolSettings, Target
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.processor import open_processor
-from otel_episodes_clickhouse.spool import SpoolReader, SpoolWriter, is_over_limit, read_dropped
+from otel_episodes_clickhouse.spool.writer import SpoolReader, SpoolWriter, is_over_limit, read_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
         """
 import os, signal, sys
 from pathlib import Path
-from otel_episodes_clickhouse.spool import SpoolWriter
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 writer = SpoolWriter(Path(sys.argv[1]), lambda: lambda item: b"[%d]\\n" % item)
 for number in range(1000):
     writer.append(number)
@@ -157,7 +157,7 @@ def test_a_full_disk_costs_lines_not_the_program_and_leaves_later_lines_whole(tm
         """
 import logging, resource, sys
 from pathlib import Path
-from otel_episodes_clickhouse.spool import SpoolWriter
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 logging.basicConfig(format="%(levelname)s %(message)s")
 made = []
 def new_encoder():
@@ -463,7 +463,7 @@ def test_an_exception_of_a_signal_handler_never_leaves_two_lines_in_one(tmp_path
         """
 import signal, sys
 from pathlib import Path
-from otel_episodes_clickhouse.spool import SpoolWriter
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 writer = SpoolWriter(Path(sys.argv[1]), lambda: lambda item: b"[%d,%s]\\n" % (item, b"1" * 9_000))
 class Alarm(Exception):
     pass
@@ -505,7 +505,7 @@ def test_a_daemon_thread_stopped_in_the_middle_of_an_append_does_not_hold_up_the
         """
 import builtins, sys, threading, time
 from pathlib import Path
-from otel_episodes_clickhouse.spool import SpoolWriter
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 writer = SpoolWriter(Path(sys.argv[1]), lambda: lambda item: item + b"\\n")
 def late():
     try:
@@ -576,7 +576,7 @@ def test_the_environment_reaches_the_writer(tmp_path: Path, monkeypatch: pytest.
 
 def findings(home: Path) -> dict[str, tuple[str, str]]:
     target = Target.resolve(f"chdb://{home}")
-    return {finding.name: (finding.state, finding.text) for finding in health._spool(target)}
+    return {finding.name: (finding.state, finding.text) for finding in doctor._spool(target)}
 
 
 def test_doctor_says_what_was_lost_and_what_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

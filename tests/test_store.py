@@ -11,23 +11,21 @@ from typing import TYPE_CHECKING
 import pytest
 from storage_fixtures import T0, run_python
 
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.errors import (
     DataError,
     QueryError,
     StoreLockedError,
     StoreUnavailableError,
 )
-from otel_episodes_clickhouse.rows import Row
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse.spool.encode import Row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOLD = """
 import sys, time
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 with Store.open(Target.resolve("chdb://" + sys.argv[1])):
     print("open", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -140,9 +138,9 @@ def test_a_second_process_is_told_who_has_the_store(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_process_is_free_and_what_it_wrote_is_there(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import Row
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Target
+from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse import Store
 store = Store.open(Target.resolve("chdb://" + sys.argv[1]), wait_seconds=1)
 store.migrate()
 if sys.argv[2] == "kill":
@@ -160,9 +158,9 @@ def test_a_users_own_client_opens_the_same_data(tmp_path: Path) -> None:
     done = run_python(
         """
 import sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.rows import Row
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Target
+from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse import Store
 with Store.open(Target.resolve("chdb://" + sys.argv[1])) as store:
     store.migrate()
     store.insert_rows([Row(1, "t", "s")])
@@ -180,8 +178,7 @@ def test_a_crash_ends_the_process_at_once_with_the_engine_loaded(tmp_path: Path)
     done = run_python(
         """
 import os, signal, sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 with Store.open(Target.resolve("chdb://" + sys.argv[1])):
     os.kill(os.getpid(), signal.SIGSEGV)
 """,
@@ -196,10 +193,10 @@ def test_a_store_opened_read_only_refuses_to_write(tmp_path: Path) -> None:
     done = run_python(
         """
 import sys
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse import Target
 from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.rows import Row
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse import Store
 with Store.open(Target.resolve("chdb://" + sys.argv[1]), read_only=True) as store:
     for write in (store.migrate, store.drain, lambda: store.insert_rows([Row(1, "t", "s")])):
         try:
@@ -232,8 +229,7 @@ def test_without_the_engine_the_message_says_what_to_install(tmp_path: Path) -> 
     done = run_python(
         """
 import sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 Store.open(Target.resolve("chdb://" + sys.argv[1] + "/data"))
 """,
         tmp_path,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from storage_fixtures import run_python
 
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse import Target
 from otel_episodes_clickhouse.errors import ConfigurationError, StoreError
 
 HOME = {"OTEL_EPISODES_HOME": "/data/home"}
@@ -118,7 +118,7 @@ def test_finding_the_spool_and_recording_load_no_database_code(tmp_path: Path) -
     done = run_python(
         """
 import sys
-from otel_episodes_clickhouse.processor import open_processor
+from otel_episodes_clickhouse import open_processor
 from opentelemetry.sdk.trace import TracerProvider
 provider = TracerProvider()
 provider.add_span_processor(open_processor("chdb://" + sys.argv[1]))

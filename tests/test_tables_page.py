@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "tables.md"
 SECTIONS = re.compile(r"^## (\w+)$", re.MULTILINE)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from storage_fixtures import T0, Keep, run_python
 
-from otel_episodes_clickhouse.rows import LineDecoder, new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import LineDecoder, new_encoder, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_episodes_clickhouse.rows import Row
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse import Store
+    from otel_episodes_clickhouse.spool.encode import Row
 
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 numbers = st.integers() | st.floats() | st.decimals() | st.complex_numbers()
@@ -161,8 +161,7 @@ print(len(odd))
     counted = run_python(
         """
 import sys
-from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.store import Store
+from otel_episodes_clickhouse import Store, Target
 with Store.open(Target.resolve("chdb://" + sys.argv[1])) as store:
     report = store.drain()
     print(store.query("SELECT count() AS n FROM episode_steps FINAL")[0]["n"], report)

@@ -1,1 +1,64 @@
-"""Store episodes in ClickHouse, or in the same engine embedded, and learn from them."""
+"""Store episodes in ClickHouse, or in the same engine embedded, and learn from them.
+
+Each name is imported when it is first used: what records loads neither the engine nor a client.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from otel_episodes_clickhouse import errors
+    from otel_episodes_clickhouse.config import Target
+    from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
+    from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
+    from otel_episodes_clickhouse.learning.advice import Advice, NextStep, advise
+    from otel_episodes_clickhouse.learning.jobs import JobReport
+    from otel_episodes_clickhouse.learning.jobs import run as run_jobs
+    from otel_episodes_clickhouse.store.store import Result, Store
+
+__all__ = [
+    "Advice",
+    "ClickHouseSpanExporter",
+    "EpisodeSpanProcessor",
+    "JobReport",
+    "NextStep",
+    "Result",
+    "Store",
+    "Target",
+    "advise",
+    "errors",
+    "open_processor",
+    "run_jobs",
+]
+
+# Where a public name is defined: its module and, where it is another, its name there.
+_PLACES: Final = {
+    "Advice": "learning.advice",
+    "ClickHouseSpanExporter": "delivery.exporter",
+    "EpisodeSpanProcessor": "delivery.processor",
+    "JobReport": "learning.jobs",
+    "NextStep": "learning.advice",
+    "Result": "store.store",
+    "Store": "store.store",
+    "Target": "config",
+    "advise": "learning.advice",
+    "errors": "errors:",
+    "open_processor": "delivery.processor",
+    "run_jobs": "learning.jobs:run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module_name, colon, attribute = _PLACES[name].partition(":")
+    module = import_module(f"{__name__}.{module_name}")
+    value = module if colon and not attribute else getattr(module, attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

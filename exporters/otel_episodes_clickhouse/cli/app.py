@@ -14,13 +14,13 @@ import typer
 
 from otel_episodes import EpisodesError, UsageError, __version__
 from otel_episodes_clickhouse.cli import (
-    backfilling,
+    backfill,
     demo,
-    health,
-    importing,
+    doctor,
+    episodes,
+    import_files,
     learn,
-    look,
-    migrating,
+    migrate,
     output,
     record,
     ship,
@@ -40,7 +40,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for module in (demo, record, importing, look, learn, ship, backfilling, health, migrating):
+for module in (demo, record, import_files, episodes, learn, ship, backfill, doctor, migrate):
     module.register(app)
 
 # What typer calls a wrong option; its base is the class of every error that carries its own exit code.

@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse import config
-from otel_episodes_clickhouse.cli import look, output
+from otel_episodes_clickhouse.cli import episodes, output
+from otel_episodes_clickhouse.cli.opening import reading, recording
 from otel_episodes_clickhouse.cli.options import Dsn, add
-from otel_episodes_clickhouse.cli.stores import reading, recording
 from otel_episodes_clickhouse.config import Target
 
 if TYPE_CHECKING:
     import typer
 
-    from otel_episodes_clickhouse.cli.drawing import EpisodeTree
+    from otel_episodes_clickhouse.cli.tree import EpisodeTree
 
 _SHOWN = "Fix the failing parser tests"
 
@@ -45,14 +45,14 @@ def demo(dsn: Dsn = None) -> None:
         rows = store.query_named("list_episodes", filters)
         total = store.query_named("count_episodes")[0]["Episodes"]
         example = next(row for row in rows if row["Task"] == _SHOWN)
-        tree = look.load(store, store.query_named("find_episodes", {"prefix": example["EpisodeId"]})[0])
+        tree = episodes.load(store, store.query_named("find_episodes", {"prefix": example["EpisodeId"]})[0])
     taken = time.perf_counter() - started
     _print(rows, tree)
     _print_what_next(place, example["EpisodeId"], given=dsn is not None, total=total, taken=taken)
 
 
 def _record(place: str) -> list[str]:
-    from otel_episodes_clickhouse.cli.day import a_day  # noqa: PLC0415  # with the SDK
+    from otel_episodes_clickhouse.cli.demo_day import a_day  # noqa: PLC0415  # with the SDK
     from otel_episodes_clickhouse.importers.replay import replay  # noqa: PLC0415  # likewise
 
     runs = a_day(until=time.time_ns())
@@ -60,8 +60,8 @@ def _record(place: str) -> list[str]:
         return [replay(run, marker=True).id for run in runs]
 
 
-def _print(rows: list[look.Row], tree: EpisodeTree) -> None:
-    from otel_episodes_clickhouse.cli.drawing import draw, episodes_table  # noqa: PLC0415  # with rich
+def _print(rows: list[episodes.Row], tree: EpisodeTree) -> None:
+    from otel_episodes_clickhouse.cli.tree import draw, episodes_table  # noqa: PLC0415  # with rich
 
     console = output.console()
     console.print("A coding agent's day, as episodes:\n")

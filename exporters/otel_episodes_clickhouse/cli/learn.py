@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.advice import of_episode
-from otel_episodes_clickhouse.cli import look, options, output
-from otel_episodes_clickhouse.cli.stores import reading, writing
+from otel_episodes_clickhouse.cli import episodes as look
+from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.cli.opening import reading, writing
 from otel_episodes_clickhouse.errors import StoreUnavailableError
+from otel_episodes_clickhouse.learning.advice import of_episode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from otel_episodes_clickhouse import evaluate as evaluation
-    from otel_episodes_clickhouse import jobs as runner
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.learning import evaluate as evaluation
+    from otel_episodes_clickhouse.learning import jobs as runner
+    from otel_episodes_clickhouse.store.store import Store
 
 _BAR = 40
 _WIDE = 110
@@ -89,7 +90,7 @@ def run(  # options
     json: options.Json = False,
 ) -> None:
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
-    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store, _bars(quiet=json) as progress:
         reports = runner.run(
@@ -109,7 +110,7 @@ def watch(
     dsn: options.Dsn = None,
 ) -> None:
     """Run the jobs again and again; the store is let go of in between, and tried again if it is away or in use."""
-    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
 
     pause, done = _seconds(every), 0
     while True:
@@ -128,7 +129,7 @@ def watch(
 
 def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Show how far each job has come; with --json the latest runs too."""
-    from otel_episodes_clickhouse.jobs import active_formula, reward_use  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning.jobs import active_formula, reward_use  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
         use, formula = reward_use(store), active_formula(store)
@@ -160,7 +161,7 @@ def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
 
 def install(dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Keep rewards, reflections and patterns fresh on the server itself, by refreshable views every minute."""
-    from otel_episodes_clickhouse import install as installation  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import refreshable_views as installation  # noqa: PLC0415  # with the engine
 
     with writing(dsn) as store:
         if store.target.embedded:
@@ -171,7 +172,7 @@ def install(dsn: options.Dsn = None, json: options.Json = False) -> None:
 
 def uninstall(dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Take the refreshable views out again; what they wrote stays."""
-    from otel_episodes_clickhouse import install as installation  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import refreshable_views as installation  # noqa: PLC0415  # with the engine
 
     with writing(dsn) as store:
         names = installation.uninstall(store)
@@ -289,7 +290,7 @@ def show(
 
 def rewards(formula: Formula = None, domain: Domain = "", dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Show how rewards are distributed, by domain and over time."""
-    from otel_episodes_clickhouse import jobs as runner  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
         name = runner.formula_named(formula).name if formula else runner.active_formula(store)
@@ -398,7 +399,7 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Judge the outlook and the next steps on episodes they were not learned from, beside simple baselines."""
-    from otel_episodes_clickhouse import evaluate as evaluation  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import evaluate as evaluation  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
         result = evaluation.evaluate(store, split=split, domain=domain, folds=folds, share=share)

@@ -11,8 +11,8 @@ from otel_episodes import Episode, UsageError, _rendering, _state, episode, semc
 from otel_episodes._handle import Handle
 from otel_episodes._settings import one_of
 from otel_episodes_clickhouse.cli import output
+from otel_episodes_clickhouse.cli.opening import recording
 from otel_episodes_clickhouse.cli.options import Dsn, add
-from otel_episodes_clickhouse.cli.stores import recording
 from otel_episodes_clickhouse.errors import StoreError
 
 HandleArgument = Annotated[str, typer.Argument(metavar="HANDLE", help="What `otel-episodes start` printed.")]

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from otel_episodes_clickhouse.backlog import Backlog
-    from otel_episodes_clickhouse.drain import DrainReport
-    from otel_episodes_clickhouse.shipper import Shipper
+    from otel_episodes_clickhouse.delivery.shipper import Shipper
+    from otel_episodes_clickhouse.spool.backlog import Backlog
+    from otel_episodes_clickhouse.spool.drain import DrainReport
 
 _REPORT_SECONDS = 10.0
 _BUSY_SECONDS = 30.0
@@ -76,7 +76,7 @@ def ship(
 
 
 def _ship_once(target: Target, *, json: bool) -> None:
-    from otel_episodes_clickhouse.shipper import ALONE, Shipper  # noqa: PLC0415  # with the store
+    from otel_episodes_clickhouse.delivery.shipper import ALONE, Shipper  # noqa: PLC0415  # with the store
 
     report = Shipper(target, pace=ALONE).once(wait_seconds=_BUSY_SECONDS)
     if report.busy:
@@ -93,7 +93,7 @@ def _sent(report: DrainReport) -> str:
 
 
 def _ship_on(target: Target, every: float, *, json: bool) -> None:
-    from otel_episodes_clickhouse.shipper import ALONE, Shipper  # noqa: PLC0415  # with the store
+    from otel_episodes_clickhouse.delivery.shipper import ALONE, Shipper  # noqa: PLC0415  # with the store
 
     progress = _Progress(target, json=json)
     with _told_to_stop() as told:
@@ -149,7 +149,7 @@ class _Progress:
         self._print(f"ended: {sent}, {_describe(waiting)}{left}")
 
     def _waiting(self) -> Backlog:
-        from otel_episodes_clickhouse.backlog import measure  # noqa: PLC0415  # with the store
+        from otel_episodes_clickhouse.spool.backlog import measure  # noqa: PLC0415  # with the store
 
         return measure(self._target.spool)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_episodes_clickhouse.importers.options import ImportOptions
-    from otel_episodes_clickhouse.rows import Row
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.store.store import Store
 
 BATCH_ROWS: Final = 20_000
 _TRACES_AT_ONCE: Final = 1000

@@ -12,7 +12,7 @@ import re
 from typing import Any, Final
 
 from otel_episodes_clickhouse.importers.trajectory import RecordError
-from otel_episodes_clickhouse.rows import Row, attributes_as_text
+from otel_episodes_clickhouse.spool.encode import Row, attributes_as_text
 
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUSES: Final = ("Unset", "Ok", "Error")

@@ -14,9 +14,9 @@ from otel_episodes_clickhouse.config import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_episodes_clickhouse.ddl import Layout
-    from otel_episodes_clickhouse.schema import Migration
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.schema.ddl import Layout
+    from otel_episodes_clickhouse.schema.migrations import Migration
+    from otel_episodes_clickhouse.store.store import Store
 
 _DONE = {
     "create": "made", "add": "extended", "replace": "replaced", "rebuild": "made anew", "set": "set", "drop": "dropped",
@@ -66,7 +66,7 @@ def migrate(
 
 
 def _layout(target: Target, cluster: str, *, replicated: bool) -> Layout | None:
-    from otel_episodes_clickhouse.ddl import Layout  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.schema.ddl import Layout  # noqa: PLC0415  # not for the other commands
 
     if cluster and replicated:
         raise UsageError("--cluster has Replicated engines already: leave --replicated out")
@@ -78,13 +78,14 @@ def _layout(target: Target, cluster: str, *, replicated: bool) -> Layout | None:
 
 
 def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json: bool) -> None:
-    from otel_episodes_clickhouse import install, schema  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import refreshable_views  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.schema import migrations  # noqa: PLC0415  # with the engine
 
     with _opened(target) as store:
         done = store.migrate(layout)
-        anew = install.install(store) if install.outdated(store) else []
+        anew = refreshable_views.install(store) if refreshable_views.outdated(store) else []
         if keep_days is not None:
-            schema.keep_traces(store, keep_days)
+            migrations.keep_traces(store, keep_days)
     if json:
         output.json(_for_json(done))
         return
@@ -104,7 +105,7 @@ def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json
 
 def _opened(target: Target) -> Store:
     from otel_episodes_clickhouse.errors import MissingDatabaseError  # noqa: PLC0415  # likewise
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
 
     try:
         return Store.open(target)
@@ -122,11 +123,11 @@ def _lines(done: Migration) -> Iterator[str]:
 
 
 def _plan(target: Target, layout: Layout | None, *, json: bool) -> None:
-    from otel_episodes_clickhouse import schema  # noqa: PLC0415  # with the engine
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.schema import migrations  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # likewise
 
     with Store.open(target) as store:
-        planned = schema.plan(store, layout)
+        planned = migrations.plan(store, layout)
     if json:
         output.json(_for_json(planned))
     elif planned.changes:
@@ -164,7 +165,7 @@ def _print_plan(planned: Migration) -> None:
 
 
 def _print(target: Target, layout: Layout | None) -> None:
-    from otel_episodes_clickhouse import ddl, schema  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.schema import ddl, migrations  # noqa: PLC0415  # not for the other commands
 
-    for name, text in schema.script(layout or ddl.Layout(), database="" if target.embedded else target.database):
+    for name, text in migrations.script(layout or ddl.Layout(), database="" if target.embedded else target.database):
         output.line(f"-- {name}\n{text};\n")

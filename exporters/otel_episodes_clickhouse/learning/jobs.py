@@ -26,7 +26,7 @@ from otel_episodes_clickhouse.errors import QueryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.store import Store
 
 JOBS: Final = ("facts", "rewards", "reflections", "patterns")
 DEFAULT_FORMULA: Final = "v2"

@@ -12,7 +12,7 @@ from otel_episodes.exceptions import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.store import Store
 
 SPLITS: Final = ("episode", "task", "time")
 _MOST_TESTED: Final = 5_000

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from otel_episodes_clickhouse.drain import Cursor
-from otel_episodes_clickhouse.rows import LineDecoder, SpoolLineError
-from otel_episodes_clickhouse.spool import STATE, SpoolReader
+from otel_episodes_clickhouse.spool.drain import Cursor
+from otel_episodes_clickhouse.spool.encode import LineDecoder, SpoolLineError
+from otel_episodes_clickhouse.spool.writer import STATE, SpoolReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

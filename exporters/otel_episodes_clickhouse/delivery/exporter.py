@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_episodes._processor import stamp_episodes
-from otel_episodes_clickhouse.processor import EpisodeSpanProcessor, open_processor
+from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

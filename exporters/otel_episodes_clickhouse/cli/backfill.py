@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from otel_episodes_clickhouse.cli import output, stores
+from otel_episodes_clickhouse.cli import opening, output
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
 
 if TYPE_CHECKING:
     import typer
 
-    from otel_episodes_clickhouse.backfill import Backfilled
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.backfill import Backfilled
+    from otel_episodes_clickhouse.store.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def backfill(
       otel-episodes backfill
       otel-episodes backfill --dsn http://localhost:8123/otel
     """
-    with stores.writing(dsn) as store:
+    with opening.writing(dsn) as store:
         done = _run(store, quiet=json)
     if json:
         output.json([asdict(one) for one in done])
@@ -47,7 +47,7 @@ def backfill(
 def _run(store: Store, *, quiet: bool) -> list[Backfilled]:
     from rich.progress import Progress  # noqa: PLC0415  # 50 ms
 
-    from otel_episodes_clickhouse import backfill as backfilling  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store import backfill as backfilling  # noqa: PLC0415  # with the engine
 
     with Progress(console=output.console(stderr=True), transient=True, disable=quiet) as bars:
         tasks: dict[str, Any] = {}

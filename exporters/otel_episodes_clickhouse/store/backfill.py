@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from otel_episodes_clickhouse import sql
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from otel_episodes import __version__
-from otel_episodes_clickhouse import ddl, sql
-from otel_episodes_clickhouse.ddl import Layout, Made
+from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import NewerStoreError, QueryError, SchemaError
+from otel_episodes_clickhouse.schema import ddl
+from otel_episodes_clickhouse.schema.ddl import Layout, Made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

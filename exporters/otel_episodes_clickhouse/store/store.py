@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from otel_episodes_clickhouse import drain as draining
-from otel_episodes_clickhouse import engine, read_only_sql, rows, schema, sql
+from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import (
     DataError,
     MissingDatabaseError,
@@ -25,9 +24,13 @@ from otel_episodes_clickhouse.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from otel_episodes_clickhouse.insert import InsertBody
-from otel_episodes_clickhouse.locks import ProcessLock
-from otel_episodes_clickhouse.transport import Connections
+from otel_episodes_clickhouse.schema import migrations
+from otel_episodes_clickhouse.spool import drain as draining
+from otel_episodes_clickhouse.spool import encode as rows
+from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.store import chdb_engine, read_only_sql
+from otel_episodes_clickhouse.store.connections import Connections
+from otel_episodes_clickhouse.store.insert import InsertBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.query import QueryResult
 
     from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.ddl import Layout
+    from otel_episodes_clickhouse.schema.ddl import Layout
 
     Answer = TypeVar("Answer")
 
@@ -182,10 +185,10 @@ class Store:
         with cls.open(replace(target, database="system")) as server:
             server.execute(sql.named("create_database"), {"database": target.database})
 
-    def migrate(self, layout: Layout | None = None) -> schema.Migration:
+    def migrate(self, layout: Layout | None = None) -> migrations.Migration:
         """Create the tables and views that are missing and update the others (see `schema.migrate`)."""
         self._refuse_when_read_only("migrate")
-        migration = schema.migrate(self, layout)
+        migration = migrations.migrate(self, layout)
         self._migrated = True
         return migration
 
@@ -195,7 +198,7 @@ class Store:
         A store that a newer version made is used as it is.
         """
         try:
-            if not self._migrated and not schema.is_current(self):
+            if not self._migrated and not migrations.is_current(self):
                 self.migrate()
         except NewerStoreError as error:
             # otel_traces takes the same rows in every version: recording goes on.
@@ -308,8 +311,8 @@ class Store:
 
     def _connect(self) -> Client:
         if self.target.embedded:
-            with engine.signals_kept():
-                engine.load()
+            with chdb_engine.signals_kept():
+                chdb_engine.load()
                 return self._client(self.target.client_arguments())
         if self._connections is None:
             self._connections = Connections(self.target)

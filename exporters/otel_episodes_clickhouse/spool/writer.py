@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import orjson
 
-from otel_episodes_clickhouse.locks import try_lock
+from otel_episodes_clickhouse.spool.locks import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

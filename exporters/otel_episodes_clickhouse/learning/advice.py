@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_episodes import Episode
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def advise(
         UsageError: no episode of that id is recorded.
         StoreError: the store does not answer, or another process holds it.
     """
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
 
     identifier = episode if isinstance(episode, str) else episode.id
     if not identifier and not isinstance(episode, str):

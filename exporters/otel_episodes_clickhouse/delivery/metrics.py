@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics
 
-from otel_episodes_clickhouse import backlog
+from otel_episodes_clickhouse.spool import backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from otel_episodes_clickhouse.breaker import Breaker
-    from otel_episodes_clickhouse.spool import SpoolWriter
+    from otel_episodes_clickhouse.delivery.backoff import Breaker
+    from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 # Semantic conventions 1.43, https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (in development). `ours`
 # for what they have no name for.
@@ -35,7 +35,7 @@ LAG: Final = "otel_episodes.spool.lag"
 RETRIES: Final = "otel_episodes.exporter.retries"
 BREAKER: Final = "otel_episodes.exporter.breaker.state"
 REJECTED: Final = "rejected"
-_TYPE: Final = "otel_episodes_clickhouse.processor.EpisodeSpanProcessor"
+_TYPE: Final = "otel_episodes_clickhouse.delivery.processor.EpisodeSpanProcessor"
 _STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 _numbers = itertools.count()

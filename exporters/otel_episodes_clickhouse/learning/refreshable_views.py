@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from otel_episodes_clickhouse import jobs, sql
+from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError, StoreError
+from otel_episodes_clickhouse.learning import jobs
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.store import Store
 _SETTING: Final = "schema_refreshed"
 
 

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-from otel_episodes_clickhouse import drain as draining
-from otel_episodes_clickhouse import ledger
-from otel_episodes_clickhouse.breaker import DEFAULT, Breaker, Pauses
+from otel_episodes_clickhouse.delivery.backoff import DEFAULT, Breaker, Pauses
+from otel_episodes_clickhouse.delivery.metrics import Delivery
 from otel_episodes_clickhouse.errors import StoreError, StoreUnavailableError
-from otel_episodes_clickhouse.insert import InsertBody
-from otel_episodes_clickhouse.locks import ProcessLock, is_held
-from otel_episodes_clickhouse.metrics import Delivery
-from otel_episodes_clickhouse.spool import SpoolReader, open_directory
-from otel_episodes_clickhouse.store import Store
-from otel_episodes_clickhouse.transport import knock
+from otel_episodes_clickhouse.spool import drain as draining
+from otel_episodes_clickhouse.spool import ledger
+from otel_episodes_clickhouse.spool.locks import ProcessLock, is_held
+from otel_episodes_clickhouse.spool.writer import SpoolReader, open_directory
+from otel_episodes_clickhouse.store.connections import knock
+from otel_episodes_clickhouse.store.insert import InsertBody
+from otel_episodes_clickhouse.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.rows import Row
+    from otel_episodes_clickhouse.spool.encode import Row
 
 logger = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ import typer
 from otel_episodes import UsageError
 from otel_episodes._settings import one_of
 from otel_episodes_clickhouse.cli import output
+from otel_episodes_clickhouse.cli.opening import writing
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
-from otel_episodes_clickhouse.cli.stores import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_episodes_clickhouse.importers.load import Problem, Tally
     from otel_episodes_clickhouse.importers.options import ImportOptions
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.store.store import Store
 
 _LONG = 1_000_000
 _MOST_KEPT = 1000

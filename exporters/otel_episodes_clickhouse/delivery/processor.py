@@ -13,11 +13,11 @@ from otel_episodes._boundary import report
 from otel_episodes._processor import EpisodeContextProcessor
 from otel_episodes._state import SCOPE
 from otel_episodes_clickhouse import config
+from otel_episodes_clickhouse.delivery.metrics import Delivery
+from otel_episodes_clickhouse.delivery.shipper import Shipper
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.metrics import Delivery
-from otel_episodes_clickhouse.rows import SpanFields, new_encoder, read_span
-from otel_episodes_clickhouse.shipper import Shipper
-from otel_episodes_clickhouse.spool import SpoolWriter
+from otel_episodes_clickhouse.spool.encode import SpanFields, new_encoder, read_span
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -12,13 +12,13 @@ import typer
 from otel_episodes import UsageError, semconv
 from otel_episodes._settings import one_of
 from otel_episodes_clickhouse.cli import output
+from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
-from otel_episodes_clickhouse.cli.stores import reading
 from otel_episodes_clickhouse.errors import StoreError
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse.cli.drawing import EpisodeTree
-    from otel_episodes_clickhouse.store import Result, Store
+    from otel_episodes_clickhouse.cli.tree import EpisodeTree
+    from otel_episodes_clickhouse.store.store import Result, Store
 
 Row = dict[str, Any]
 
@@ -74,7 +74,7 @@ def episodes(
 
 
 def _print_episodes(rows: list[Row]) -> None:
-    from otel_episodes_clickhouse.cli.drawing import episodes_table  # noqa: PLC0415  # with rich
+    from otel_episodes_clickhouse.cli.tree import episodes_table  # noqa: PLC0415  # with rich
 
     console = output.console()
     console.print(episodes_table(rows, console, datetime.now().astimezone()))
@@ -122,7 +122,7 @@ def show(
     if json:
         output.json(_tree_json(tree))
     else:
-        from otel_episodes_clickhouse.cli.drawing import draw  # noqa: PLC0415  # with rich
+        from otel_episodes_clickhouse.cli.tree import draw  # noqa: PLC0415  # with rich
 
         draw(tree, output.console())
 
@@ -148,7 +148,7 @@ def _not_one(identifier: str, candidates: list[Row]) -> NoReturn:
 
 def load(store: Store, episode: Row) -> EpisodeTree:
     """Read everything about an episode that is shown."""
-    from otel_episodes_clickhouse.cli.drawing import EpisodeTree  # noqa: PLC0415  # with rich
+    from otel_episodes_clickhouse.cli.tree import EpisodeTree  # noqa: PLC0415  # with rich
 
     identifier = {"id": episode["EpisodeId"]}
     steps = store.query_named("episode_steps", identifier)

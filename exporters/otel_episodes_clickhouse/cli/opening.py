@@ -12,14 +12,14 @@ from otel_episodes_clickhouse.errors import QueryError, SchemaError, StoreError,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_episodes_clickhouse.processor import EpisodeSpanProcessor
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor
+    from otel_episodes_clickhouse.store.store import Store
 
 
 @contextmanager
 def reading(dsn: str | None) -> Iterator[Store]:
     """Open the store with everything in it that has been recorded so far."""
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
 
     target = Target.resolve(dsn)
     if target.path is not None and not target.path.is_dir():
@@ -38,7 +38,7 @@ def reading(dsn: str | None) -> Iterator[Store]:
 @contextmanager
 def writing(dsn: str | None) -> Iterator[Store]:
     """Open the store to add to it, making its tables first if need be."""
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
 
     with Store.open(Target.resolve(dsn)) as store:
         store.migrate()
@@ -48,8 +48,8 @@ def writing(dsn: str | None) -> Iterator[Store]:
 @contextmanager
 def recording(dsn: str | None) -> Iterator[EpisodeSpanProcessor]:
     """Record into the spool inside the block, as an agent does; raise `StoreError` if that was not possible."""
+    from otel_episodes_clickhouse.delivery.processor import open_processor  # noqa: PLC0415  # likewise
     from otel_episodes_clickhouse.importers.replay import new_provider, recording_to  # noqa: PLC0415  # with the SDK
-    from otel_episodes_clickhouse.processor import open_processor  # noqa: PLC0415  # likewise
 
     processor = open_processor(dsn)
     provider = new_provider()

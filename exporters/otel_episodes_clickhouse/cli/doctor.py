@@ -18,14 +18,14 @@ from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
 from otel_episodes_clickhouse.config import DSN_VARIABLE, HOME_VARIABLE, SpoolSettings, Target
 from otel_episodes_clickhouse.errors import StoreError, StoreLockedError
-from otel_episodes_clickhouse.locks import ProcessLock, is_held
+from otel_episodes_clickhouse.spool.locks import ProcessLock, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_episodes_clickhouse.backlog import Backlog
-    from otel_episodes_clickhouse.spool import SpoolReader
-    from otel_episodes_clickhouse.store import Store
+    from otel_episodes_clickhouse.spool.backlog import Backlog
+    from otel_episodes_clickhouse.spool.writer import SpoolReader
+    from otel_episodes_clickhouse.store.store import Store
 
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "chdb-core")
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -63,7 +63,7 @@ def doctor(
     target = Target.resolve(dsn)
     findings = [_versions(), _place(target, dsn), *_spool(target), _can_write_spool(target), *_store(target)]
     if json:
-        from otel_episodes_clickhouse.ledger import Ledger  # noqa: PLC0415  # not for the other commands
+        from otel_episodes_clickhouse.spool.ledger import Ledger  # noqa: PLC0415  # not for the other commands
 
         listed = [asdict(finding) for finding in findings]
         account = asdict(Ledger(target.spool).read())
@@ -130,8 +130,8 @@ def _bytes_of(path: Path) -> int:
 
 
 def _spool(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.backlog import measure  # noqa: PLC0415  # not for the other commands
-    from otel_episodes_clickhouse.spool import SpoolReader, is_over_limit  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.spool.backlog import measure  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.spool.writer import SpoolReader, is_over_limit  # noqa: PLC0415  # likewise
 
     reader = SpoolReader(target.spool)
     try:
@@ -172,8 +172,8 @@ def _waiting(target: Target, waiting: Backlog, *, full: bool) -> Finding:
 
 def _shipping(target: Target) -> Iterator[Finding]:
     """Say how sending to the server goes, by what was written down beside the spool."""
-    from otel_episodes_clickhouse.ledger import Ledger  # noqa: PLC0415  # likewise
-    from otel_episodes_clickhouse.shipper import LEAD  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.delivery.shipper import LEAD  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.spool.ledger import Ledger  # noqa: PLC0415  # likewise
 
     lead = ProcessLock(target.spool / LEAD)
     if is_held(lead.path):
@@ -205,7 +205,7 @@ def _ago(moment: int) -> str:
 
 
 def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool import FORMAT  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.spool.writer import FORMAT  # noqa: PLC0415  # not for the other commands
 
     later, unreadable = [], []
     for name in names:
@@ -225,7 +225,7 @@ def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
 
 
 def _lost(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool import read_dropped  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.spool.writer import read_dropped  # noqa: PLC0415  # not for the other commands
 
     dropped = read_dropped(target.spool)
     if dropped:
@@ -250,7 +250,7 @@ def _mend(directory: Path) -> str:
 
 
 def _store(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.store import Store  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
 
     if target.path is not None and not target.path.is_dir():
         yield Finding("store", "ok", "nothing recorded here yet", "start with: otel-episodes demo")
@@ -265,7 +265,8 @@ def _store(target: Target) -> Iterator[Finding]:
 
 
 def _open_store(store: Store) -> Iterator[Finding]:
-    from otel_episodes_clickhouse import schema, sql  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse import sql  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.schema import migrations  # noqa: PLC0415  # with the engine
 
     version = store.query_named("engine_version")[0]["Version"]
     yield Finding(
@@ -275,10 +276,10 @@ def _open_store(store: Store) -> Iterator[Finding]:
         if store.target.embedded
         else f"answers, ClickHouse {version}",
     )
-    if not schema.is_current(store):
+    if not migrations.is_current(store):
         yield Finding("schema", "warn", "not that of this version", "update it: otel-episodes migrate")
         return
-    yield Finding("schema", "ok", f"current ({schema.version()})")
+    yield Finding("schema", "ok", f"current ({migrations.version()})")
     try:
         store.execute(sql.named("insert_nothing"))
         yield Finding("storing", "ok", "can add rows")
@@ -295,7 +296,7 @@ def _open_store(store: Store) -> Iterator[Finding]:
 
 
 def _rewards(store: Store) -> Finding:
-    from otel_episodes_clickhouse.jobs import active_formula, reward_use  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.learning.jobs import active_formula, reward_use  # noqa: PLC0415  # not for the other commands
 
     judged = store.query_named("rewards_judged")[0]
     text = (

@@ -1,0 +1,1 @@
+"""What is computed from the stored spans, and asked of it."""

@@ -1,0 +1,1 @@
+"""What a store should have, and how it gets there."""

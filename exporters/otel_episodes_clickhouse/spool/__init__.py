@@ -1,0 +1,1 @@
+"""A finished span on disk, and from there to any sink; no ClickHouse, no network."""

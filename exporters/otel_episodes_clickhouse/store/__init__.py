@@ -1,0 +1,1 @@
+"""One open store: reading, writing, and the connections beneath."""
