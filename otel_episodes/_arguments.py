@@ -1,4 +1,4 @@
-"""The action of a call: its arguments in words, as they are when the call is made."""
+"""The arguments of a call by their names, as they are when the call is made."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ import sys
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otel_episodes import _rendering
+import wrapt
+
+from otel_episodes import _injected, _looking, _rendering
 from otel_episodes._settings import ACTION_LIMIT
 from otel_episodes.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from otel_episodes._redaction import Redactor
 
 _FORMATTER = Formatter()
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+# Under which name arguments stand whose names are not known.
+_NAMELESS = "*"
+# Whose decorators pass on the arguments as they get them.
+_PASS_ON = frozenset(("functools", "contextlib", "wrapt", "tenacity", "backoff", "cachetools", "otel_episodes"))
+# Defaults of these types are worth telling; of others, mostly, a framework makes something of.
+_TOLD_DEFAULTS = frozenset((str, int, float, bool, type(None), list, tuple, dict))
 
 
 class _Field(NamedTuple):
@@ -34,37 +44,93 @@ class Arguments:
     cost, and the call itself does that.
     """
 
-    __slots__ = ("_defaults", "_first_is_self", "_names", "_parts", "_takes_receiver")
+    __slots__ = (
+        "_all", "_defaults", "_exclude", "_include", "_injected", "_is_bound", "_is_certain", "_name", "_names",
+        "_owner", "_parts", "_rest",
+    )  # fmt: skip
 
-    def __init__(self, function: Callable[..., Any], template: str | None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        template: str | None,
+        *,
+        include: Collection[str] | None = None,
+        exclude: Collection[str] = (),
+    ) -> None:
         """Read the signature and the template.
 
         Raises:
-            UsageError: the template names an argument that the function does not have.
+            UsageError: the template, ``include`` or ``exclude`` names an argument that the function does not have.
         """
+        function = _inside(function)
         parameters = _parameters(function)
-        names = [p.name for p in parameters or () if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        # What a method is called on is told by its binding; by name only where another decorator hands it on as an
-        # ordinary argument. A class, a bound method or a callable object has a signature without it.
-        self._takes_receiver = inspect.isfunction(function) or isinstance(function, classmethod)
-        self._first_is_self = names[:1] in (["self"], ["cls"])
-        self._names = tuple(names)
-        self._defaults = {p.name: p.default for p in parameters or () if p.default is not p.empty}
+        known = parameters or []
+        self._names = tuple(p.name for p in known if p.kind in _POSITIONAL)
+        self._all = tuple(p.name for p in known if p.kind not in _VARIABLE)
+        self._rest = next((p.name for p in known if p.kind is p.VAR_POSITIONAL), "")
+        self._defaults = {p.name: p.default for p in known if p.default is not p.empty}
+        self._injected = frozenset(p.name for p in known if _injected.asks_for_it(p.annotation, p.default))
+        # A bound method and a class have no parameter that binding fills.
+        self._is_bound = isinstance(function, type) or hasattr(function, "__self__")
+        self._owner, self._name = ("", "") if self._is_bound else _owner_and_name(function)
+        self._is_certain = _names_are_certain(function)
+        self._include = None if include is None else _checked("include", include, parameters)
+        self._exclude = _checked("exclude", exclude, parameters)
         self._parts = None if template is None else _parse(template, parameters, self._names)
 
     def named(self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name, without what a method is called on; those beyond the names under ``*``."""
-        names = self._names
-        if self._takes_receiver and instance is not None:
-            names = names[1:]
-        elif self._first_is_self and instance is None:
-            names, args = names[1:], args[1:]
-        values = dict(zip(names, args, strict=False))
-        if len(args) > len(names):
-            values["*"] = args[len(names) :]
-        if kwargs:
-            values.update(kwargs)
-        return values
+        """Return what was asked by name: without what binding and frameworks put in, with the defaults that apply.
+
+        Arguments whose names cannot be known stand under ``*``: those beyond the names, and those given by position
+        to a decorated function of somebody else's that may put further ones in front.
+        """
+        if instance is None:
+            instance, args = self._receiver(args)
+        shift = instance is not None and not self._is_bound
+        names = self._names[1:] if shift else self._names
+        if self._is_certain or len(args) + sum(name in names for name in kwargs) >= len(names):
+            values = dict(zip(names, args, strict=False))
+            if len(args) > len(names):
+                values[_NAMELESS] = args[len(names) :]
+        else:
+            values = {_NAMELESS: args} if args else {}
+        if kwargs or len(values) < len(self._all) - shift:
+            values = self._in_order(values, kwargs, self._names[:1] if shift else ())
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in self._injected
+            and name not in self._exclude
+            and (self._include is None or name in self._include)
+            and not _injected.is_injected(name, value)
+        }
+
+    def _receiver(self, args: tuple[Any, ...]) -> tuple[object, tuple[Any, ...]]:
+        """Take what a method is called on off the arguments, where it is handed on as one of them.
+
+        That is what decorators do, and class methods since Python 3.13.
+        """
+        if not self._owner or not args:
+            return None, args
+        kind = args[0] if issubclass(type(args[0]), type) else type(args[0])
+        if all(_looking.name_of(base) != self._owner for base in _looking.mro(kind)):
+            return None, args
+        if type(_looking.class_value(kind, self._name)) is staticmethod:
+            return None, args
+        return args[0], args[1:]
+
+    def _in_order(self, given: dict[str, Any], kwargs: Mapping[str, Any], skipped: tuple[str, ...]) -> dict[str, Any]:
+        """Return the arguments in the order of the signature, with the defaults of those that were not given."""
+        values = {**given, **kwargs}
+        ordered = {}
+        for name in self._all:
+            if name in values:
+                ordered[name] = values.pop(name)
+            elif name not in skipped and _NAMELESS not in given:
+                default = self._defaults.get(name, _looking.MISSING)
+                if type(default) in _TOLD_DEFAULTS:
+                    ordered[name] = default
+        return {**ordered, **values}
 
     def action(
         self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any], redactor: Redactor | None
@@ -72,21 +138,41 @@ class Arguments:
         """Render the action of at most 256 characters: the template filled in, or the arguments as JSON."""
         if self._parts is None:
             values = self.named(instance, args, kwargs)
-            return _rendering.json(values, ACTION_LIMIT, redactor) if values else None
-        if self._takes_receiver and instance is not None:
-            args = (instance, *args)
+            return _rendering.fair_json(self._masked(values, redactor), ACTION_LIMIT, redactor) if values else None
+        if instance is None:
+            instance, args = self._receiver(args)
+        return self._filled(self._parts, args, kwargs, redactor, shift=instance is not None and not self._is_bound)
+
+    def _masked(self, values: dict[str, Any], redactor: Redactor | None) -> dict[str, Any]:
+        """Mask what stands under ``*`` where one of the names it may belong to is a secret's."""
+        if redactor is None or _NAMELESS not in values:
+            return values
+        if any(redactor.secret_name(name) for name in (*self._names, self._rest)):
+            values[_NAMELESS] = [redactor.masked(value) for value in values[_NAMELESS]]
+        return values
+
+    def _filled(
+        self,
+        parts: Sequence[tuple[str, _Field | None]],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        redactor: Redactor | None,
+        *,
+        shift: bool,
+    ) -> str:
         rendered = []
-        for literal, field in self._parts:
+        for literal, field in parts:
             rendered.append(literal)
             if field is not None:
                 name, position, path = field
-                if position < len(args):
+                position -= shift
+                if 0 <= position < len(args):
                     value = args[position]
                 elif name in kwargs:
                     value = kwargs[name]
                 else:
                     value = self._defaults.get(name, _rendering.MARK)
-                if redactor is not None and redactor.secret_name(name):
+                if redactor is not None and (redactor.secret_name(name) or (path and redactor.secret_name(path))):
                     rendered.append(redactor.masked(value))
                 elif type(value) is str and not path and len(value) < ACTION_LIMIT:
                     rendered.append(value)
@@ -97,17 +183,69 @@ class Arguments:
 
 def _part(value: Any, path: str, redactor: Redactor | None) -> str:  # any argument
     if path:
-        value = _FORMATTER.get_field("0" + path, (value,), {})[0]
+        try:
+            # The one place where a property is asked: the template says to.
+            value = _FORMATTER.get_field("0" + path, (value,), {})[0]
+        except Exception as problem:  # noqa: BLE001  # whatever the property does
+            _rendering.pass_on(problem)
+            return _rendering.MARK
     return _rendering.text(value, ACTION_LIMIT, redactor)
 
 
-def _parameters(function: Any) -> list[inspect.Parameter] | None:  # a classmethod is no callable
-    if isinstance(function, (classmethod, staticmethod)):
-        function = function.__func__
+def _inside(function: Any) -> Any:
+    """Return what a class method, a static method or a recorded function is made of."""
+    while isinstance(function, (classmethod, staticmethod)) or type(function).__module__ == "otel_episodes._decorate":
+        function = function.__wrapped__
+    return function
+
+
+def _parameters(function: Any) -> list[inspect.Parameter] | None:
     try:
         return list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):
         return None  # some builtins have no signature
+
+
+def _owner_and_name(function: Any) -> tuple[str, str]:
+    """Return the class whose body a function stands in, empty for none, and the function's name.
+
+    It is Inner for ``make.<locals>.Inner.method``, and none for ``make.<locals>.inner``.
+    """
+    path = str(getattr(function, "__qualname__", "")).split(".")
+    is_method = inspect.isroutine(function) and len(path) > 1 and path[-2] != "<locals>"
+    return path[-2] if is_method else "", path[-1]
+
+
+def _names_are_certain(function: Any) -> bool:
+    """Return False for the wrapper of another decorator that takes any arguments and has the signature of the inside.
+
+    It may put an argument in front of those it gets: then every value would stand under its neighbour's name.
+    """
+    if not hasattr(function, "__wrapped__") or isinstance(function, wrapt.ObjectProxy):
+        return True
+    module = getattr(function, "__globals__", {}).get("__name__", "")
+    if module.partition(".")[0] in _PASS_ON:
+        return True
+    try:
+        own = inspect.signature(function, follow_wrapped=False).parameters.values()
+    except (ValueError, TypeError):
+        return True
+    return not any(p.kind is p.VAR_POSITIONAL for p in own)
+
+
+def _checked(option: str, names: Collection[str], parameters: list[inspect.Parameter] | None) -> frozenset[str]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{option}={names!r} must be a list of the names of arguments")
+    known = {p.name for p in parameters or ()}
+    unknown = sorted(set(names) - known)
+    if unknown and not _is_open(parameters):
+        arguments = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"{option} names {', '.join(unknown)}, but the arguments are: {arguments}")
+    return frozenset(names)
+
+
+def _is_open(parameters: list[inspect.Parameter] | None) -> bool:
+    return parameters is None or any(p.kind in _VARIABLE for p in parameters)
 
 
 def _parse(
@@ -115,7 +253,7 @@ def _parse(
 ) -> tuple[tuple[str, _Field | None], ...]:
     """Split ``"search {pattern} in {repo.name}"`` into literals and (argument, rest of the path)."""
     known = {p.name for p in parameters or ()}
-    is_open = parameters is None or any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
+    is_open = _is_open(parameters)
     parts: list[tuple[str, _Field | None]] = []
     try:
         parsed = list(_FORMATTER.parse(template))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from otel_episodes import _looking
+
 # Results of these types carry neither; nearly all results are one of them.
 PLAIN = frozenset((str, int, float, bool, bytes, list, tuple, set, type(None)))
 
@@ -37,9 +39,8 @@ def reports_error(result: object) -> bool:
 
 
 def _get(value: object, name: str) -> Any:  # any attribute
-    if isinstance(value, dict):
-        return dict.get(value, name)
-    return getattr(value, name, None)
+    found = _looking.attribute(value, name)
+    return None if found is _looking.MISSING else found
 
 
 def _first_count(usage: object, names: tuple[str, ...]) -> int:
