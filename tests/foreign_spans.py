@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse.spool.row import Row
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import Store

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse.spool.row import Row
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 AIRLINE = SHARED / "data" / "tau_airline" / "episodes.jsonl"

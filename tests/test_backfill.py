@@ -13,7 +13,8 @@ from storage_fixtures import DAY, STEP, T0
 
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.schema import migrations
-from otel_episodes_clickhouse.spool.encode import Row, attributes_as_text
+from otel_episodes_clickhouse.spool.row import Row
+from otel_episodes_clickhouse.spool.values import attributes_as_text
 from otel_episodes_clickhouse.store.backfill import backfill
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import ConfigurationError
 from otel_episodes_clickhouse.schema import ddl, migrations
 from otel_episodes_clickhouse.schema.ddl import Layout
-from otel_episodes_clickhouse.spool import encode as rows
+from otel_episodes_clickhouse.spool import row as rows
 from tests.grafana_dashboards import UNCHOSEN, Asked, all_queries, expand
 from tests.learning_data import SECOND, T0, Episode, rows_of
 

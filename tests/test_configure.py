@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import otel_episodes
 from otel_episodes import UsageError, configure
 from otel_episodes._settings import Settings, from_environment
-from otel_episodes_clickhouse.spool.encode import LineDecoder
+from otel_episodes_clickhouse.spool.decode import LineDecoder
 
 
 def test_everything_exported_is_listed_documented_and_nothing_else_is_public():

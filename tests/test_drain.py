@@ -20,8 +20,9 @@ from storage_fixtures import DAY, STEP, T0, finished_spans, run_python
 
 from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.spool.drain import DrainReport, drain
-from otel_episodes_clickhouse.spool.encode import attributes_as_text, new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.spool.values import attributes_as_text
 from otel_episodes_clickhouse.spool.writer import SpoolReader, SpoolWriter
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_episodes_clickhouse import Store
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 COUNTS = """
 SELECT

@@ -15,7 +15,7 @@ import fault_campaign as campaign
 import pytest
 from storage_fixtures import run_python
 
-from otel_episodes_clickhouse.spool.encode import LineDecoder
+from otel_episodes_clickhouse.spool.decode import LineDecoder
 
 if TYPE_CHECKING:
     from pathlib import Path

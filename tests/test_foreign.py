@@ -13,7 +13,7 @@ from otel_episodes_clickhouse.learning import jobs
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import Store
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 LABELS: dict[str, Any] = json.loads((SHARED / "labels.json").read_text()) if SHARED.is_dir() else {}
 FILES = sorted(name for name in LABELS if name != "note")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 ASKED = Asked(NOW // SECOND - 60 * 86_400, NOW // SECOND + 86_400, 86_400)
 # What the jobs and the tables do, they do for all tenants together.

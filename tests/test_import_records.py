@@ -20,7 +20,7 @@ from otel_episodes_clickhouse.importers.values import nanoseconds, says_failure
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 NOON = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_episodes_clickhouse import Store
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 DAY = 86_400 * SECOND
 SOURCES = (

@@ -16,7 +16,7 @@ from otel_episodes_clickhouse.errors import NewerStoreError, SchemaError
 from otel_episodes_clickhouse.learning import jobs
 from otel_episodes_clickhouse.schema import migrations
 from otel_episodes_clickhouse.schema.migrations import Migration
-from otel_episodes_clickhouse.spool.encode import COLUMNS, Row
+from otel_episodes_clickhouse.spool.row import COLUMNS, Row
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:

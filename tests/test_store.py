@@ -18,7 +18,7 @@ from otel_episodes_clickhouse.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse.spool.row import Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +139,7 @@ def test_the_lock_of_a_killed_process_is_free_and_what_it_wrote_is_there(tmp_pat
     code = """
 import os, signal, sys
 from otel_episodes_clickhouse import Target
-from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse.spool.row import Row
 from otel_episodes_clickhouse import Store
 store = Store.open(Target.resolve("chdb://" + sys.argv[1]), wait_seconds=1)
 store.migrate()
@@ -159,7 +159,7 @@ def test_a_users_own_client_opens_the_same_data(tmp_path: Path) -> None:
         """
 import sys
 from otel_episodes_clickhouse import Target
-from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse.spool.row import Row
 from otel_episodes_clickhouse import Store
 with Store.open(Target.resolve("chdb://" + sys.argv[1])) as store:
     store.migrate()
@@ -195,7 +195,7 @@ def test_a_store_opened_read_only_refuses_to_write(tmp_path: Path) -> None:
 import sys
 from otel_episodes_clickhouse import Target
 from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.spool.encode import Row
+from otel_episodes_clickhouse.spool.row import Row
 from otel_episodes_clickhouse import Store
 with Store.open(Target.resolve("chdb://" + sys.argv[1]), read_only=True) as store:
     for write in (store.migrate, store.drain, lambda: store.insert_rows([Row(1, "t", "s")])):

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from storage_fixtures import T0, Keep, run_python
 
-from otel_episodes_clickhouse.spool.encode import LineDecoder, new_encoder, read_span
+from otel_episodes_clickhouse.spool.decode import LineDecoder
+from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_episodes_clickhouse import Store
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 numbers = st.integers() | st.floats() | st.decimals() | st.complex_numbers()

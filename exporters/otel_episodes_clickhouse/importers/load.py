@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_episodes_clickhouse.importers.options import ImportOptions
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
     from otel_episodes_clickhouse.store.store import Store
 
 BATCH_ROWS: Final = 20_000

@@ -12,7 +12,8 @@ import re
 from typing import Any, Final
 
 from otel_episodes_clickhouse.importers.trajectory import RecordError
-from otel_episodes_clickhouse.spool.encode import Row, attributes_as_text
+from otel_episodes_clickhouse.spool.row import Row
+from otel_episodes_clickhouse.spool.values import attributes_as_text
 
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUSES: Final = ("Unset", "Ok", "Error")

@@ -24,7 +24,8 @@ from otel_episodes._step import Batch, Step
 from otel_episodes._usage import Usage
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.importers.trajectory import RecordError
-from otel_episodes_clickhouse.spool.encode import LineDecoder, new_encoder, read_span
+from otel_episodes_clickhouse.spool.decode import LineDecoder
+from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
     from otel_episodes_clickhouse.importers.trajectory import Trajectory, TrajectoryStep
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 SERVICE_NAME = "otel-episodes"
 

@@ -28,7 +28,7 @@ from otel_episodes_clickhouse.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from otel_episodes_clickhouse.spool.encode import LineDecoder
+from otel_episodes_clickhouse.spool.decode import LineDecoder
 from otel_episodes_clickhouse.spool.locks import ProcessLock
 from otel_episodes_clickhouse.spool.writer import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from otel_episodes_clickhouse.spool.encode import Encoded, Row
+    from otel_episodes_clickhouse.spool.row import Encoded, Row
 
     Decoded = TypeVar("Decoded")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.config import COMPRESSIONS
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.spool.encode import encoded
+from otel_episodes_clickhouse.spool.row import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.spool.encode import Row
+    from otel_episodes_clickhouse.spool.row import Row
 
 # Compressors let go of the interpreter's lock while they work.
 _COMPRESSED_BYTES: Final = 128 * 1024

@@ -26,8 +26,8 @@ from otel_episodes_clickhouse.errors import (
 )
 from otel_episodes_clickhouse.schema import migrations
 from otel_episodes_clickhouse.spool import drain as draining
-from otel_episodes_clickhouse.spool import encode as rows
 from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.spool.row import COLUMNS, Row
 from otel_episodes_clickhouse.store import chdb_engine, read_only_sql
 from otel_episodes_clickhouse.store.connections import Connections
 from otel_episodes_clickhouse.store.insert import InsertBody
@@ -214,7 +214,7 @@ class Store:
         self.prepare()
         return draining.drain(self, self.target.spool, wait_seconds=wait_seconds)
 
-    def insert_rows(self, batch: Iterable[rows.Row], *, token: str | None = None) -> int:
+    def insert_rows(self, batch: Iterable[Row], *, token: str | None = None) -> int:
         """Insert rows into ``otel_traces`` and return how many.
 
         The same rows under the same ``token`` a second time add nothing, there and in the tables filled from there.
@@ -236,7 +236,7 @@ class Store:
         with deadline:
             self._write(
                 lambda client: client.raw_insert(
-                    "otel_traces", rows.COLUMNS, content, settings=settings, fmt=body.FORMAT, compression=encoding
+                    "otel_traces", COLUMNS, content, settings=settings, fmt=body.FORMAT, compression=encoding
                 )
             )
         return body.rows
@@ -247,7 +247,7 @@ class Store:
             for name in _FORGET_TOKENS:
                 self.execute(sql.named(name))
 
-    def missing_rows(self, batch: Sequence[rows.Row]) -> list[rows.Row]:
+    def missing_rows(self, batch: Sequence[Row]) -> list[Row]:
         """Return the rows whose spans are not in ``otel_traces``; none where the engine can be relied on to keep them.
 
         For after an insert whose end nobody saw, see ``recovery.sql``.
@@ -391,10 +391,10 @@ class Store:
             raise StoreError(f"cannot {doing}: this store was opened read-only")
 
 
-def _in_traces(batch: Sequence[rows.Row]) -> Iterator[list[rows.Row]]:
+def _in_traces(batch: Sequence[Row]) -> Iterator[list[Row]]:
     """Split rows so that each list has few enough trace ids for one statement's parameters, and all of its traces."""
     ordered = sorted(batch, key=attrgetter("trace_id"))
-    part: list[rows.Row] = []
+    part: list[Row] = []
     traces: set[str] = set()
     for row in ordered:
         if len(traces) == _TRACES_AT_ONCE and row.trace_id not in traces:
