@@ -34,7 +34,8 @@ from otel_episodes_clickhouse.delivery import processor as _  # noqa: F401  # im
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.spool import ledger as shipping_ledger
 from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
-from otel_episodes_clickhouse.spool.writer import SpoolWriter, read_dropped
+from otel_episodes_clickhouse.spool.losses import read_dropped
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

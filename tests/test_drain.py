@@ -22,8 +22,9 @@ from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavail
 from otel_episodes_clickhouse.spool.drain import DrainReport, drain
 from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.spool.reader import SpoolReader
 from otel_episodes_clickhouse.spool.values import attributes_as_text
-from otel_episodes_clickhouse.spool.writer import SpoolReader, SpoolWriter
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

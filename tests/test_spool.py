@@ -19,7 +19,10 @@ from otel_episodes_clickhouse import open_processor
 from otel_episodes_clickhouse.cli import doctor
 from otel_episodes_clickhouse.config import SpoolSettings, Target
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.spool.writer import SpoolReader, SpoolWriter, is_over_limit, read_dropped
+from otel_episodes_clickhouse.spool.limit import is_over_limit
+from otel_episodes_clickhouse.spool.losses import read_dropped
+from otel_episodes_clickhouse.spool.reader import SpoolReader
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

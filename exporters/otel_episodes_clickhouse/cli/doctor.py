@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_episodes_clickhouse.spool.backlog import Backlog
-    from otel_episodes_clickhouse.spool.writer import SpoolReader
+    from otel_episodes_clickhouse.spool.reader import SpoolReader
     from otel_episodes_clickhouse.store.store import Store
 
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "chdb-core")
@@ -131,7 +131,8 @@ def _bytes_of(path: Path) -> int:
 
 def _spool(target: Target) -> Iterator[Finding]:
     from otel_episodes_clickhouse.spool.backlog import measure  # noqa: PLC0415  # not for the other commands
-    from otel_episodes_clickhouse.spool.writer import SpoolReader, is_over_limit  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.spool.limit import is_over_limit  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.spool.reader import SpoolReader  # noqa: PLC0415  # likewise
 
     reader = SpoolReader(target.spool)
     try:
@@ -205,7 +206,7 @@ def _ago(moment: int) -> str:
 
 
 def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool.writer import FORMAT  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.spool.directory import FORMAT  # noqa: PLC0415  # not for the other commands
 
     later, unreadable = [], []
     for name in names:
@@ -225,7 +226,7 @@ def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
 
 
 def _lost(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool.writer import read_dropped  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.spool.losses import read_dropped  # noqa: PLC0415  # not for the other commands
 
     dropped = read_dropped(target.spool)
     if dropped:

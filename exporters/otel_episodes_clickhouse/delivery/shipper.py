@@ -19,8 +19,9 @@ from otel_episodes_clickhouse.delivery.metrics import Delivery
 from otel_episodes_clickhouse.errors import StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.spool import drain as draining
 from otel_episodes_clickhouse.spool import ledger
+from otel_episodes_clickhouse.spool.directory import open_directory
 from otel_episodes_clickhouse.spool.locks import ProcessLock, is_held
-from otel_episodes_clickhouse.spool.writer import SpoolReader, open_directory
+from otel_episodes_clickhouse.spool.reader import SpoolReader
 from otel_episodes_clickhouse.store.connections import knock
 from otel_episodes_clickhouse.store.insert import InsertBody
 from otel_episodes_clickhouse.store.store import Store

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from otel_episodes_clickhouse.spool.decode import LineDecoder
+from otel_episodes_clickhouse.spool.directory import STATE
 from otel_episodes_clickhouse.spool.drain import Cursor
+from otel_episodes_clickhouse.spool.reader import SpoolReader
 from otel_episodes_clickhouse.spool.row import SpoolLineError
-from otel_episodes_clickhouse.spool.writer import STATE, SpoolReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

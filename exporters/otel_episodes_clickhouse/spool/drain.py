@@ -29,8 +29,9 @@ from otel_episodes_clickhouse.errors import (
     StoreUnavailableError,
 )
 from otel_episodes_clickhouse.spool.decode import LineDecoder
+from otel_episodes_clickhouse.spool.directory import FORMAT, STATE, is_segment_name, open_directory
 from otel_episodes_clickhouse.spool.locks import ProcessLock
-from otel_episodes_clickhouse.spool.writer import FORMAT, STATE, Chunk, SpoolReader, is_segment_name, open_directory
+from otel_episodes_clickhouse.spool.reader import Chunk, SpoolReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

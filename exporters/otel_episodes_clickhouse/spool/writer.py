@@ -19,64 +19,47 @@ import errno
 import logging
 import os
 import secrets
-import stat
 import threading
 import time
 import weakref
 from collections import Counter
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from io import BytesIO
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import orjson
-
-from otel_episodes_clickhouse.spool.locks import try_lock
+from otel_episodes_clickhouse.spool.directory import (
+    SEGMENT_BYTES,
+    WRITE_FLAGS,
+    SpoolLimitError,
+    create_segment,
+    open_directory,
+)
+from otel_episodes_clickhouse.spool.limit import is_over_limit
+from otel_episodes_clickhouse.spool.losses import (
+    DISK_FULL,
+    DROPPED_SUFFIX,
+    ENCODE_ERROR,
+    NO_ROOM,
+    REMOVED,
+    SPOOL_LIMIT,
+    UNWRITABLE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
+
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-SEGMENT_BYTES: Final = 16 * 1024 * 1024
-# A limit of None is a tenth of the file system, but no more than this.
-MOST_BYTES: Final = 10 * 1024**3
-_SHARE: Final = 10
-# The version of the lines. A reader leaves segments of a later one alone.
-FORMAT: Final = 1
-STATE: Final = "state.json"
-# What a reader takes into memory for one line; of a longer one it keeps the beginning.
-LINE_BYTES: Final = 64 * 1024 * 1024
-_KEPT_BYTES: Final = 64 * 1024
-
-DISK_FULL: Final = "disk_full"
-SPOOL_LIMIT: Final = "spool_limit"
-UNWRITABLE: Final = "unwritable"
-ENCODE_ERROR: Final = "encode_error"
-REMOVED: Final = "removed"
-_NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-
-_SUFFIX: Final = ".jsonl"
-_NEW_SUFFIX: Final = ".new"
-_DROPPED_SUFFIX: Final = ".dropped"
 _LOOK_SECONDS: Final = 1.0
 _LOOK_BYTES: Final = 1024 * 1024
 # A segment that is finished early on a full disk, since deleting it makes some room.
 _WORTH_BYTES: Final = 64 * 1024
 _SAY_SECONDS: Final = 60.0
 _EXIT_SECONDS: Final = 1.0
-# A file is given its final name within microseconds; who is an hour old has died before.
-_LEFT_OVER_SECONDS: Final = 3600
-_PIECE_BYTES: Final = 1024 * 1024
-_HEADER_BYTES: Final = 4096
-_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-# Not blocking: a pipe someone put there would wait for its other end.
-_READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_WRITE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _writers: weakref.WeakSet[SpoolWriter[Any]] = weakref.WeakSet()
 
@@ -311,7 +294,7 @@ class SpoolWriter(Generic[Item]):
         if isinstance(error, SpoolLimitError):
             reason = SPOOL_LIMIT
         else:
-            reason = DISK_FULL if error.errno in _NO_ROOM else UNWRITABLE
+            reason = DISK_FULL if error.errno in NO_ROOM else UNWRITABLE
         if not self._failing and time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + _SAY_SECONDS
             self._said = True
@@ -363,12 +346,12 @@ class SpoolWriter(Generic[Item]):
     def _publish(self) -> None:
         """Say in the name of a file how much was lost, where there is a place for it."""
         counts = ".".join(f"{reason}-{count}" for reason, count in sorted(self._dropped.items()))
-        name = f"{self._id}.{counts}{_DROPPED_SUFFIX}"
+        name = f"{self._id}.{counts}{DROPPED_SUFFIX}"
         with suppress(OSError), open_directory(self.directory) as parent:
             try:
                 os.rename(self._published or name, name, src_dir_fd=parent, dst_dir_fd=parent)
             except FileNotFoundError:
-                os.close(os.open(name, _WRITE_FLAGS, 0o600, dir_fd=parent))
+                os.close(os.open(name, WRITE_FLAGS, 0o600, dir_fd=parent))
             self._published = name
 
     # --- forks and ends --------------------------------------------------------------------------------------------
@@ -404,13 +387,6 @@ class SpoolWriter(Generic[Item]):
         self._lock = _LockAtExit(self)
 
 
-class SpoolLimitError(OSError):
-    """What waits in the spool has reached its limit."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(errno.EDQUOT, "the spool is at its limit; see OTEL_EPISODES_SPOOL_LIMIT", str(directory))
-
-
 class _LockAtExit:
     """A writer's lock from when the interpreter is ending.
 
@@ -436,215 +412,6 @@ class _LockAtExit:
         self._lock.release()
 
 
-# --- the directory ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_directory(path: Path) -> Iterator[int]:
-    """Open a spool's directory, which is no symbolic link and not another user's; every file below is found from it."""
-    try:
-        descriptor = os.open(path, _DIRECTORY_FLAGS)
-    except NotADirectoryError:
-        if path.is_symlink():
-            raise PermissionError(errno.ELOOP, "a symbolic link, which is not followed", str(path)) from None
-        raise
-    try:
-        owner = os.fstat(descriptor).st_uid
-        if owner not in (0, os.geteuid()) and os.geteuid() != 0:
-            raise PermissionError(errno.EACCES, f"it belongs to another user ({owner})", str(path))
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def make_directory(path: Path) -> None:
-    """Make a spool's directory, and those above it, for the owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-
-
-def create_segment(directory: Path, *, fsync: bool = False) -> tuple[int, int, str]:
-    """Create this process's next segment, locked and with its header; return descriptor, bytes in it and name."""
-    make_directory(directory)
-    name = f"{time.time_ns():019d}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
-    header = orjson.dumps({"format": FORMAT, "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
-    # Under its final name only once it is locked: a reader takes an unlocked segment for a finished one.
-    hidden = f".{name}{_NEW_SUFFIX}"
-    with open_directory(directory) as parent:
-        descriptor = os.open(hidden, _WRITE_FLAGS, 0o600, dir_fd=parent)
-        try:
-            if not try_lock(descriptor):
-                raise OSError(errno.EWOULDBLOCK, "a new file is locked by another process", hidden)
-            if os.write(descriptor, header) != len(header):
-                raise OSError(errno.ENOSPC, "no room for a new file", hidden)
-            os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)
-            if fsync:
-                os.fsync(parent)
-        except BaseException:
-            os.close(descriptor)
-            with suppress(OSError):
-                os.unlink(hidden, dir_fd=parent)
-            raise
-    return descriptor, len(header), name
-
-
-def is_over_limit(directory: Path, limit_bytes: int | None) -> bool:
-    """Tell whether what waits in a spool has reached the limit; see `SpoolWriter` for None."""
-    reader = SpoolReader(directory)
-    with open_directory(directory) as parent:
-        if limit_bytes is None:
-            disk = os.fstatvfs(parent)
-            limit_bytes = min(disk.f_blocks * disk.f_frsize // _SHARE, MOST_BYTES)
-    sizes = {name: reader.size(name) for name in reader.segments()}
-    if sum(sizes.values()) < limit_bytes:
-        return False
-    # Of an open segment what is in the store already does not count, though its bytes are still there.
-    read = _read_up_to(reader)
-    return sum(max(0, size - read.get(name, 0)) for name, size in sizes.items()) >= limit_bytes
-
-
-def _read_up_to(reader: SpoolReader) -> dict[str, int]:
-    try:
-        return {name: cursor[0] for name, cursor in orjson.loads(reader.read_file(STATE))["segments"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
-
-
-def read_dropped(directory: Path) -> Counter[str]:
-    """Return what all processes, the dead ones too, have counted as lost in this spool, by reason."""
-    total: Counter[str] = Counter()
-    try:
-        names = [path.name for path in directory.iterdir()]
-    except OSError:
-        return total
-    for name in names:
-        if name.endswith(_DROPPED_SUFFIX):
-            for count in name.removesuffix(_DROPPED_SUFFIX).split(".")[1:]:
-                reason, _, number = count.rpartition("-")
-                if reason and number.isascii() and number.isdigit():
-                    total[reason] += int(number)
-    return total
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Whole lines of one segment, with their newlines: its bytes from ``start`` up to, not including, ``end``.
-
-    ``cut`` says that there is one line, too long to take into memory, of which this is the beginning.
-    """
-
-    lines: Sequence[bytes]
-    start: int
-    end: int
-    cut: bool = False
-
-
-class SpoolReader:
-    """Reads the segments of a spool, those of living processes included, up to their last whole line."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def segments(self) -> list[str]:
-        """Return the names of all segments, oldest first."""
-        try:
-            with open_directory(self.directory) as parent:
-                names = os.listdir(parent)  # noqa: PTH208  # of a directory that is open already
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in names if is_segment_name(name))
-
-    def size(self, name: str) -> int:
-        """Return the bytes in a segment, 0 when it is gone."""
-        try:
-            return (self.directory / name).lstat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def format(self, name: str) -> int:
-        """Return the version of a segment's lines, that of this package where it does not say."""
-        with self._opened(name) as descriptor:
-            line = os.pread(descriptor, _HEADER_BYTES, 0).partition(b"\n")[0]
-        try:
-            header = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            return FORMAT
-        number = header.get("format") if isinstance(header, dict) else None
-        return number if isinstance(number, int) else FORMAT
-
-    def read(self, name: str, start: int, *, end: int | None = None, limit: int = SEGMENT_BYTES) -> Chunk:
-        """Read whole lines from an offset: up to ``end`` exactly, or about ``limit`` bytes, one line at the least."""
-        with self._opened(name) as descriptor:
-            if end is not None and end - start > LINE_BYTES:
-                return Chunk([os.pread(descriptor, _KEPT_BYTES, start)], start, end, cut=True)
-            want = limit if end is None else end - start
-            data = _read_at(descriptor, start, want)
-            while end is None and b"\n" not in data and len(data) == want:
-                if want > LINE_BYTES:
-                    return _long_line(descriptor, start, data)
-                want *= 2
-                data = _read_at(descriptor, start, want)
-        # Finds the ends of lines four times as fast as bytes.split.
-        lines = BytesIO(data).readlines()
-        rest = len(lines.pop()) if lines and not lines[-1].endswith(b"\n") else 0
-        return Chunk(lines, start, start + len(data) - rest)
-
-    def read_file(self, name: str) -> bytes:
-        """Return the whole of a small file beside the segments."""
-        with self._opened(name) as descriptor:
-            return _read_at(descriptor, 0, os.fstat(descriptor).st_size)
-
-    def tail(self, name: str, start: int) -> bytes:
-        """Return what follows an offset, an unfinished line included; of much the beginning."""
-        with self._opened(name) as descriptor:
-            return _read_at(descriptor, start, min(os.fstat(descriptor).st_size - start, _KEPT_BYTES))
-
-    def finished(self, name: str) -> bool:
-        """Tell whether nobody will write to the segment any more."""
-        with self._opened(name) as descriptor:
-            return try_lock(descriptor)
-
-    def delete(self, name: str) -> None:
-        """Remove a segment; harmless when it is gone."""
-        with suppress(FileNotFoundError), open_directory(self.directory) as parent:
-            os.unlink(name, dir_fd=parent)
-
-    def delete_left_over(self) -> None:
-        """Remove segments that were never given their name: their process died at that moment, with nothing in them."""
-        for path in self.directory.glob(f".*{_SUFFIX}{_NEW_SUFFIX}"):
-            with suppress(OSError):
-                if time.time() - path.lstat().st_mtime > _LEFT_OVER_SECONDS:
-                    path.unlink()
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[int]:
-        with open_directory(self.directory) as parent:
-            descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", name)
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def is_segment_name(name: str) -> bool:
-    """Tell whether a segment of this directory, and no file elsewhere, may be called that."""
-    return name.endswith(_SUFFIX) and not name.startswith(".") and "/" not in name
-
-
-def _long_line(descriptor: int, start: int, data: bytes) -> Chunk:
-    """Find the end of a line nobody has written on purpose; an empty chunk while it has none."""
-    position = start + len(data)
-    while piece := os.pread(descriptor, _PIECE_BYTES, position):
-        found = piece.find(b"\n")
-        if found >= 0:
-            return Chunk([data[:_KEPT_BYTES]], start, position + found + 1, cut=True)
-        position += len(piece)
-    return Chunk([], start, start)
-
-
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
@@ -654,18 +421,6 @@ def _status(file: int | Path) -> os.stat_result | None:
         return os.fstat(file) if isinstance(file, int) else file.lstat()
     except OSError:
         return None
-
-
-def _read_at(descriptor: int, start: int, count: int) -> bytes:
-    parts = []
-    while count > 0:
-        part = os.pread(descriptor, count, start)
-        if not part:
-            break
-        parts.append(part)
-        start += len(part)
-        count -= len(part)
-    return b"".join(parts)
 
 
 def _after_fork_in_child() -> None:

@@ -1,0 +1,91 @@
+"""The directory of a spool and the segments in it: how they are named, opened and made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from otel_episodes_clickhouse.spool.locks import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+# The version of the lines. A reader leaves segments of a later one alone.
+FORMAT: Final = 1
+STATE: Final = "state.json"
+
+SUFFIX: Final = ".jsonl"
+NEW_SUFFIX: Final = ".new"
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+WRITE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class SpoolLimitError(OSError):
+    """What waits in the spool has reached its limit."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(errno.EDQUOT, "the spool is at its limit; see OTEL_EPISODES_SPOOL_LIMIT", str(directory))
+
+
+@contextmanager
+def open_directory(path: Path) -> Iterator[int]:
+    """Open a spool's directory, which is no symbolic link and not another user's; every file below is found from it."""
+    try:
+        descriptor = os.open(path, _DIRECTORY_FLAGS)
+    except NotADirectoryError:
+        if path.is_symlink():
+            raise PermissionError(errno.ELOOP, "a symbolic link, which is not followed", str(path)) from None
+        raise
+    try:
+        owner = os.fstat(descriptor).st_uid
+        if owner not in (0, os.geteuid()) and os.geteuid() != 0:
+            raise PermissionError(errno.EACCES, f"it belongs to another user ({owner})", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make a spool's directory, and those above it, for the owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+
+
+def create_segment(directory: Path, *, fsync: bool = False) -> tuple[int, int, str]:
+    """Create this process's next segment, locked and with its header; return descriptor, bytes in it and name."""
+    make_directory(directory)
+    name = f"{time.time_ns():019d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+    header = orjson.dumps({"format": FORMAT, "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
+    # Under its final name only once it is locked: a reader takes an unlocked segment for a finished one.
+    hidden = f".{name}{NEW_SUFFIX}"
+    with open_directory(directory) as parent:
+        descriptor = os.open(hidden, WRITE_FLAGS, 0o600, dir_fd=parent)
+        try:
+            if not try_lock(descriptor):
+                raise OSError(errno.EWOULDBLOCK, "a new file is locked by another process", hidden)
+            if os.write(descriptor, header) != len(header):
+                raise OSError(errno.ENOSPC, "no room for a new file", hidden)
+            os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)
+            if fsync:
+                os.fsync(parent)
+        except BaseException:
+            os.close(descriptor)
+            with suppress(OSError):
+                os.unlink(hidden, dir_fd=parent)
+            raise
+    return descriptor, len(header), name
+
+
+def is_segment_name(name: str) -> bool:
+    """Tell whether a segment of this directory, and no file elsewhere, may be called that."""
+    return name.endswith(SUFFIX) and not name.startswith(".") and "/" not in name
