@@ -10,7 +10,7 @@ import orjson
 
 from otel_episodes_clickhouse.spool.decode import LineDecoder
 from otel_episodes_clickhouse.spool.directory import STATE
-from otel_episodes_clickhouse.spool.drain import Cursor
+from otel_episodes_clickhouse.spool.progress import Cursor
 from otel_episodes_clickhouse.spool.reader import SpoolReader
 from otel_episodes_clickhouse.spool.row import SpoolLineError
 

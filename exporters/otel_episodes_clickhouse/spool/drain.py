@@ -11,13 +11,11 @@ it is, and neither blocks the others.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import orjson
 
@@ -25,21 +23,24 @@ from otel_episodes_clickhouse.errors import (
     ConfigurationError,
     DataError,
     QueryError,
-    StoreError,
     StoreUnavailableError,
 )
-from otel_episodes_clickhouse.spool.decode import LineDecoder
-from otel_episodes_clickhouse.spool.directory import FORMAT, STATE, is_segment_name, open_directory
+from otel_episodes_clickhouse.spool.batch import Batch, bad_line
+from otel_episodes_clickhouse.spool.directory import FORMAT, STATE, open_directory
+from otel_episodes_clickhouse.spool.files import DrainFiles
 from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.spool.progress import Cursor, Pending, State
 from otel_episodes_clickhouse.spool.reader import Chunk, SpoolReader
+from otel_episodes_clickhouse.spool.sink import RowSink, VerifyingSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from otel_episodes_clickhouse.spool.row import Encoded, Row
+    from otel_episodes_clickhouse.spool.row import Row
 
     Decoded = TypeVar("Decoded")
+
 
 logger = logging.getLogger(__name__)
 
@@ -49,38 +50,11 @@ BATCH_BYTES: Final = 32 * 1024 * 1024
 # At once: takes some tenths of a millisecond, in which no other thread runs.
 _READ_BYTES: Final = 256 * 1024
 _MAX_REFUSED: Final = 1000
-_QUARANTINE: Final = "quarantine"
-_STATE_FORMAT: Final = 1
-_RESERVE: Final = ".reserve"
-# Room for the state of some hundred living processes.
-_RESERVE_BYTES: Final = 256 * 1024
 # What encoding a row can raise when a line has the shape of a span and the wrong things in it.
 _ENCODING_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _SESSION: Final = secrets.token_hex(8)
 # Told about once by a process, however often it drains.
 _told: set[tuple[str, str]] = set()
-
-
-class RowSink(Protocol):
-    """What a drain needs of a store."""
-
-    def insert_rows(self, rows: Iterable[Row], *, token: str | None = None) -> int:
-        """Insert rows; a second insert with the same rows and token adds nothing. `DataError`: a value is refused."""
-        ...
-
-
-@runtime_checkable
-class VerifyingSink(RowSink, Protocol):
-    """A store that can say what of an insert is in it."""
-
-    def mend(self) -> None:
-        """Make repeating an insert that was cut short fill the tables that follow from ``otel_traces``."""
-        ...
-
-    def missing_rows(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows that are not in the store; none of them where it can be relied on to know its tokens."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -97,153 +71,6 @@ class DrainReport:
     deleted: int = 0
     busy: bool = False
     left: int = 0
-
-
-@dataclass(frozen=True)
-class Part:
-    """The bytes of one segment that go into one insert."""
-
-    segment: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Pending:
-    """An insert under way: everything needed to repeat it."""
-
-    token: str
-    parts: tuple[Part, ...]
-    # Whose it is: of another process means that one has ended in the middle.
-    session: str = ""
-
-
-@dataclass
-class Cursor:
-    """How far a segment has been read, and what was defined in it up to there."""
-
-    offset: int = 0
-    definitions: list[list[Any]] = field(default_factory=list)
-
-
-@dataclass
-class State:
-    """The contents of ``state.json``."""
-
-    cursors: dict[str, Cursor] = field(default_factory=dict)
-    pending: Pending | None = None
-
-    @classmethod
-    def load(cls, path: Path) -> State:
-        """Read the state; a missing file means nothing has been drained yet.
-
-        Raises `StoreError` for one of a later version, ValueError, LookupError, TypeError, AttributeError for what is
-        none, OSError for what cannot be read, a symbolic link too.
-        """
-        try:
-            data = orjson.loads(SpoolReader(path.parent).read_file(path.name))
-        except FileNotFoundError:
-            return cls()
-        if data.get("format", _STATE_FORMAT) > _STATE_FORMAT:
-            raise StoreError("a later version of otel-episodes has drained this spool: upgrade this one")
-        pending = data["pending"]
-        state = cls(
-            cursors={name: Cursor(*cursor) for name, cursor in data["segments"].items()},
-            pending=pending
-            and Pending(pending["token"], tuple(Part(*part) for part in pending["parts"]), pending.get("session", "")),
-        )
-        names = [*state.cursors, *(part.segment for part in (state.pending.parts if state.pending else ()))]
-        if not all(map(is_segment_name, names)):
-            raise ValueError("a segment outside of the spool")
-        return state
-
-    def dump(self) -> bytes:
-        """Return what `load` reads."""
-        data: dict[str, Any] = {
-            "format": _STATE_FORMAT,
-            "segments": {name: [cursor.offset, cursor.definitions] for name, cursor in self.cursors.items()},
-            "pending": self.pending
-            and {
-                "token": self.pending.token,
-                "parts": [[part.segment, part.start, part.end] for part in self.pending.parts],
-                "session": self.pending.session,
-            },
-        }
-        return orjson.dumps(data)
-
-
-class Batch:
-    """Lines of some segments, as rows for a sink: decoded anew whenever they are gone through.
-
-    Kept as lines since nearly always they are gone through once, and rows take six times the memory.
-    """
-
-    def __init__(self, known: Mapping[str, Cursor]) -> None:
-        self._known = known
-        self._chunks: list[tuple[Part, Chunk]] = []
-        self._ends: dict[str, int] = {}
-        self.lines = self.size = 0
-        # Segments that could not be read on.
-        self.left: set[str] = set()
-        # What going through it has found: how many rows, what is none, and where the cursors stand after it.
-        self.rows = 0
-        self.bad: dict[Part, list[dict[str, str]]] = {}
-        self.cursors: dict[str, Cursor] | None = None
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """Return which bytes of which segments these are."""
-        return tuple(part for part, _ in self._chunks)
-
-    @property
-    def may_have_rows(self) -> bool:
-        """Tell whether any line could be a span; headers and definitions are not."""
-        return any(not line.startswith((b'["', b"{", b"\n")) for _, chunk in self._chunks for line in chunk.lines)
-
-    def end(self, name: str) -> int:
-        """Return up to where a segment is in this batch, or was read before."""
-        known = self._known.get(name)
-        return self._ends.get(name, known.offset if known else 0)
-
-    def add(self, name: str, chunk: Chunk) -> None:
-        """Add the next lines of a segment."""
-        self._chunks.append((Part(name, chunk.start, chunk.end), chunk))
-        self._ends[name] = chunk.end
-        self.lines += len(chunk.lines)
-        self.size += chunk.end - chunk.start
-
-    def finish(self) -> dict[str, Cursor]:
-        """Return the cursors, going through it where no sink has: one that knows the token may look no further."""
-        if self.cursors is None:
-            for _ in self:
-                pass
-        return self.cursors or {}
-
-    def __iter__(self) -> Iterator[Row]:
-        return self._through(LineDecoder.rows)
-
-    def encoded(self) -> Iterator[Encoded]:
-        """Yield the rows as an insert carries them; see `EncodedRows`."""
-        return self._through(LineDecoder.encoded)
-
-    def _through(
-        self, decode: Callable[[LineDecoder, Sequence[bytes], list[tuple[int, str]]], Iterator[Decoded]]
-    ) -> Iterator[Decoded]:
-        bad: dict[Part, list[dict[str, str]]] = {}
-        decoders: dict[str, LineDecoder] = {}
-        for part, chunk in self._chunks:
-            if part.segment not in decoders:
-                known = self._known.get(part.segment)
-                decoders[part.segment] = LineDecoder(known.definitions if known else ())
-            wrong: list[tuple[int, str]] = []
-            if chunk.cut:
-                wrong.append((0, f"a line of {part.end - part.start:,} bytes; this is its beginning"))
-            else:
-                yield from decode(decoders[part.segment], chunk.lines, wrong)
-            if wrong:
-                bad[part] = [_bad_line(chunk, number, reason) for number, reason in wrong]
-        self.rows, self.bad = sum(decoder.count for decoder in decoders.values()), bad
-        self.cursors = {name: Cursor(self._ends[name], decoder.definitions) for name, decoder in decoders.items()}
 
 
 def drain(
@@ -285,7 +112,7 @@ class _Drain:
         self._sink = sink
         self._spool = spool
         self._reader = SpoolReader(spool)
-        self._files = _Files(spool)
+        self._files = DrainFiles(spool)
         self._state = self._load_state()
         self._batch_rows = batch_rows
         self._breathe = breathe
@@ -314,8 +141,8 @@ class _Drain:
         try:
             return State.load(self._spool / STATE)
         except (ValueError, LookupError, TypeError, AttributeError):
-            # Not by a crash of ours, see _Files.write. Reading everything again doubles rows in otel_traces at worst;
-            # episode_steps and episode_roots collapse them.
+            # Not by a crash of ours, see DrainFiles.write. Reading everything again doubles rows in otel_traces at
+            # worst; episode_steps and episode_roots collapse them.
             path = self._spool / STATE
             aside = path.with_suffix(".damaged")
             logger.exception("%s is damaged; kept as %s, draining the spool from its start", path, aside)
@@ -501,72 +328,6 @@ class _Drain:
             return False
         if tail:
             reason = "the last line is not whole: its process ended while writing it"
-            self._set_aside(f"{name}.{offset}", [_bad_line(Chunk([tail], offset, offset), 0, reason)])
+            self._set_aside(f"{name}.{offset}", [bad_line(Chunk([tail], offset, offset), 0, reason)])
         self._reader.delete(name)
         return True
-
-
-class _Files:
-    """What a drain writes in the spool's directory, so that a crash leaves the old file or the new one.
-
-    There is a reserve, given up when the disk is full: taking in the spool is what makes room.
-    """
-
-    def __init__(self, spool: Path) -> None:
-        self._spool = spool
-
-    def reserve(self) -> None:
-        """Keep some room for a full disk."""
-        with suppress(OSError), open_directory(self._spool) as parent:
-            # Not found full again and again: whoever cannot have it now tries at the next drain.
-            descriptor = os.open(_RESERVE, _CREATE_FLAGS, 0o600, dir_fd=parent)
-            try:
-                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-            except OSError:
-                os.unlink(_RESERVE, dir_fd=parent)
-            finally:
-                os.close(descriptor)
-
-    def write(self, name: str, text: bytes) -> None:
-        """Replace a file, durably before this returns."""
-        with open_directory(self._spool) as parent:
-            self._with_room(parent, lambda: _replace_file(parent, name, text))
-
-    def set_aside(self, name: str, text: bytes) -> Path:
-        """Keep something in the quarantine and return where."""
-        with open_directory(self._spool) as parent:
-            with suppress(FileExistsError):
-                os.mkdir(_QUARANTINE, mode=0o700, dir_fd=parent)
-            with open_directory(self._spool / _QUARANTINE) as quarantine:
-                self._with_room(parent, lambda: _replace_file(quarantine, name, text))
-        return self._spool / _QUARANTINE / name
-
-    def _with_room(self, parent: int, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            with suppress(FileNotFoundError):
-                os.unlink(_RESERVE, dir_fd=parent)
-            write()
-
-
-def _replace_file(parent: int, name: str, text: bytes) -> None:
-    temporary = f"{name}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=parent)
-    descriptor = os.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-    # The new name too must outlive a power cut: an insert follows that this file has to know of.
-    os.fsync(parent)
-
-
-def _bad_line(chunk: Chunk, number: int, reason: str) -> dict[str, str]:
-    offset = chunk.start + sum(map(len, chunk.lines[:number]))
-    line = chunk.lines[number].removesuffix(b"\n").decode(errors="replace")
-    return {"offset": str(offset), "reason": reason, "line": line}
