@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.learning import formulas, jobs
 from tests.learning_data import Episode, rows_of
 from tests.test_jobs import LEARNED, SOURCES, state, truncate
 
@@ -103,7 +103,7 @@ def test_the_switch_is_kept_and_a_change_of_it_changes_what_was_learned_before(s
     assert learned(storage_store)["Successes"] == 2
     reports = {report.job: report for report in jobs.run(storage_store, overlap_seconds=0)}
     assert (reports["observations"].full, reports["patterns"].seen) == (False, 0)
-    assert jobs.reward_use(storage_store) == jobs.RewardUse(external=True, success_at=1.0)
+    assert formulas.reward_use(storage_store) == formulas.RewardUse(external=True, success_at=1.0)
     jobs.run(storage_store, success_at=0.9, overlap_seconds=0)
     assert learned(storage_store)["Successes"] == 3
     jobs.run(storage_store, reward="computed", overlap_seconds=0)
@@ -135,7 +135,7 @@ def test_a_score_that_arrives_late_is_used_from_the_next_run_on(storage_store: S
     ],
 )
 def test_a_wrong_switch_is_refused_and_changes_nothing(storage_store: Store, wrong: dict[str, Any], says: str) -> None:
-    before = jobs.reward_use(storage_store)
+    before = formulas.reward_use(storage_store)
     with pytest.raises(UsageError, match=says):
         jobs.run(storage_store, **wrong)
-    assert jobs.reward_use(storage_store) == before
+    assert formulas.reward_use(storage_store) == before

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.learning import formulas, jobs
 from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) 
     jobs.run(storage_store, overlap_seconds=0)
     for start in range(0, len(rows), size):
         storage_store.insert_rows(rows[start : start + size])
-        jobs.use_reward(storage_store, draw.choice((None, None, "computed", "external")))
+        formulas.use_reward(storage_store, draw.choice((None, None, "computed", "external")))
         disturbed = draw.choice((killed, killed, overtaken))
         disturbed(storage_store, draw.randrange(5, STATEMENTS))
     jobs.run(storage_store, overlap_seconds=0)
@@ -167,7 +167,7 @@ def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) 
     truncate(storage_store, *LEARNED)
     jobs.run(storage_store, full=True)
     full = state(storage_store)
-    jobs.use_reward(storage_store, "computed")
+    formulas.use_reward(storage_store, "computed")
     for name in STATE:
         assert incremental[name] == full[name], name
     assert full["totals"]

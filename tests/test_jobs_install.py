@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.learning import jobs, refreshable_views
+from otel_episodes_clickhouse.learning import formulas, jobs, refreshable_views
 from tests.learning_data import Episode, rows_of
 from tests.test_jobs import LEARNED, SOURCES, state, truncate
 
@@ -28,7 +28,7 @@ def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) ->
         for n in range(8)
     ]
     storage_store.insert_rows([row for episode in episodes for row in rows_of(episode)])
-    jobs.use_reward(storage_store, "external", 0.5)
+    formulas.use_reward(storage_store, "external", 0.5)
     names = refreshable_views.install(storage_store)
     try:
         for name in names:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.learning import formulas, jobs
 from tests.learning_data import SHARED, Episode, rows_of
 
 if TYPE_CHECKING:
@@ -338,16 +338,16 @@ def test_a_broken_formula_says_what_is_wrong_and_writes_nothing(
     put(storage_store, Episode("broken-1"))
     path = tmp_path / "broken.sql"
     path.write_text(text)
-    before = jobs.active_formula(storage_store)
-    with pytest.raises(jobs.FormulaError, match=message):
+    before = formulas.active_formula(storage_store)
+    with pytest.raises(formulas.FormulaError, match=message):
         jobs.run(storage_store, "rewards", formula=str(path))
     assert storage_store.query("SELECT count() AS C FROM episode_rewards WHERE startsWith(Formula, 'broken@')") == [
         {"C": 0}
     ]
-    assert jobs.active_formula(storage_store) == before
+    assert formulas.active_formula(storage_store) == before
 
 
 @pytest.mark.parametrize("name", ["v3", "nowhere/formula.sql"])
 def test_an_unknown_formula_is_refused(name: str) -> None:
-    with pytest.raises(jobs.FormulaError, match=r"no formula|cannot read"):
-        jobs.formula_named(name)
+    with pytest.raises(formulas.FormulaError, match=r"no formula|cannot read"):
+        formulas.formula_named(name)

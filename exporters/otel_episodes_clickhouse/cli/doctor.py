@@ -297,7 +297,7 @@ def _open_store(store: Store) -> Iterator[Finding]:
 
 
 def _rewards(store: Store) -> Finding:
-    from otel_episodes_clickhouse.learning.jobs import active_formula, reward_use  # noqa: PLC0415  # not for the other commands
+    from otel_episodes_clickhouse.learning.formulas import active_formula, reward_use  # noqa: PLC0415  # not for the other commands
 
     judged = store.query_named("rewards_judged")[0]
     text = (

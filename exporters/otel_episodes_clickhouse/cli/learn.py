@@ -129,7 +129,7 @@ def watch(
 
 def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Show how far each job has come; with --json the latest runs too."""
-    from otel_episodes_clickhouse.learning.jobs import active_formula, reward_use  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning.formulas import active_formula, reward_use  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
         use, formula = reward_use(store), active_formula(store)
@@ -290,11 +290,11 @@ def show(
 
 def rewards(formula: Formula = None, domain: Domain = "", dsn: options.Dsn = None, json: options.Json = False) -> None:
     """Show how rewards are distributed, by domain and over time."""
-    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import formulas  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
-        name = runner.formula_named(formula).name if formula else runner.active_formula(store)
-        use = runner.reward_use(store)
+        name = formulas.formula_named(formula).name if formula else formulas.active_formula(store)
+        use = formulas.reward_use(store)
         parameters = {"formula": name, "domain": domain, "limit": 30}
         domains = store.query_named("rewards_by_domain", parameters)
         days = store.query_named("rewards_by_day", parameters)[::-1]

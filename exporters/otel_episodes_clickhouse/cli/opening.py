@@ -49,7 +49,7 @@ def writing(dsn: str | None) -> Iterator[Store]:
 def recording(dsn: str | None) -> Iterator[EpisodeSpanProcessor]:
     """Record into the spool inside the block, as an agent does; raise `StoreError` if that was not possible."""
     from otel_episodes_clickhouse.delivery.processor import open_processor  # noqa: PLC0415  # likewise
-    from otel_episodes_clickhouse.importers.replay import new_provider, recording_to  # noqa: PLC0415  # with the SDK
+    from otel_episodes_clickhouse.delivery.recording import new_provider, recording_to  # noqa: PLC0415  # with the SDK
 
     processor = open_processor(dsn)
     provider = new_provider()

@@ -7,36 +7,29 @@ cuts. Only the clock and the ids are given.
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from otel_episodes import Episode, UsageError, _rendering, _state, episode
 from otel_episodes._context import attach, detach
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
 from otel_episodes._step import Batch, Step
 from otel_episodes._usage import Usage
+from otel_episodes_clickhouse.delivery.recording import new_provider, recording_to
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.importers.trajectory import RecordError
 from otel_episodes_clickhouse.spool.decode import LineDecoder
 from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
     from otel_episodes_clickhouse.importers.trajectory import Trajectory, TrajectoryStep
     from otel_episodes_clickhouse.spool.row import Row
-
-SERVICE_NAME = "otel-episodes"
 
 
 class Recorder:
@@ -59,27 +52,6 @@ class Recorder:
         with recording_to(self._provider):
             replay(trajectory)
         return self._collected.take()
-
-
-def new_provider(ids: IdGenerator | None = None) -> TracerProvider:
-    """Return a provider of our own that samples everything and does not wait for anybody at exit."""
-    # Not Resource.create, which looks through every installed package for detectors: 30 ms.
-    named = Resource({"service.name": SERVICE_NAME}).merge(OTELResourceDetector().detect())
-    return TracerProvider(resource=named, sampler=ALWAYS_ON, id_generator=ids, shutdown_on_exit=False)
-
-
-@contextmanager
-def recording_to(provider: AnyTracerProvider) -> Iterator[None]:
-    """Record to this provider inside the block, outside of any span that is current, and raise our own errors."""
-    before = _state.settings, _state.provider
-    _state.settings = replace(_state.settings, strict=True)
-    _state.provider = provider
-    token = attach(Context())
-    try:
-        yield
-    finally:
-        detach(token)
-        _state.settings, _state.provider = before
 
 
 def replay(trajectory: Trajectory, *, marker: bool = False) -> Episode:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError, StoreError
-from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.learning import formulas
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
@@ -22,7 +22,7 @@ def install(store: Store) -> list[str]:
     Run the jobs once before on a large history: the first refresh works in one piece. Raises `StoreError` where the
     engine has no refreshable views (before ClickHouse 24.10) or does not let us.
     """
-    chosen = jobs.chosen_formula(store, None)
+    chosen = formulas.chosen_formula(store, None)
     views = _views()
     uninstall(store)
     try:
