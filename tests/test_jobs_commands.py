@@ -8,12 +8,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import Store, Target
-from otel_episodes_clickhouse.cli import learn
+from otel_episodes_clickhouse.cli.app import app
 from otel_episodes_clickhouse.errors import StoreUnavailableError
 from tests.learning_data import Episode, rows_of
 
@@ -34,8 +33,6 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
             *(Episode(f"bad-{n}", outcome="failure", steps=bad, domain="d") for n in range(5)),
         ]
         store.insert_rows([row for episode in episodes for row in rows_of(episode)])
-    app = typer.Typer()
-    learn.register(app)
 
     def run(*arguments: str) -> str:
         result = CliRunner().invoke(app, [*arguments, "--dsn", dsn])
@@ -150,8 +147,6 @@ def test_a_pause_that_is_none_is_refused(command: Callable[..., str], every: str
 
 def watched(dsn: str, times: int) -> Result:
     """Watch a store that other tests know nothing of, and return what came of it."""
-    app = typer.Typer()
-    learn.register(app)
     return CliRunner().invoke(app, ["jobs", "watch", "--every", "0.2s", "--times", str(times), "--dsn", dsn])
 
 

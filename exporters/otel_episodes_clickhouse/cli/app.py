@@ -18,11 +18,17 @@ from otel_episodes_clickhouse.cli import (
     demo,
     doctor,
     episodes,
+    evaluate,
     import_files,
-    learn,
+    jobs,
     migrate,
+    next_steps,
+    outlook,
     output,
+    patterns,
     record,
+    reflect,
+    rewards,
     ship,
 )
 
@@ -40,7 +46,23 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for module in (demo, record, import_files, episodes, learn, ship, backfill, doctor, migrate):
+for module in (
+    demo,
+    record,
+    import_files,
+    episodes,
+    jobs,
+    patterns,
+    rewards,
+    reflect,
+    outlook,
+    next_steps,
+    evaluate,
+    ship,
+    backfill,
+    doctor,
+    migrate,
+):
     module.register(app)
 
 # What typer calls a wrong option; its base is the class of every error that carries its own exit code.

@@ -20,6 +20,19 @@ Dsn = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")]
+Formula = Annotated[
+    str | None, typer.Option(metavar="NAME|FILE.sql", help="v2 (default), parity-1, or a formula of your own.")
+]
+Reward = Annotated[
+    str | None,
+    typer.Option(metavar="computed|external", help="Which reward patterns and views use from now on; kept."),
+]
+SuccessAt = Annotated[
+    float | None, typer.Option(help="With external rewards: a success from this score on (1.0); kept.")
+]
+Domain = Annotated[str, typer.Option(help="Only this domain.")]
+Tools = Annotated[list[str] | None, typer.Option("--tool", help="A tool used so far, in order; repeat it.")]
+Episode = Annotated[str, typer.Argument(help="An episode: its id, or the beginning of it.")]
 
 
 def add(app: typer.Typer, function: Callable[..., Any], name: str | None = None) -> None:

@@ -15,6 +15,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u206
 _JSON_INT: Final = 2**64
 _SECOND: Final = 1_000_000_000
 _MANY: Final = 100_000
+_BAR: Final = 40
 OUTCOME_STYLES: Final = {
     "success": "green", "partial": "yellow", "failure": "red", "abstained": "cyan", "running": "blue",
     "abandoned": "magenta",
@@ -125,3 +126,28 @@ def iso_time(nanoseconds: int) -> str:
 def short_id(identifier: str) -> str:
     """Return as much of an id as `show` needs to find it."""
     return one_line(identifier[:8] if re.fullmatch(r"[0-9a-f]{32}", identifier) else identifier[:12])
+
+
+def table(*names: str) -> Any:  # rich is imported late
+    """Return a table without lines, for rows to be added to."""
+    from rich.table import Table  # noqa: PLC0415  # 50 ms
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
+        made.add_column(name, overflow="fold")
+    return made
+
+
+def bar(share: float) -> str:
+    """Return a bar of that share of its full length."""
+    return "#" * max(1, round(share * _BAR)) if share > 0 else ""
+
+
+def when(nanoseconds: int) -> str:
+    """Return a time to the second in the zone of whoever reads it; 0 is never."""
+    return f"{local_time(nanoseconds):%Y-%m-%d %H:%M:%S}" if nanoseconds else "never"
+
+
+def state(name: str, message: str) -> str:
+    """Return the state of a run, with the beginning of its message if it has one."""
+    return f"{name}: {one_line(message)[:80]}" if message else name

@@ -1,0 +1,128 @@
+"""`otel-episodes patterns`: what was learned across episodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otel_episodes.exceptions import UsageError
+from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.cli.opening import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_WIDE = 110
+_TYPES = ("tool_sequence", "decision_point", "error_recovery", "context", "heuristic")
+_VERDICTS = ("good", "pitfall", "open")
+
+patterns_app = typer.Typer(invoke_without_command=True, help="List what was learned across episodes.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    patterns_app.callback()(patterns)
+    options.add(patterns_app, show)
+    app.add_typer(patterns_app, name="patterns")
+
+
+def patterns(  # options
+    context: typer.Context,
+    kind: Annotated[
+        str, typer.Option("--type", help="tool_sequence, decision_point, error_recovery, context, heuristic.")
+    ] = "",
+    domain: options.Domain = "",
+    verdict: Annotated[str, typer.Option(help="good, pitfall or open.")] = "",
+    support: Annotated[int, typer.Option(help="At least so many episodes.", min=2)] = 2,
+    q: Annotated[
+        float, typer.Option(help="At most this share of false findings (Benjamini-Hochberg).", min=0, max=1)
+    ] = 1.0,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 30,
+    dsn: options.Dsn = None,
+    json: options.Json = False,
+) -> None:
+    """List what was learned across episodes, the surest first: good ones, pitfalls, and what is still open."""
+    if context.invoked_subcommand is not None:
+        return
+    for name, given, known in (("type", kind, _TYPES), ("verdict", verdict, _VERDICTS)):
+        if given and given not in known:
+            raise UsageError(f"--{name} {given!r}: there are {', '.join(known)}")
+    parameters = {"type": kind, "domain": domain, "verdict": verdict, "support": support, "q": q, "limit": limit}
+    with reading(dsn) as store:
+        rows = store.query_named("patterns_list", parameters)
+    if json:
+        output.json(rows)
+    elif not rows:
+        output.line("Nothing learned yet that fits: otel-episodes jobs run (a pattern needs two episodes).")
+    else:
+        output.console().print(_patterns_table(rows))
+
+
+def show(
+    pattern: Annotated[str, typer.Argument(help="A pattern's id, or the beginning of it.")],
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
+    dsn: options.Dsn = None,
+    json: options.Json = False,
+) -> None:
+    """Show one pattern and the episodes behind it."""
+    with reading(dsn) as store:
+        found = store.query_named("pattern_one", {"id": pattern.lower()})
+        if len(found) != 1:
+            which = "no pattern" if not found else "more than one pattern"
+            raise UsageError(f"{which} begins with {pattern!r}: see `otel-episodes patterns`")
+        parameters = {"id": found[0]["PatternId"], "limit": limit}
+        episodes = store.query_named("pattern_episodes", parameters)
+    if json:
+        output.json({**found[0], "Episodes": episodes})
+        return
+    console = output.console()
+    console.print(_patterns_table(found))
+    table = output.table("EPISODE", "OUTCOME", "REWARD", "STARTED", "TASK")
+    for row in episodes:
+        started = f"{output.local_time(row['StartTime']):%Y-%m-%d %H:%M}"
+        table.add_row(
+            output.short_id(row["EpisodeId"]),
+            row["Outcome"],
+            f"{row['Reward']:.2f}",
+            started,
+            output.one_line(row["Task"])[:60],
+        )
+    console.print(table)
+
+
+def _patterns_table(rows: Sequence[dict[str, Any]]) -> Any:
+    from rich.table import Table  # noqa: PLC0415  # 50 ms
+
+    wide = output.console().width >= _WIDE
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", expand=True)
+    for name in ("ID", "VERDICT"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("WHAT", overflow="fold", ratio=1)
+    for name in ("EPISODES", "SUCCESS", "Q", *(("TYPE", "DOMAIN", "LIFT", "REWARD") if wide else ())):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        success = f"{row['SuccessRate']:.0%} ({row['SuccessRateLow']:.0%}-{row['SuccessRateHigh']:.0%})"
+        more = (
+            row["Type"], output.one_line(row["Domain"]) or "-", "-" if row["Lift"] is None else f"{row['Lift']:.2f}",
+            f"{row['MeanReward']:.2f}",
+        )  # fmt: skip
+        table.add_row(
+            row["PatternId"][:8], row["Verdict"], _what(row["Type"], [output.one_line(part) for part in row["Key"]]),
+            output.count(row["Support"]), success, f"{row['QValue']:.3f}", *(more if wide else ()),
+        )  # fmt: skip
+    return table
+
+
+def _what(kind: str, key: Sequence[str]) -> str:
+    """Say what a pattern is; its parts are those of docs/explanation/patterns.md."""
+    if kind == "heuristic":
+        return f"after {key[0]} ({key[1]}): {key[2]}"
+    if kind == "decision_point":
+        return f"{key[0]}: {key[1]}"
+    if kind == "error_recovery":
+        return f"{key[0]} failed ({key[1]}): {' > '.join(key[2:]) or 'nothing helped'}"
+    if kind == "context":
+        return f"{key[0]}: with {', '.join(key[1:])}"
+    return " > ".join(key)
