@@ -49,9 +49,10 @@ SECONDS_BETWEEN = 31.102
 # Days of the week that are over when the new episodes come, and how many more may be.
 MIDWEEK, LATER = 3, 1.5
 LEARNED = (
-    "episode_facts", "episode_sequences", "domain_scales", "episode_rewards", "episode_reflections",
-    "pattern_observations", "pattern_buckets", "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions",
-    "job_runs", "job_worklist",
+    "internal_facts", "internal_sequences", "internal_domain_scales", "internal_rewards", "internal_reflections",
+    "internal_pattern_observations", "internal_pattern_buckets", "internal_pattern_totals",
+    "internal_pattern_evidence", "internal_pattern_keys", "internal_step_transitions",
+    "internal_job_runs", "internal_job_worklist",
 )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ STORED = """
 SELECT SpanAttributes['episode.step.action'] AS Action, count() AS Times
 FROM otel_traces WHERE SpanAttributes['episode.span'] = 'step' GROUP BY Action
 """
-STEPS = "SELECT Action, count() AS Times FROM episode_steps FINAL GROUP BY Action"
+STEPS = "SELECT Action, count() AS Times FROM internal_steps FINAL GROUP BY Action"
 # Programs that open the embedded engine: never in a process that forks.
 COUNT = f"""
 import json, sys
@@ -223,7 +223,7 @@ def record_old(spool: Path, name: str, count: int, days: int = 3) -> list[str]:
 
 
 def in_embedded(dsn: str) -> tuple[dict[str, int], dict[str, int]]:
-    """Drain the rest and return how often each step is in ``otel_traces`` and in ``episode_steps``."""
+    """Drain the rest and return how often each step is in ``otel_traces`` and in ``internal_steps``."""
     done = subprocess.run([sys.executable, "-c", COUNT, dsn], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows, steps = json.loads(done.stdout.splitlines()[-1])

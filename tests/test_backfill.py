@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DAYS = 5
 JUDGED = {"gen_ai.evaluation.name": "judge", "gen_ai.evaluation.score.value": "0.8"}
-KEPT = ("episode_steps", "episode_roots", "episode_decisions", "episode_evaluations", "episode_changes")
+KEPT = ("internal_steps", "internal_roots", "internal_decisions", "internal_evaluations", "internal_changes")
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def counts(store: Store) -> dict[str, int]:
 
 def test_every_table_is_filled_once_however_often_it_is_asked_for(store: Store) -> None:
     added = {done.table: done.added for done in backfill(store)}
-    assert added["episode_steps"] == 2 * DAYS
+    assert added["internal_steps"] == 2 * DAYS
     filled = counts(store)
-    assert filled["episode_steps"] == 2 * DAYS
-    assert filled["episode_roots"] == filled["episode_decisions"] == filled["episode_evaluations"] == DAYS
-    assert store.query("SELECT uniqExact(EpisodeId) AS n FROM episode_changes") == [{"n": DAYS}]
+    assert filled["internal_steps"] == 2 * DAYS
+    assert filled["internal_roots"] == filled["internal_decisions"] == filled["internal_evaluations"] == DAYS
+    assert store.query("SELECT uniqExact(EpisodeId) AS n FROM internal_changes") == [{"n": DAYS}]
     assert {done.added for done in backfill(store)} == {0}
     assert counts(store) == filled
 
@@ -75,31 +75,31 @@ def test_stopped_half_way_it_goes_on_where_it_was(store: Store) -> None:
         backfill(store, progress=stop)
     backfill(store)
     filled = counts(store)
-    assert filled["episode_steps"] == 2 * DAYS
-    assert filled["episode_evaluations"] == DAYS
+    assert filled["internal_steps"] == 2 * DAYS
+    assert filled["internal_evaluations"] == DAYS
 
 
 def test_what_came_while_a_view_was_missing_is_added_to_what_it_had(store: Store) -> None:
     backfill(store)
-    store.sql("DROP TABLE episode_steps_mv", read_only=False)
+    store.sql("DROP TABLE internal_steps_mv", read_only=False)
     store.insert_rows(spans(first=DAYS))
-    assert counts(store)["episode_steps"] == 2 * DAYS
-    assert {done.table: done.added for done in backfill(store)}["episode_steps"] == 2 * DAYS
-    assert counts(store)["episode_steps"] == 4 * DAYS
+    assert counts(store)["internal_steps"] == 2 * DAYS
+    assert {done.table: done.added for done in backfill(store)}["internal_steps"] == 2 * DAYS
+    assert counts(store)["internal_steps"] == 4 * DAYS
 
 
 def test_the_command_says_what_it_added(store: Store, storage_server: str) -> None:
     command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "backfill", "--dsn", storage_server]
     first = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     added = {done["table"]: done["added"] for done in json.loads(first.stdout)}
-    assert added["episode_roots"] == DAYS
+    assert added["internal_roots"] == DAYS
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert f"episode_roots: 0 rows added, {DAYS} days looked at" in again.stdout
+    assert f"internal_roots: 0 rows added, {DAYS} days looked at" in again.stdout
 
 
 def test_spans_of_other_instrumentations_are_filled_in_too_and_once(store: Store) -> None:
     store.insert_rows([agent("foreign"), tool("foreign", "grep"), model("foreign", "m")])
-    assert {done.table: done.added for done in backfill(store)}["agent_spans"] == 3
-    assert counts(store)["episode_steps"] == 2 * DAYS + 1
+    assert {done.table: done.added for done in backfill(store)}["internal_agent_spans"] == 3
+    assert counts(store)["internal_steps"] == 2 * DAYS + 1
     assert (found(store, "foreign") or {})["steps"] == [["grep", True]]
     assert {done.added for done in backfill(store)} == {0}

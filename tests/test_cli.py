@@ -331,12 +331,12 @@ def test_sql_takes_parameters_and_prints_tables_or_json(demo):
 def test_sql_changes_nothing_unless_told_so(demo):
     shell, _ = demo
 
-    refused = shell("sql", "TRUNCATE TABLE episode_settings")
-    allowed = shell("sql", "--write", "INSERT INTO episode_settings (Name, Value) VALUES ('mine', '1')")
+    refused = shell("sql", "TRUNCATE TABLE internal_settings")
+    allowed = shell("sql", "--write", "INSERT INTO internal_settings (Name, Value) VALUES ('mine', '1')")
 
     assert (refused.code, refused.out, "--write" in refused.err) == (1, "", True)
     assert allowed.code == 0, allowed.err
-    assert shell.sql("SELECT Value FROM episode_settings WHERE Name = 'mine'") == [{"Value": "1"}]
+    assert shell.sql("SELECT Value FROM internal_settings WHERE Name = 'mine'") == [{"Value": "1"}]
 
 
 def test_a_wrong_statement_is_one_line(demo):

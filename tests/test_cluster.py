@@ -91,7 +91,7 @@ def test_what_is_read_from_the_statements_is_what_the_engine_makes_of_them(stora
 def test_what_spans_are_inserted_into_is_sharded_and_what_the_jobs_fill_is_whole_on_every_node() -> None:
     made = {s.name: ddl.made(s) for s in ddl.statements(CLUSTER) if s.creates}
     distributed = {name for name, table in made.items() if table.engine == "Distributed"}
-    assert {"otel_traces", "episode_steps", "episode_roots", "episode_changes"} <= distributed
+    assert {"otel_traces", "internal_steps", "internal_roots", "internal_changes"} <= distributed
     assert distributed == ddl.sharded()
     for name, table in made.items():
         # What keeps nothing has nothing to replicate.
@@ -117,7 +117,7 @@ def test_on_a_cluster_of_one_node_spans_go_through_the_distributed_tables_and_co
     insert = inserted([row for episode in episodes for row in rows_of(episode)], "distributed_foreground_insert = 1")
     counts = [
         "SELECT count() AS n FROM otel_traces_local",
-        "SELECT count() AS n FROM episode_steps",
+        "SELECT count() AS n FROM internal_steps",
         "SELECT count() AS n, sum(Steps) AS steps, sum(FailedSteps) AS failed FROM episodes",
     ]
     # What a dashboard tells each table to leave out is told to the tables behind it.
@@ -164,7 +164,7 @@ def test_a_cluster_or_database_that_needs_quoting_is_refused(name: str) -> None:
 
 
 def test_a_row_policy_shows_a_tenant_its_own_rows_only(tmp_path: Path) -> None:
-    tables = ("episode_steps", "episode_roots", "agent_spans", "otel_traces")
+    tables = ("internal_steps", "internal_roots", "internal_agent_spans", "otel_traces")
     conditions = dict.fromkeys(tables, "Tenant = 'acme'") | {"otel_traces": "ResourceAttributes['tenant.id'] = 'acme'"}
     policies = "".join(f"<{table}><filter>{text}</filter></{table}>" for table, text in conditions.items())
     spans = [

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 AGENT = Path(__file__).with_name("collectors_agent.py")
 # Every span of the agent, and the episode span that was ended a second time, by its handle.
 SPANS = 106
-DERIVED = ("episode_steps", "episode_roots", "episode_decisions", "episode_evaluations")
+DERIVED = ("internal_steps", "internal_roots", "internal_decisions", "internal_evaluations")
 LEARNED = {
     "episodes": "SELECT * FROM episodes ORDER BY EpisodeId",
-    "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_rewards FINAL ORDER BY Formula, EpisodeId",
-    "reflections": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_reflections FINAL ORDER BY EpisodeId",
+    "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_rewards FINAL ORDER BY Formula, EpisodeId",
+    "reflections": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_reflections FINAL ORDER BY EpisodeId",
     "patterns": "SELECT Type, Domain, Key, Support, SuccessRate, Lift, MeanReward FROM patterns ORDER BY ALL",
 }
 
@@ -211,12 +211,12 @@ def test_a_backfill_makes_of_older_spans_what_the_views_would_have(server: Serve
         ):
             store.sql(statement, read_only=False)
         first = {done.table: done.added for done in backfill(store)}
-        assert first["episode_steps"] > 0
-        assert first["episode_roots"] > 0
+        assert first["internal_steps"] > 0
+        assert first["internal_roots"] > 0
         expected = derived_of(stores["by_otelcol"])
         for table, rows in derived_of(store).items():
             assert without(rows, "InsertedAt") == without(expected[table], "InsertedAt")
-        changed = "SELECT uniqExact(EpisodeId) AS n FROM episode_changes"
+        changed = "SELECT uniqExact(EpisodeId) AS n FROM internal_changes"
         assert store.query(changed) == stores["by_otelcol"].query(changed)
         again = {done.table: done.added for done in backfill(store)}
         assert set(again.values()) == {0}

@@ -125,7 +125,7 @@ def test_an_answer_that_is_lost_costs_no_span_and_doubles_none(tmp_path: Path) -
             eventually(lambda: count(store, "ServiceName = 'later'") == 1, f"the later span, see {log}")
             # The collector is stopped, so nothing is still on its way.
         assert count(store, "ServiceName = 'svc'") == 120
-        assert store.query("SELECT count() AS n FROM episode_steps WHERE ServiceName = 'svc'") == [{"n": 120}]
+        assert store.query("SELECT count() AS n FROM internal_steps WHERE ServiceName = 'svc'") == [{"n": 120}]
 
 
 def test_a_gateway_that_samples_keeps_every_trace_with_an_episode_in_it(url: str, tmp_path: Path) -> None:
@@ -189,5 +189,5 @@ def test_a_span_of_10_megabytes_passes_and_one_that_ends_before_it_starts_took_n
             eventually(lambda: count(store, "ServiceName = 'odd'") == 2, f"the spans, see {tmp_path}")
         lengths = "SELECT length(SpanAttributes['large']) AS n FROM otel_traces WHERE ServiceName = 'odd'"
         assert store.query(lengths) == [{"n": 10_200_000}] * 2
-        took = "SELECT DurationNs FROM episode_steps WHERE ServiceName = 'odd' ORDER BY DurationNs"
+        took = "SELECT DurationNs FROM internal_steps WHERE ServiceName = 'odd' ORDER BY DurationNs"
         assert store.query(took) == [{"DurationNs": 0}, {"DurationNs": 1_000_000}]

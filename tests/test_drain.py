@@ -39,8 +39,8 @@ SELECT
     (SELECT count() FROM otel_traces WHERE ServiceName = {s:String}) AS otel_traces,
     (SELECT count() FROM otel_traces_trace_id_ts WHERE TraceId IN
         (SELECT TraceId FROM otel_traces WHERE ServiceName = {s:String})) AS otel_traces_trace_id_ts,
-    (SELECT count() FROM episode_steps WHERE ServiceName = {s:String}) AS episode_steps,
-    (SELECT count() FROM episode_roots WHERE ServiceName = {s:String}) AS episode_roots
+    (SELECT count() FROM internal_steps WHERE ServiceName = {s:String}) AS internal_steps,
+    (SELECT count() FROM internal_roots WHERE ServiceName = {s:String}) AS internal_roots
 """
 
 
@@ -112,7 +112,7 @@ def test_a_span_arrives_as_the_collector_would_have_stored_it(
             "Links.Attributes": [],
         }
     ]
-    step = storage_store.query("SELECT * FROM episode_steps WHERE ServiceName = {s:String}", {"s": service})[0]
+    step = storage_store.query("SELECT * FROM internal_steps WHERE ServiceName = {s:String}", {"s": service})[0]
     assert step.pop("InsertedAt") > T0
     assert step == {
         "EpisodeId": "e1",
@@ -180,7 +180,7 @@ def test_an_insert_whose_answer_was_lost_adds_nothing_when_repeated(
     with pytest.raises(StoreUnavailableError):
         drain(AnswerLost(storage_store), tmp_path)
     # Every span here is a trace of its own.
-    stored = {"otel_traces": 261, "otel_traces_trace_id_ts": 261, "episode_steps": 260, "episode_roots": 1}
+    stored = {"otel_traces": 261, "otel_traces_trace_id_ts": 261, "internal_steps": 260, "internal_roots": 1}
     assert counts(storage_store, service) == stored
 
     with pytest.raises(StoreUnavailableError):
@@ -217,7 +217,7 @@ class Killed:
         os.kill(os.getpid(), signal.SIGKILL)
 store.migrate()
 print(drain(Killed() if sys.argv[2] == "kill" else store, store.target.spool))
-print(store.query("SELECT count() AS n, (SELECT count() FROM episode_steps FINAL) AS steps FROM otel_traces"))
+print(store.query("SELECT count() AS n, (SELECT count() FROM internal_steps FINAL) AS steps FROM otel_traces"))
 """
     assert run_python(code, tmp_path, "kill").returncode == -signal.SIGKILL
     again = run_python(code, tmp_path, "")
@@ -278,7 +278,7 @@ def test_a_row_the_store_refuses_does_not_block_the_others(storage_store: Store,
         f"'episode.step.action': '{place} odd'" in line["row"] for place, line in zip((5, 12), refused, strict=True)
     ] == [True, True]
     assert all("no_odd" in line["reason"] for line in refused)
-    stored = {"otel_traces": 18, "otel_traces_trace_id_ts": 18, "episode_steps": 18, "episode_roots": 0}
+    stored = {"otel_traces": 18, "otel_traces_trace_id_ts": 18, "internal_steps": 18, "internal_roots": 0}
     assert counts(storage_store, service) == stored
 
 

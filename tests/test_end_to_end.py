@@ -52,9 +52,11 @@ def test_kill_9_in_the_middle_of_an_episode_leaves_every_finished_step_and_the_e
             "FailedSteps": 0,
             "Tools": ["work"],
         }
-        indices = store.query("SELECT arraySort(groupArray(StepIndex)) AS i, count() AS n FROM episode_steps FINAL")
+        indices = store.query("SELECT arraySort(groupArray(StepIndex)) AS i, count() AS n FROM internal_steps FINAL")
         assert indices[0]["i"] == list(range(1, indices[0]["n"] + 1))
-        store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('abandoned_after_seconds', '0')", read_only=False)
+        store.sql(
+            "INSERT INTO internal_settings (Name, Value) VALUES ('abandoned_after_seconds', '0')", read_only=False
+        )
         assert store.query("SELECT Outcome FROM episodes") == [{"Outcome": "abandoned"}]
 
 
@@ -110,5 +112,5 @@ def test_an_episode_written_by_three_processes_is_one_episode(tmp_path: Path) ->
             "OutputTokens": 28,
             "Segments": 1,
         }
-        actions = store.query("SELECT Action, StepIndex FROM episode_steps FINAL ORDER BY StartTime")
+        actions = store.query("SELECT Action, StepIndex FROM internal_steps FINAL ORDER BY StartTime")
         assert actions == [{"Action": action, "StepIndex": 0} for action in ("0", "1", "2", "")]

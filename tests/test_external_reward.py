@@ -31,18 +31,18 @@ def learned(store: Store) -> dict[str, Any]:
     pattern = store.query(
         "SELECT Successes, MeanReward FROM patterns WHERE Key = ['a', 'b'] AND Type = 'tool_sequence'"
     )[0]
-    domain = store.query("SELECT SuccessRate, Judged, Mean FROM domain_rewards WHERE Formula = 'v2'")[0]
+    domain = store.query("SELECT SuccessRate, Judged, Mean FROM internal_domain_rewards WHERE Formula = 'v2'")[0]
     so_far = {"episode": "", "domain": "d", "task": "", "tools": [], "ended": False}
     return {**pattern, **domain, "Outlook": store.query_named("outlook", so_far)[0]["DomainRate"]}
 
 
 def used(store: Store) -> dict[str, tuple[float, bool]]:
-    rows = store.query("SELECT EpisodeId, Used, Success FROM rewards WHERE Formula = 'v2'")
-    return {row["EpisodeId"]: (round(row["Used"], 6), row["Success"]) for row in rows}
+    rows = store.query("SELECT EpisodeId, Reward, Success FROM rewards WHERE Formula = 'v2'")
+    return {row["EpisodeId"]: (round(row["Reward"], 6), row["Success"]) for row in rows}
 
 
 def fresh(store: Store) -> None:
-    truncate(store, *SOURCES, *LEARNED, "episode_settings")
+    truncate(store, *SOURCES, *LEARNED, "internal_settings")
     store.insert_rows([row for episode in EPISODES for row in rows_of(episode)])
 
 

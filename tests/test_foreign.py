@@ -68,7 +68,7 @@ def test_recorded_spans_read_as_their_labels_say(storage_store: Store, order: st
         assert [(e["Outcome"], e["steps"]) for e in read] == [(e["outcome"], e["steps"]) for e in wanted], name
         assert [e["ModelCalls"] for e in read if name == "pyd"] == [e["model_calls"] for e in wanted if name == "pyd"]
     steps = storage_store.query(
-        "SELECT Tool, Success FROM episode_steps FINAL WHERE TraceId IN {traces:Array(String)} ORDER BY StartTime",
+        "SELECT Tool, Success FROM internal_steps FINAL WHERE TraceId IN {traces:Array(String)} ORDER BY StartTime",
         {"traces": [row.trace_id for row in files["mcp"]]},
     )
     assert [[step["Tool"], step["Success"]] for step in steps] == LABELS["mcp"]["steps"]
@@ -96,7 +96,7 @@ def test_what_an_episode_says(storage_store: Store) -> None:
         "FailedSteps": 1, "ModelCalls": 2, "InputTokens": 20, "OutputTokens": 4, "Tools": ["edit", "grep"],
         "steps": [["grep", True], ["edit", False]],
     }  # fmt: skip
-    grep, edit = storage_store.query_named("episode_steps", {"id": "whole"})
+    grep, edit = storage_store.query_named("steps_of_episode", {"id": "whole"})
     assert (grep["Action"], grep["Observation"]) == ('{"pattern":"x"}', "3 hits")
     assert (edit["ErrorType"], edit["ErrorMessage"]) == ("ValueError", "boom")
 
@@ -166,7 +166,9 @@ def test_the_role_of_a_span(storage_store: Store) -> None:
         span("roles", str(number))._replace(span_attributes=attributes) for number, (attributes, _) in enumerate(ROLES)
     ]
     storage_store.insert_rows(rows)
-    read = storage_store.query("SELECT SpanId, toString(Role) AS Role FROM agent_spans FINAL WHERE TraceId = 'roles'")
+    read = storage_store.query(
+        "SELECT SpanId, toString(Role) AS Role FROM internal_agent_spans FINAL WHERE TraceId = 'roles'"
+    )
     roles = {row["SpanId"]: row["Role"] for row in read}
     assert [(about, roles.get(str(number))) for number, (about, _) in enumerate(ROLES)] == ROLES
     unknown = storage_store.query_named("unknown_operations")
@@ -259,7 +261,7 @@ def test_our_step_on_a_frameworks_tool_counts_once(storage_store: Store) -> None
     assert (found(storage_store, "twice") or {})["steps"] == [
         ["grep", True], ["ripgrep", True], ["survey", True], ["read", True], ["write", True],
     ]  # fmt: skip
-    actions = [step["Action"] for step in storage_store.query_named("episode_steps", {"id": "twice"})]
+    actions = [step["Action"] for step in storage_store.query_named("steps_of_episode", {"id": "twice"})]
     assert actions[0] == "search"
 
 
@@ -339,13 +341,13 @@ def test_any_order_and_repetition_ends_the_same(storage_store: Store) -> None:
 def test_jobs_read_what_the_views_read_and_see_what_came_later(storage_store: Store) -> None:
     for table in (
         "otel_traces",
-        "agent_spans",
-        "episode_steps",
-        "episode_roots",
-        "episode_changes",
-        "episode_facts",
-        "episode_sequences",
-        "job_runs",
+        "internal_agent_spans",
+        "internal_steps",
+        "internal_roots",
+        "internal_changes",
+        "internal_facts",
+        "internal_sequences",
+        "internal_job_runs",
     ):
         storage_store.sql(f"TRUNCATE TABLE {table}", read_only=False)
     rows = sample("jobs")
@@ -355,14 +357,14 @@ def test_jobs_read_what_the_views_read_and_see_what_came_later(storage_store: St
     for part in (rows[1:5], rows[5:8], [*rows[8:], *rows[:1]]):
         storage_store.insert_rows(part)
         jobs.run(storage_store, "rewards", "reflections", overlap_seconds=0)
-        facts = storage_store.query(f"SELECT {columns} FROM episode_facts FINAL ORDER BY EpisodeId")
+        facts = storage_store.query(f"SELECT {columns} FROM internal_facts FINAL ORDER BY EpisodeId")
         view = storage_store.query(f"SELECT {columns} FROM episodes WHERE Outcome != 'abandoned' ORDER BY EpisodeId")
         assert [fact for fact in facts if fact["Outcome"] != "abandoned"] == view
-    arrays = storage_store.query("SELECT StepTools, StepOk FROM episode_sequences FINAL ORDER BY EpisodeId")
+    arrays = storage_store.query("SELECT StepTools, StepOk FROM internal_sequences FINAL ORDER BY EpisodeId")
     assert arrays == [
         {"StepTools": ["grep", "edit"], "StepOk": [True, False]}, {"StepTools": ["weather", "write"], "StepOk": [True, True]},
     ]  # fmt: skip
-    scored = storage_store.query("SELECT EpisodeId FROM episode_rewards FINAL WHERE Total > 0 ORDER BY EpisodeId")
+    scored = storage_store.query("SELECT EpisodeId FROM internal_rewards FINAL WHERE Total > 0 ORDER BY EpisodeId")
     assert scored == [{"EpisodeId": "mixed jobs"}, {"EpisodeId": "plain jobs"}]
 
 
@@ -373,5 +375,5 @@ def test_an_evaluation_on_a_span_of_another_instrumentation_is_a_reward(storage_
     )  # fmt: skip
     storage_store.insert_rows([judged, tool("judged", "grep")])
     jobs.run(storage_store, "rewards", overlap_seconds=0)
-    facts = storage_store.query("SELECT ExternalReward AS r FROM episode_facts FINAL WHERE EpisodeId = 'judged'")
+    facts = storage_store.query("SELECT ExternalReward AS r FROM internal_facts FINAL WHERE EpisodeId = 'judged'")
     assert facts == [{"r": 0.75}]

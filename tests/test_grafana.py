@@ -220,7 +220,7 @@ def linked(span: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_the_items_of_a_burst_are_the_logs_of_its_span(store: Store) -> None:
     (found,) = store.query(
-        "SELECT TraceId, SpanId, BatchCount, StartTime FROM episode_steps FINAL WHERE BatchCount > 0"
+        "SELECT TraceId, SpanId, BatchCount, StartTime FROM internal_steps FINAL WHERE BatchCount > 0"
     )
     (span,) = [row for row in rows(store, "episode: Trace", trace=found["TraceId"]) if row["spanID"] == found["SpanId"]]
     logs = [
@@ -264,7 +264,7 @@ def test_tools_count_each_step_once_however_often_it_was_sent(store: Store) -> N
     read = {row["Tool"]: row["Steps"] for row in rows(store, "overview: Slowest tools")}
     counted = {
         row["Tool"]: row["n"]
-        for row in store.query("SELECT Tool, count() AS n FROM episode_steps FINAL WHERE Tool != '' GROUP BY Tool")
+        for row in store.query("SELECT Tool, count() AS n FROM internal_steps FINAL WHERE Tool != '' GROUP BY Tool")
     }
     assert read == counted
     (push,) = [row for row in rows(store, "overview: Most failing tools") if row["Tool"] == "push"]
@@ -308,10 +308,10 @@ def test_the_health_page_says_which_episodes_have_no_end_and_which_jobs_ran(stor
 
 
 def test_the_health_page_says_what_came_late_and_what_came_twice(store: Store) -> None:
-    store.sql("SYSTEM STOP MERGES episode_steps", read_only=False)
+    store.sql("SYSTEM STOP MERGES internal_steps", read_only=False)
     grafana_data.send_again(store, "s000000", "s000001")
-    (raw,) = store.query("SELECT count() AS n FROM episode_steps")
-    (unique,) = store.query("SELECT count() AS n FROM episode_steps FINAL")
+    (raw,) = store.query("SELECT count() AS n FROM internal_steps")
+    (unique,) = store.query("SELECT count() AS n FROM internal_steps FINAL")
     shown = rows(store, "health: Late and repeated rows")
     assert sum(row["Repeated"] for row in shown) == raw["n"] - unique["n"] >= 2
     # The oldest episode, of two steps, was recorded sixty days before it was stored.

@@ -55,7 +55,7 @@ def test_the_tools_of_other_frameworks_count_each_step_once(store: Store, asked:
 @pytest.mark.parametrize("name", ["pydantic_ai_agent,decorated", "pydantic_ai_agent,decorated-in-our-episode"])
 def test_a_step_that_a_framework_recorded_too_counts_once(store: Store, asked: Asked, name: str) -> None:
     (stored,) = store.query(
-        "SELECT count() AS Rows FROM episode_steps FINAL WHERE Tool = 'grep' AND ServiceName = {name:String}",
+        "SELECT count() AS Rows FROM internal_steps FINAL WHERE Tool = 'grep' AND ServiceName = {name:String}",
         {"name": name},
     )
     assert stored["Rows"] == 2

@@ -90,7 +90,7 @@ def test_tools_are_counted_right_by_sql(tau):
         for call in message.get("tool_calls") or []
     )
 
-    found = tau.sql("SELECT Tool, count() AS n FROM episode_steps FINAL GROUP BY Tool")
+    found = tau.sql("SELECT Tool, count() AS n FROM internal_steps FINAL GROUP BY Tool")
 
     assert {row["Tool"]: row["n"] for row in found} == expected
 
@@ -101,7 +101,7 @@ def test_steps_keep_the_order_of_the_calls(tau):
     expected = [call["function"]["name"] for m in run["messages"] for call in m.get("tool_calls") or []]
 
     found = tau.sql(
-        "SELECT arrayMap(s -> s.2, arraySort(groupArray((StepIndex, Tool)))) AS Tools FROM episode_steps FINAL "
+        "SELECT arrayMap(s -> s.2, arraySort(groupArray((StepIndex, Tool)))) AS Tools FROM internal_steps FINAL "
         "WHERE EpisodeId IN (SELECT EpisodeId FROM episodes WHERE Attributes['task_id'] = '0' "
         "AND Attributes['trial'] = '0') GROUP BY EpisodeId"
     )

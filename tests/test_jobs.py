@@ -29,32 +29,32 @@ if TYPE_CHECKING:
 DAY = 86_400 * SECOND
 SOURCES = (
     "otel_traces",
-    "episode_steps",
-    "episode_roots",
-    "episode_changes",
-    "episode_decisions",
-    "episode_evaluations",
-    "agent_spans",
+    "internal_steps",
+    "internal_roots",
+    "internal_changes",
+    "internal_decisions",
+    "internal_evaluations",
+    "internal_agent_spans",
 )
 LEARNED = (
-    "episode_facts", "episode_sequences", "domain_scales", "episode_rewards", "episode_reflections", "pattern_observations", "pattern_buckets",
-    "pattern_totals", "pattern_evidence", "pattern_keys", "step_transitions", "job_runs", "job_worklist",
+    "internal_facts", "internal_sequences", "internal_domain_scales", "internal_rewards", "internal_reflections", "internal_pattern_observations", "internal_pattern_buckets",
+    "internal_pattern_totals", "internal_pattern_evidence", "internal_pattern_keys", "internal_step_transitions", "internal_job_runs", "internal_job_worklist",
 )  # fmt: skip
 STATE = {
-    "facts": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_facts FINAL ORDER BY EpisodeId",
-    "sequences": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_sequences FINAL ORDER BY EpisodeId",
-    "scales": "SELECT * EXCEPT (Version, WrittenAt) FROM domain_scales FINAL ORDER BY Domain",
-    "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_rewards FINAL ORDER BY Formula, EpisodeId",
-    "reflections": "SELECT * EXCEPT (Version, WrittenAt) FROM episode_reflections FINAL ORDER BY EpisodeId",
-    "observations": "SELECT * EXCEPT (Version, WrittenAt) FROM pattern_observations FINAL ORDER BY EpisodeId",
-    "buckets": "SELECT * EXCEPT (Version, WrittenAt) FROM pattern_buckets FINAL WHERE Support > 0 ORDER BY PatternId, Week",
+    "facts": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_facts FINAL ORDER BY EpisodeId",
+    "sequences": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_sequences FINAL ORDER BY EpisodeId",
+    "scales": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_domain_scales FINAL ORDER BY Domain",
+    "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_rewards FINAL ORDER BY Formula, EpisodeId",
+    "reflections": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_reflections FINAL ORDER BY EpisodeId",
+    "observations": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_pattern_observations FINAL ORDER BY EpisodeId",
+    "buckets": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_pattern_buckets FINAL WHERE Support > 0 ORDER BY PatternId, Week",
     "totals": "SELECT * EXCEPT (Version, RecentSupport, RecentSuccesses), round(log(RecentSupport), 6) AS A, "
-    "round(log(RecentSuccesses + 1), 6) AS B FROM pattern_totals FINAL WHERE Support > 0 ORDER BY PatternId",
-    "evidence": "SELECT PatternId, Traces FROM pattern_evidence FINAL WHERE PatternId IN "
-    "(SELECT PatternId FROM pattern_totals FINAL WHERE Support > 1) ORDER BY PatternId",
-    "keys": "SELECT * FROM pattern_keys FINAL WHERE PatternId IN (SELECT PatternId FROM pattern_totals FINAL WHERE Support > 1) "
+    "round(log(RecentSuccesses + 1), 6) AS B FROM internal_pattern_totals FINAL WHERE Support > 0 ORDER BY PatternId",
+    "evidence": "SELECT PatternId, Traces FROM internal_pattern_evidence FINAL WHERE PatternId IN "
+    "(SELECT PatternId FROM internal_pattern_totals FINAL WHERE Support > 1) ORDER BY PatternId",
+    "keys": "SELECT * FROM internal_pattern_keys FINAL WHERE PatternId IN (SELECT PatternId FROM internal_pattern_totals FINAL WHERE Support > 1) "
     "ORDER BY PatternId",
-    "transitions": "SELECT * EXCEPT Version FROM step_transitions FINAL WHERE Occurrences > 0 ORDER BY ContextId, Week, Tool",
+    "transitions": "SELECT * EXCEPT Version FROM internal_step_transitions FINAL WHERE Occurrences > 0 ORDER BY ContextId, Week, Tool",
 }
 
 
@@ -184,7 +184,7 @@ def test_a_full_run_in_several_batches_is_the_same_as_in_one(storage_store: Stor
     at_once = state(storage_store)
     for name in STATE:
         assert in_batches[name] == at_once[name], name
-    history = storage_store.query("SELECT Job, Seen FROM job_runs FINAL WHERE Job = 'facts'")
+    history = storage_store.query("SELECT Job, Seen FROM internal_job_runs FINAL WHERE Job = 'facts'")
     assert history[0]["Seen"] == len(at_once["facts"]) > 8
 
 
@@ -271,7 +271,7 @@ def test_sums_that_are_added_to_are_those_of_a_full_run(storage_store: Store) ->
 def test_an_episode_resumed_after_it_was_scored_has_no_reward_until_it_ends_again(storage_store: Store) -> None:
     now = time.time_ns() - 60 * SECOND
     first = Episode("again", steps=[("a", True)], start=now, seconds=5)
-    scored = "SELECT count() AS C FROM episode_rewards FINAL WHERE EpisodeId = 'again'"
+    scored = "SELECT count() AS C FROM internal_rewards FINAL WHERE EpisodeId = 'again'"
     storage_store.insert_rows(rows_of(first))
     jobs.run(storage_store)
     assert storage_store.query(scored) == [{"C": 1}]
@@ -349,7 +349,7 @@ def test_facts_agree_with_the_episodes_view(storage_store: Store) -> None:
     storage_store.insert_rows([row for episode in made for row in rows_of(episode)])
     jobs.run(storage_store, "rewards")
     columns = "EpisodeId, Outcome, Task, Domain, Language, Steps, FailedSteps, InputTokens, StartTime"
-    facts = storage_store.query(f"SELECT {columns} FROM episode_facts FINAL ORDER BY EpisodeId")
+    facts = storage_store.query(f"SELECT {columns} FROM internal_facts FINAL ORDER BY EpisodeId")
     view = storage_store.query(f"SELECT {columns} FROM episodes ORDER BY EpisodeId")
     assert facts == view
 
@@ -363,14 +363,16 @@ def test_an_episode_of_a_hundred_thousand_steps_and_a_step_from_before_its_start
     storage_store.insert_rows([*rows_of(long), *skewed, *odd])
     jobs.run(storage_store)
     facts = storage_store.query(
-        "SELECT EpisodeId, Steps, DurationNs, StartTime FROM episode_facts FINAL ORDER BY EpisodeId"
+        "SELECT EpisodeId, Steps, DurationNs, StartTime FROM internal_facts FINAL ORDER BY EpisodeId"
     )
     assert facts == [
         {"EpisodeId": "long", "Steps": 100_000, "DurationNs": 900 * SECOND, "StartTime": T0},
         {"EpisodeId": "odd", "Steps": 1, "DurationNs": 60 * SECOND, "StartTime": T0},
         {"EpisodeId": "skewed", "Steps": 2, "DurationNs": 10 * SECOND, "StartTime": T0},
     ]
-    tools = storage_store.query("SELECT length(Tools) AS N FROM pattern_observations FINAL WHERE EpisodeId = 'long'")
+    tools = storage_store.query(
+        "SELECT length(Tools) AS N FROM internal_pattern_observations FINAL WHERE EpisodeId = 'long'"
+    )
     assert tools == [{"N": 10_000}]
 
 
@@ -391,7 +393,7 @@ def test_steps_are_in_the_order_counted_else_in_that_of_the_clock(storage_store:
     storage_store.insert_rows(rows)
     jobs.run(storage_store, "reflections")
     found = storage_store.query(
-        "SELECT EpisodeId, StepTools, StepOk, Recovered FROM episode_sequences FINAL ORDER BY EpisodeId"
+        "SELECT EpisodeId, StepTools, StepOk, Recovered FROM internal_sequences FINAL ORDER BY EpisodeId"
     )
     assert found == [
         {"EpisodeId": "False", "StepTools": ["c", "b", "a"], "StepOk": [True, True, False], "Recovered": False},
@@ -413,8 +415,8 @@ def test_facts_count_what_the_sequences_show(storage_store: Store) -> None:
         "length(arrayDistinct(arrayFilter(t -> t != '', StepTools))) AS DistinctTools, "
         "arrayExists((ok, next) -> NOT ok AND next, arrayPopBack(StepOk), arrayPopFront(StepOk)) AS Recovered"
     )
-    facts = storage_store.query(f"SELECT {counts} FROM episode_facts FINAL ORDER BY EpisodeId")
-    assert facts == storage_store.query(f"SELECT {shown} FROM episode_sequences FINAL ORDER BY EpisodeId")
+    facts = storage_store.query(f"SELECT {counts} FROM internal_facts FINAL ORDER BY EpisodeId")
+    assert facts == storage_store.query(f"SELECT {shown} FROM internal_sequences FINAL ORDER BY EpisodeId")
     assert {fact["Recovered"] for fact in facts} == {True, False}
 
 
@@ -423,10 +425,10 @@ def test_facts_that_are_named_are_gathered_anew_and_rewards_alone_need_no_sequen
     storage_store.insert_rows(rows_of(Episode("noted", steps=[("a", True)])))
     jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
     storage_store.insert_rows(rows_of(Episode("unnoted", steps=[("a", True)])))
-    truncate(storage_store, "episode_changes")
+    truncate(storage_store, "internal_changes")
     reports = jobs.run(storage_store, "rewards", full=True, overlap_seconds=0)
     assert [(report.job, report.full, report.seen) for report in reports] == [("facts", False, 0), ("rewards", True, 1)]
     reports = jobs.run(storage_store, "facts", "rewards", full=True, overlap_seconds=0)
     assert [(report.job, report.full, report.seen) for report in reports] == [("facts", True, 2), ("rewards", True, 2)]
     assert [report.job for report in jobs.run(storage_store, "facts")] == ["facts"]
-    assert storage_store.query("SELECT count() AS C FROM episode_sequences") == [{"C": 0}]
+    assert storage_store.query("SELECT count() AS C FROM internal_sequences") == [{"C": 0}]

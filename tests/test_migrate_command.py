@@ -36,16 +36,14 @@ def test_a_plan_says_what_would_be_done_and_why_and_does_nothing(shell: Shell) -
     assert planned.code == 0
     lines = [line.split() for line in planned.out.splitlines()]
     assert lines[0] == ["DO", "WHAT", "WHY"]
-    assert ["add", "episode_steps", "there", "is", "no", "column", "Tenant"] in lines
-    assert ["replace", "episode_steps_mv", "its", "definition", "has", "changed"] in lines
+    assert ["create", "internal_steps_mv", "there", "is", "no", "such", "materialized", "view"] in lines
+    assert ["migrate", "002_steps"] in [line[:2] for line in lines]
     changes = shell("migrate", "--plan", "--json").json["changes"]
-    (added,) = [change for change in changes if change["name"] == "episode_steps" and "Tenant" in change["why"]]
-    assert added["action"] == "add"
-    assert added["sql"][0].startswith(
-        "ALTER TABLE episode_steps ADD COLUMN IF NOT EXISTS Tenant LowCardinality(String)"
-    )
+    (moved,) = [change for change in changes if change["name"] == "002_steps"]
+    assert (moved["action"], moved["why"].split(":")[0]) == ("migrate", "From 0.1")
+    assert moved["sql"][0].startswith("INSERT INTO internal_steps\n")
     done = shell("migrate")
-    assert "extended: episode_steps, episode_roots" in done.out
+    assert "migrated: 002_old_views" in done.out
     assert "otel-episodes jobs run" in done.out
     for option in ((), ("--plan",)):
         assert shell("migrate", *option).out.endswith("is up to date\n")
@@ -53,14 +51,14 @@ def test_a_plan_says_what_would_be_done_and_why_and_does_nothing(shell: Shell) -
 
 def test_a_plan_with_something_refused_exits_with_1(shell: Shell) -> None:
     assert shell("migrate").code == 0
-    assert shell("sql", "--write", "ALTER TABLE episode_roots MODIFY COLUMN Verdict Nullable(String)").code == 0
+    assert shell("sql", "--write", "ALTER TABLE internal_roots MODIFY COLUMN Verdict Nullable(String)").code == 0
     planned = shell("migrate", "--plan")
     assert planned.code == 1
     assert "refuse" in planned.out
     refused = shell("migrate")
     assert refused.code == 1
     assert refused.err.startswith(
-        "otel-episodes: episode_roots: column Verdict is Nullable(String), not String: run ALTER"
+        "otel-episodes: internal_roots: column Verdict is Nullable(String), not String: run ALTER"
     )
 
 
@@ -94,7 +92,7 @@ def test_a_tenant_of_the_resource_can_be_asked_for(shell: Shell) -> None:
         assert shell.process("step", handle, "--tool", "x", **resource).code == 0
     (found,) = shell("episodes", "--tenant", "acme", "--json").json
     assert (found["Task"], found["Tenant"], found["Steps"]) == ("work of acme", "acme", 1)
-    assert shell.sql("SELECT Tenant FROM episode_steps FINAL ORDER BY Tenant") == [
+    assert shell.sql("SELECT Tenant FROM internal_steps FINAL ORDER BY Tenant") == [
         {"Tenant": "acme"},
         {"Tenant": "other"},
     ]

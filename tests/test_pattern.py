@@ -88,7 +88,7 @@ def test_loops_do_not_flood_the_list(storage_store: Store) -> None:
     keys = {
         tuple(row["Key"])
         for row in storage_store.query(
-            "SELECT Key FROM pattern_keys FINAL WHERE Domain = 'loop' AND Type = 'tool_sequence'"
+            "SELECT Key FROM internal_pattern_keys FINAL WHERE Domain = 'loop' AND Type = 'tool_sequence'"
         )
     }
     # Neither a b a b nor c c c.

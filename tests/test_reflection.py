@@ -73,7 +73,7 @@ def test_at_most_five_and_none_for_an_episode_that_runs(storage_store: Store) ->
     jobs.run(storage_store, "reflections")
     assert storage_store.query_named("reflection_of", {"episode": "runs"}) == []
     sizes = storage_store.query(
-        "SELECT max(greatest(length(Successes), length(Improvements), length(Insights))) AS M FROM episode_reflections FINAL"
+        "SELECT max(greatest(length(Successes), length(Improvements), length(Insights))) AS M FROM internal_reflections FINAL"
     )
     assert sizes[0]["M"] <= 5
 

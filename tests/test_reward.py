@@ -109,7 +109,7 @@ def random_episode(draw: random.Random, name: str) -> Episode:
 def totals(store: Store, formula: str, prefix: str) -> dict[str, float]:
     """Return the total of every episode whose id begins with the prefix."""
     rows = store.query(
-        "SELECT EpisodeId, Total FROM episode_rewards FINAL WHERE Formula = {f:String} AND startsWith(EpisodeId, {p:String})",
+        "SELECT EpisodeId, Total FROM internal_rewards FINAL WHERE Formula = {f:String} AND startsWith(EpisodeId, {p:String})",
         {"f": formula, "p": prefix},
     )
     return {row["EpisodeId"]: row["Total"] for row in rows}
@@ -189,7 +189,7 @@ def test_v2_takes_its_scales_from_the_domain_once_it_has_five_episodes(storage_s
     put(storage_store, Episode("scale-4", steps=[("a", True)] * 64, seconds=4096, tokens=8192, domain="slow"))
     jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
     after = totals(storage_store, "v2", "scale-")["scale-0"]
-    scale = storage_store.query("SELECT Seconds, Steps, Tokens FROM domain_scales FINAL WHERE Domain = 'slow'")
+    scale = storage_store.query("SELECT Seconds, Steps, Tokens FROM internal_domain_scales FINAL WHERE Domain = 'slow'")
     assert scale == [{"Seconds": 4096.0, "Steps": 64.0, "Tokens": 8192.0}]
     assert after > before
     # At the usual size in everything, no failed step: 1 * 1 * 1 * 1.1.
@@ -208,19 +208,21 @@ def test_an_external_reward_is_kept_beside_the_computed_one(storage_store: Store
     put(storage_store, Episode("external-attribute", outcome="failure", reward=1.0))
     jobs.run(storage_store, "rewards", formula="v2")
     found = storage_store.query(
-        "SELECT EpisodeId, Total, ExternalReward, Used FROM rewards "
+        "SELECT EpisodeId, Total, ExternalReward, Reward FROM rewards "
         "WHERE Formula = 'v2' AND startsWith(EpisodeId, 'external-') ORDER BY EpisodeId"
     )
     assert found == [
-        {"EpisodeId": "external-attribute", "Total": 0.0, "ExternalReward": 1.0, "Used": 0.0},
-        {"EpisodeId": "external-event", "Total": 0.0, "ExternalReward": 0.75, "Used": 0.0},
+        {"EpisodeId": "external-attribute", "Total": 0.0, "ExternalReward": 1.0, "Reward": 0.0},
+        {"EpisodeId": "external-event", "Total": 0.0, "ExternalReward": 0.75, "Reward": 0.0},
     ]
 
 
 def test_normalised_rewards_need_five_episodes(storage_store: Store) -> None:
     put(storage_store, *(Episode(f"norm-{n}", seconds=10 * 4**n, steps=[("a", True)], domain="norm") for n in range(4)))
     jobs.run(storage_store, "rewards", formula="parity-1")
-    query = "SELECT Episodes, Mean, Deviation FROM domain_rewards WHERE Domain = 'norm' AND Formula = 'parity-1'"
+    query = (
+        "SELECT Episodes, Mean, Deviation FROM internal_domain_rewards WHERE Domain = 'norm' AND Formula = 'parity-1'"
+    )
     assert storage_store.query(query) == [{"Episodes": 4, "Mean": None, "Deviation": None}]
     put(storage_store, Episode("norm-4", outcome="failure", domain="norm"))
     jobs.run(storage_store, "rewards", formula="parity-1")
@@ -341,7 +343,7 @@ def test_a_broken_formula_says_what_is_wrong_and_writes_nothing(
     before = formulas.active_formula(storage_store)
     with pytest.raises(formulas.FormulaError, match=message):
         jobs.run(storage_store, "rewards", formula=str(path))
-    assert storage_store.query("SELECT count() AS C FROM episode_rewards WHERE startsWith(Formula, 'broken@')") == [
+    assert storage_store.query("SELECT count() AS C FROM internal_rewards WHERE startsWith(Formula, 'broken@')") == [
         {"C": 0}
     ]
     assert formulas.active_formula(storage_store) == before

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from schema_fixtures import VERSION_0_1, emptied, made_by_0_1, made_by_a_collector
+from schema_fixtures import emptied, made_by_0_1, made_by_a_collector
 
 from otel_episodes_clickhouse import Store, Target, sql
 from otel_episodes_clickhouse.errors import NewerStoreError, SchemaError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 def test_an_empty_store_gets_every_table_and_view_and_a_second_migration_does_nothing(storage_store: Store) -> None:
     emptied(storage_store)
-    objects = tuple(statement.name for statement in migrations.statements() if statement.creates)
-    assert storage_store.migrate().names("create") == objects
+    objects = sorted(statement.name for statement in migrations.statements() if statement.creates)
+    assert sorted(storage_store.migrate().names("create")) == objects
     assert storage_store.migrate() == migrations.plan(storage_store) == Migration()
     engines = {
         (row["name"], row["engine"])
@@ -36,10 +36,10 @@ def test_an_empty_store_gets_every_table_and_view_and_a_second_migration_does_no
         ("otel_traces", "MergeTree"),
         ("otel_traces_trace_id_ts", "MergeTree"),
         ("otel_traces_trace_id_ts_mv", "MaterializedView"),
-        ("episode_steps", "ReplacingMergeTree"),
-        ("episode_steps_mv", "MaterializedView"),
-        ("episode_roots", "ReplacingMergeTree"),
-        ("episode_roots_mv", "MaterializedView"),
+        ("internal_steps", "ReplacingMergeTree"),
+        ("internal_steps_mv", "MaterializedView"),
+        ("internal_roots", "ReplacingMergeTree"),
+        ("internal_roots_mv", "MaterializedView"),
         ("episodes", "View"),
     }
 
@@ -54,7 +54,7 @@ def test_every_table_an_insert_reaches_remembers_tokens(storage_store: Store) ->
         "SELECT name, create_table_query AS ddl FROM system.tables WHERE engine LIKE '%MergeTree'"
     )
     remembering = {row["name"] for row in found if "non_replicated_deduplication_window = 10000" in row["ddl"]}
-    assert remembering >= {"otel_traces", "otel_traces_trace_id_ts", "episode_steps", "episode_roots"}
+    assert remembering >= {"otel_traces", "otel_traces_trace_id_ts", "internal_steps", "internal_roots"}
 
 
 def test_a_missing_view_is_made_again(storage_store: Store) -> None:
@@ -67,19 +67,22 @@ EPISODES = [
     Episode(f"m{n}", outcome=("success", "failure")[n % 2], steps=[("a", True), ("b", n % 3 > 0)], domain="x", task="t")
     for n in range(6)
 ]
+# What holds spans and settings, as both versions have it; before 0.2 our tables had other names.
 CONTENT = {
     "otel_traces": "SELECT * FROM otel_traces ORDER BY TraceId, SpanId",
     "otel_traces_trace_id_ts": "SELECT TraceId, min(Start) FROM otel_traces_trace_id_ts GROUP BY TraceId ORDER BY 1",
-    "episode_steps": "SELECT * EXCEPT InsertedAt FROM episode_steps FINAL ORDER BY TraceId, SpanId",
-    "episode_roots": "SELECT *, EndTime FROM episode_roots FINAL ORDER BY TraceId, SpanId",
-    "episode_changes": "SELECT EpisodeId, count() FROM episode_changes GROUP BY EpisodeId ORDER BY EpisodeId",
-    "episode_settings": "SELECT Name, Value FROM episode_settings FINAL WHERE Name = 'reward_formula'",
+    "steps": "SELECT * FROM {prefix}_steps FINAL ORDER BY TraceId, SpanId",
+    "roots": "SELECT *, EndTime FROM {prefix}_roots FINAL ORDER BY TraceId, SpanId",
+    "decisions": "SELECT * FROM {prefix}_decisions FINAL ORDER BY TraceId, SpanId",
+    "evaluations": "SELECT * FROM {prefix}_evaluations FINAL ORDER BY TraceId, SpanId",
+    "changes": "SELECT DISTINCT EpisodeId FROM {prefix}_changes ORDER BY EpisodeId",
+    "settings": "SELECT Name, Value FROM {prefix}_settings FINAL WHERE Name = 'reward_formula'",
     "episodes": "SELECT * EXCEPT (StartTime, EndTime) FROM episodes ORDER BY EpisodeId",
 }
 
 
-def content(store: Store) -> dict[str, list[dict[str, Any]]]:
-    return {name: store.query(statement) for name, statement in CONTENT.items()}
+def content(store: Store, prefix: str) -> dict[str, list[dict[str, Any]]]:
+    return {name: store.query(statement.replace("{prefix}", prefix)) for name, statement in CONTENT.items()}
 
 
 def test_a_store_of_0_1_is_brought_up_to_date_and_nothing_is_lost(storage_store: Store) -> None:
@@ -87,27 +90,54 @@ def test_a_store_of_0_1_is_brought_up_to_date_and_nothing_is_lost(storage_store:
     rows = [row for episode in EPISODES for row in rows_of(episode)]
     store.insert_rows(rows, token="sent before")
     store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('reward_formula', 'parity-1')", read_only=False)
-    before = content(store)
+    before = content(store, "episode")
     assert not migrations.is_current(store)
     planned = migrations.plan(store)
-    assert content(store) == before
-    assert planned.names("refuse", "create", "drop") == tuple(
-        name for name in planned.names("create") if name not in V_0_1
-    )
-    assert set(planned.names("add")) == {
-        "episode_steps", "episode_roots", "episode_decisions", "episode_evaluations",
-    }  # fmt: skip
-    assert {"episode_steps_mv", "episode_roots_mv", "episodes", "facts_of"} <= set(planned.names("replace"))
+    assert content(store, "episode") == before
+    assert planned.names("refuse", "add", "rebuild", "drop") == ()
     assert store.migrate() == planned
-    after = content(store)
+    after = content(store, "internal")
     for name, was in before.items():
-        kept = [{column: row[column] for column in was[0]} for row in after[name]]
+        kept = [{column: row[column] for column in was[0]} for row in after[name]] if was else after[name]
         assert kept == was, name
     assert migrations.is_current(store)
     assert migrations.plan(store) == Migration()
 
 
-V_0_1 = {statement.name for file in VERSION_0_1.glob("*/*.sql") for statement in sql.parse(file.read_text())}
+RELATIONS = """
+SELECT name AS Relation, engine AS Engine, sorting_key AS OrderBy, partition_key AS PartitionBy, as_select AS Reads
+FROM system.tables
+WHERE database = currentDatabase() AND NOT startsWith(name, '.')
+ORDER BY name
+"""
+COLUMNS_OF = """
+SELECT table AS Relation, name AS Column, type AS Type, default_expression AS Default, comment AS Meaning
+FROM system.columns
+WHERE database = currentDatabase() AND NOT startsWith(table, '.')
+ORDER BY table, position
+"""
+
+
+def test_the_migrations_of_a_store_of_0_1_end_where_a_new_store_begins(storage_store: Store) -> None:
+    emptied(storage_store).migrate()
+    relations, columns = storage_store.query(RELATIONS), storage_store.query(COLUMNS_OF)
+    made_by_0_1(storage_store).migrate()
+    assert storage_store.query(RELATIONS) == relations
+    assert storage_store.query(COLUMNS_OF) == columns
+
+
+def test_a_migration_that_was_cut_short_is_run_again(storage_store: Store) -> None:
+    store = made_by_0_1(storage_store)
+    store.insert_rows([row for episode in EPISODES for row in rows_of(episode)])
+    before = content(store, "episode")
+    cut = [change for change in migrations.plan(store).changes if change.name != "002_old_tables"]
+    for change in cut:
+        for statement in change.statements:
+            store.execute(statement)
+    store.migrate()
+    after = content(store, "internal")
+    assert [len(after[name]) for name in before] == [len(was) for was in before.values()]
+    assert migrations.plan(store) == Migration()
 
 
 def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old_ones(storage_store: Store) -> None:
@@ -122,24 +152,30 @@ def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old
         row._replace(resource_attributes={"tenant.id": "acme"}) for row in rows_of(Episode("new", steps=[("a", True)]))
     ]
     store.insert_rows(new, token="sent after")
-    counted = "SELECT (SELECT count() FROM otel_traces) AS spans, (SELECT count() FROM episode_steps FINAL) AS steps"
+    counted = "SELECT (SELECT count() FROM otel_traces) AS spans, (SELECT count() FROM internal_steps FINAL) AS steps"
     assert store.query(counted) == [{"spans": len(old) + len(new), "steps": 13}]
     assert store.query("SELECT Tenant, count() AS n FROM episodes GROUP BY Tenant ORDER BY Tenant") == [
         {"Tenant": "", "n": 6},
         {"Tenant": "acme", "n": 1},
     ]
     jobs.run(store)
-    assert store.query("SELECT uniqExact(EpisodeId) AS n FROM episode_rewards FINAL") == [{"n": 7}]
+    assert store.query("SELECT uniqExact(EpisodeId) AS n FROM internal_rewards FINAL") == [{"n": 7}]
 
 
 def test_a_migration_in_place_leaves_each_materialized_view_the_same_object(storage_store: Store) -> None:
     # Dropped and created, it would miss what is inserted in between.
-    store = made_by_0_1(storage_store)
+    store = emptied(storage_store)
+    store.migrate()
     identity = (
-        "SELECT name, uuid FROM system.tables WHERE name IN ('episode_steps_mv', 'episode_roots_mv') ORDER BY name"
+        "SELECT name, uuid FROM system.tables WHERE name IN ('internal_steps_mv', 'internal_roots_mv') ORDER BY name"
     )
     before = store.query(identity)
-    assert {"episode_steps_mv", "episode_roots_mv"} <= set(store.migrate().names("replace"))
+    store.sql(
+        "INSERT INTO internal_settings (Name, Value) "
+        "VALUES ('schema_of_internal_steps_mv', 'another'), ('schema_of_internal_roots_mv', 'another')",
+        read_only=False,
+    )
+    assert store.migrate().names("replace") == ("internal_steps_mv", "internal_roots_mv")
     assert store.query(identity) == before
 
 
@@ -147,7 +183,7 @@ def test_a_view_whose_definition_is_of_another_version_is_replaced(storage_store
     store = emptied(storage_store)
     store.migrate()
     store.sql("CREATE OR REPLACE VIEW episodes AS SELECT 1 AS Nothing", read_only=False)
-    store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('schema_of_episodes', 'another')", read_only=False)
+    store.sql("INSERT INTO internal_settings (Name, Value) VALUES ('schema_of_episodes', 'another')", read_only=False)
     assert store.migrate().names("replace") == ("episodes",)
     assert store.query("SELECT count(Outcome) AS n FROM episodes") == [{"n": 0}]
 
@@ -156,11 +192,11 @@ def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(st
     store = emptied(storage_store)
     store.migrate()
     store.sql(
-        "CREATE MATERIALIZED VIEW gone_mv TO episode_changes AS SELECT EpisodeId FROM episode_steps", read_only=False
+        "CREATE MATERIALIZED VIEW gone_mv TO internal_changes AS SELECT EpisodeId FROM internal_steps", read_only=False
     )
     store.sql("CREATE TABLE gone (a UInt8) ENGINE = MergeTree ORDER BY a", read_only=False)
     store.sql(
-        "INSERT INTO episode_settings (Name, Value) VALUES ('schema_of_gone_mv', 'x'), ('schema_of_gone', 'x')",
+        "INSERT INTO internal_settings (Name, Value) VALUES ('schema_of_gone_mv', 'x'), ('schema_of_gone', 'x')",
         read_only=False,
     )
     done = store.migrate()
@@ -172,37 +208,41 @@ def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(st
 def test_a_column_of_another_type_is_refused_with_the_statement_that_mends_it(storage_store: Store) -> None:
     store = emptied(storage_store)
     store.migrate()
-    store.sql("ALTER TABLE episode_steps MODIFY COLUMN InputTokens UInt32, DROP COLUMN Tenant", read_only=False)
+    store.sql("ALTER TABLE internal_steps MODIFY COLUMN InputTokens UInt32, DROP COLUMN Tenant", read_only=False)
     with pytest.raises(SchemaError, match="InputTokens is UInt32, not UInt64: run ALTER") as refused:
         store.migrate()
     # Nothing was done, not even what could have been.
-    assert store.query("SELECT count() AS n FROM system.columns WHERE table = 'episode_steps' AND name = 'Tenant'") == [
-        {"n": 0}
-    ]
+    assert store.query(
+        "SELECT count() AS n FROM system.columns WHERE table = 'internal_steps' AND name = 'Tenant'"
+    ) == [{"n": 0}]
     store.sql(str(refused.value).partition(": run ")[2], read_only=False)
-    assert store.migrate().names("add") == ("episode_steps",)
+    assert store.migrate().names("add") == ("internal_steps",)
     assert migrations.plan(store) == Migration()
 
 
 def test_another_order_of_a_table_of_spans_is_refused_and_that_of_a_learned_one_made_anew(storage_store: Store) -> None:
     store = emptied(storage_store)
     store.migrate()
-    for table, order in (("episode_decisions", "TraceId"), ("domain_scales", "(Domain, Version)")):
+    for table, order in (("internal_decisions", "TraceId"), ("internal_domain_scales", "(Domain, Version)")):
         store.sql(f"CREATE TABLE other AS {table} ENGINE = ReplacingMergeTree ORDER BY {order}", read_only=False)
         store.sql(f"EXCHANGE TABLES other AND {table}", read_only=False)
         store.sql("DROP TABLE other", read_only=False)
-    with pytest.raises(SchemaError, match=r"episode_decisions: its ORDER BY is \(TraceId\), not \(EpisodeId"):
+    with pytest.raises(SchemaError, match=r"internal_decisions: its ORDER BY is \(TraceId\), not \(EpisodeId"):
         store.migrate()
-    store.sql("RENAME TABLE episode_decisions TO episode_decisions_old", read_only=False)
+    store.sql("RENAME TABLE internal_decisions TO episode_decisions_old", read_only=False)
     done = store.migrate()
-    assert done.names("create", "rebuild", "set") == ("episode_decisions", "domain_scales", "job_runs")
+    assert done.names("create", "rebuild", "set") == (
+        "internal_decisions",
+        "internal_domain_scales",
+        "internal_job_runs",
+    )
     assert migrations.plan(store) == Migration()
 
 
 def test_a_store_of_a_newer_version_is_left_alone_and_still_recorded_into(storage_store: Store, tmp_path: Path) -> None:
     store = emptied(storage_store)
     store.migrate()
-    newer = "INSERT INTO episode_settings (Name, Value) VALUES ('schema_package', '99.1'), ('schema_version', 'newer')"
+    newer = "INSERT INTO internal_settings (Name, Value) VALUES ('schema_package', '99.1'), ('schema_version', 'newer')"
     store.sql(newer, read_only=False)
     store.sql("DROP VIEW episodes", read_only=False)
     for ask in (store.migrate, lambda: migrations.plan(store)):
@@ -242,7 +282,7 @@ def test_a_table_that_no_collector_makes_like_that_is_refused(storage_store: Sto
     store.sql(f"ALTER TABLE otel_traces {change}", read_only=False)
     with pytest.raises(SchemaError, match=why):
         store.migrate()
-    assert store.query("SELECT count() AS n FROM system.tables WHERE startsWith(name, 'episode_')") == [{"n": 0}]
+    assert store.query("SELECT count() AS n FROM system.tables WHERE startsWith(name, 'internal_')") == [{"n": 0}]
 
 
 def test_a_table_of_the_collectors_whose_settings_are_not_ours_is_used_as_it_is(storage_store: Store) -> None:
@@ -275,7 +315,7 @@ def test_several_processes_migrate_at_once(storage_server: str) -> None:
 
 
 def test_names_of_statements_are_unique() -> None:
-    for folders in (("schema", "views"), ("queries", "jobs")):
+    for folders in (("schema", "views", "migrations"), ("queries", "jobs")):
         names = [statement.name for folder in folders for statement in sql.folder(folder)]
         assert len(names) == len(set(names))
 

@@ -62,14 +62,14 @@ BYPASSES = [
     "KILL QUERY WHERE 1",
     "CREATE TEMPORARY TABLE x (a Int)",
     "CREATE FUNCTION f AS x -> x",
-    "INSERT INTO episode_settings (Name, Value) VALUES ('a', 'b')",
-    "INSERT INTO episode_settings (Name, Value) SELECT 'a', 'b'",
+    "INSERT INTO internal_settings (Name, Value) VALUES ('a', 'b')",
+    "INSERT INTO internal_settings (Name, Value) SELECT 'a', 'b'",
     "DROP TABLE otel_traces",
     "TRUNCATE TABLE otel_traces",
     "DETACH TABLE otel_traces",
     "ALTER TABLE otel_traces DELETE WHERE 1",
     "OPTIMIZE TABLE otel_traces FINAL",
-    "EXCHANGE TABLES otel_traces AND episode_steps",
+    "EXCHANGE TABLES otel_traces AND internal_steps",
     "BACKUP TABLE otel_traces TO File('{out}')",
     "GRANT ALL ON *.* TO default",
     "USE system",
@@ -79,7 +79,7 @@ BYPASSES = [
 @pytest.mark.parametrize("text", BYPASSES)
 def test_read_only_sql_changes_writes_and_reaches_nothing(storage_store: Store, tmp_path: Path, text: str) -> None:
     counted = (
-        "SELECT count() AS tables, (SELECT count() FROM episode_settings) AS settings FROM system.tables "
+        "SELECT count() AS tables, (SELECT count() FROM internal_settings) AS settings FROM system.tables "
         "WHERE database = 'default'"
     )
     before = storage_store.query(counted)
@@ -100,7 +100,7 @@ def test_read_only_sql_changes_writes_and_reaches_nothing(storage_store: Store, 
         "(SELECT 1) UNION ALL (SELECT 2);",
         "FROM numbers(2) SELECT number",
         "SHOW TABLES",
-        "DESCRIBE episode_steps",
+        "DESCRIBE internal_steps",
         "EXPLAIN SELECT count() FROM episodes",
         "EXISTS TABLE episodes",
         "SELECT count() FROM merge(currentDatabase(), '^episode_ro')",
@@ -113,7 +113,7 @@ def test_read_only_sql_answers_every_question_about_the_store(storage_store: Sto
 
 
 NAMES = [
-    "x'; DROP TABLE episode_steps; --", 'x"; DROP TABLE episode_steps', "x` DROP", "x\\", "x' OR '1'='1",
+    "x'; DROP TABLE internal_steps; --", 'x"; DROP TABLE internal_steps', "x` DROP", "x\\", "x' OR '1'='1",
     "{a:Identifier}", "%(a)s", "${HOME}", "[x]", "-- x", "/* x", "🙂\ud7ff",
 ]  # fmt: skip
 
@@ -150,7 +150,7 @@ def test_a_name_on_the_command_line_never_becomes_sql(shell: Shell, name: str) -
         assert "Traceback" not in ran.err
         assert len(ran.err.splitlines()) <= 3, (command, ran.err)
     assert shell("sql", "SELECT {v:String} AS v", "--param", f"v={name}", "--json").json == [{"v": name}]
-    assert shell.sql("SELECT count() AS n FROM episode_steps") == [{"n": 1}]
+    assert shell.sql("SELECT count() AS n FROM internal_steps") == [{"n": 1}]
 
 
 SECRET = "S3cret-Pw0rd"

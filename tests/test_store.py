@@ -89,7 +89,7 @@ def test_a_users_sql_comes_back_with_names_types_and_rows(storage_store: Store) 
     "text",
     [
         "DROP TABLE otel_traces",
-        "INSERT INTO episode_settings (Name, Value) VALUES ('a', 'b')",
+        "INSERT INTO internal_settings (Name, Value) VALUES ('a', 'b')",
         "SELECT 1; DROP TABLE otel_traces",
         "SELECT 1 SETTINGS readonly = 0",
         "SET readonly = 0",
@@ -101,7 +101,7 @@ def test_read_only_sql_changes_nothing(storage_store: Store, text: str) -> None:
     with pytest.raises(QueryError, match="READONLY|this is read-only|reaches outside|Multi-statements"):
         storage_store.sql(text)
     # And is forgotten after: the next is as free as before.
-    storage_store.sql("INSERT INTO episode_settings (Name, Value) VALUES ('a', 'b')", read_only=False)
+    storage_store.sql("INSERT INTO internal_settings (Name, Value) VALUES ('a', 'b')", read_only=False)
     assert storage_store.query("EXISTS TABLE otel_traces") == [{"result": 1}]
 
 

@@ -30,11 +30,11 @@ def test_the_page_lists_every_column_as_the_schema_describes_it(storage_store: S
     for row in storage_store.query(DESCRIBED, {"sections": list(listed)}):
         described[row["Section"]].append((row["Column"], row["Type"], row["Meaning"]))
     for name, columns in described.items():
-        # reward_inputs hands on columns of other tables; what a view does not comment on, only the page says.
+        # internal_reward_inputs hands on columns of other tables; what a view does not comment on, only the page says.
         said = [
             (column, kind, meaning or page[2])
             for (column, kind, meaning), page in zip(columns, listed[name], strict=True)
         ]
         assert listed[name] == said, name
         assert all(meaning for _, _, meaning in said), name
-    assert {"patterns", "rewards", "episode_scores", "reward_settings"} <= set(listed)
+    assert {"patterns", "rewards", "internal_scores", "internal_reward_settings"} <= set(listed)

@@ -165,7 +165,7 @@ import sys
 from otel_episodes_clickhouse import Store, Target
 with Store.open(Target.resolve("chdb://" + sys.argv[1])) as store:
     report = store.drain()
-    print(store.query("SELECT count() AS n FROM episode_steps FINAL")[0]["n"], report)
+    print(store.query("SELECT count() AS n FROM internal_steps FINAL")[0]["n"], report)
 """,
         tmp_path,
     )

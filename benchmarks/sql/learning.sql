@@ -52,10 +52,10 @@ CREATE TABLE IF NOT EXISTS plain_traces AS otel_traces;
 DROP TABLE IF EXISTS plain_traces;
 
 -- name: count_episodes
-SELECT uniqExact(EpisodeId) AS Episodes FROM episode_roots;
+SELECT uniqExact(EpisodeId) AS Episodes FROM internal_roots;
 
 -- name: latest_start
-SELECT toUnixTimestamp(max(StartTime)) AS Seconds FROM episode_roots;
+SELECT toUnixTimestamp(max(StartTime)) AS Seconds FROM internal_roots;
 
 -- name: forget
 TRUNCATE TABLE IF EXISTS {table:Identifier};

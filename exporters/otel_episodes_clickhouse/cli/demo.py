@@ -82,7 +82,7 @@ def _print_what_next(place: str, example: str, *, given: bool, total: int, taken
     for command in (
         "episodes --outcome failure",
         f"show {example[:8]}",
-        'sql "SELECT Tool, count() FROM episode_steps FINAL GROUP BY Tool"',
+        'sql "SELECT Tool, count() FROM steps GROUP BY Tool"',
         "doctor",
     ):
         output.line(f"  {_program()} {command}{option}")

@@ -151,7 +151,7 @@ def load(store: Store, episode: Row) -> EpisodeTree:
     from otel_episodes_clickhouse.cli.tree import EpisodeTree  # noqa: PLC0415  # with rich
 
     identifier = {"id": episode["EpisodeId"]}
-    steps = store.query_named("episode_steps", identifier)
+    steps = store.query_named("steps_of_episode", identifier)
     segments = store.query_named("episode_segments", identifier)
     traces = sorted({row["TraceId"] for row in (*steps, *segments)})
     spans = store.query_named("trace_spans", {"trace_ids": traces})
@@ -194,15 +194,15 @@ def sql(
 ) -> None:
     """Ask the store in ClickHouse's SQL.
 
-    Relations: episodes (one row per episode), episode_steps, episode_roots, otel_traces (the spans).
-    Read episode_steps and episode_roots with FINAL, so that what was sent twice counts once.
+    Relations: episodes, steps, rewards, reflections and patterns (a row for each), otel_traces (the spans).
+    Those whose names begin with internal_ may change with any version.
 
     Examples:
       otel-episodes sql "SELECT Outcome, count() FROM episodes GROUP BY Outcome"
       otel-episodes sql "SELECT Tool, count() AS n, countIf(NOT Success) AS failed
-                         FROM episode_steps FINAL GROUP BY Tool ORDER BY n DESC"
+                         FROM steps GROUP BY Tool ORDER BY n DESC"
       otel-episodes sql "SELECT Task FROM episodes WHERE has(Tools, {tool:String})" --param tool=cargo
-      otel-episodes sql --write "OPTIMIZE TABLE episode_steps FINAL"
+      otel-episodes sql --write "OPTIMIZE TABLE otel_traces"
     """
     if not statement.strip().rstrip(";"):
         raise UsageError('give a statement: otel-episodes sql "SELECT count() FROM episodes"')

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
 
 _DONE = {
-    "create": "made", "add": "extended", "replace": "replaced", "rebuild": "made anew", "set": "set", "drop": "dropped",
+    "create": "made", "add": "extended", "replace": "replaced", "rebuild": "made anew", "set": "set",
+    "migrate": "migrated", "drop": "dropped",
 }  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json
         output.line(line)
     if anew:
         output.line(f"replaced: {', '.join(anew)}")
-    if done.names("rebuild"):
+    if done.names("rebuild", "migrate"):
         output.line("fill what was made anew: otel-episodes jobs run")
     for name, reason in done.refused:
         output.note(f"left out {name}, which is optional: {output.one_line(reason)}")

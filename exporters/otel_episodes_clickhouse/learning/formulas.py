@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_FORMULA: Final = "v2"
-_BUILT_IN: Final = {"parity-1": "reward_parity_1", "v2": "reward_v2"}
+_BUILT_IN: Final = {"parity-1": "internal_reward_parity_1", "v2": "internal_reward_v2"}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
 _NUMBER: Final = re.compile(r"^(?:LowCardinality\()?(?:Nullable\()?(?:U?Int\d+|B?Float\d+|Decimal.*|Bool)\)*$")
 _CODE_SYNTAX: Final = 62
@@ -54,7 +54,7 @@ def formula_named(text: str) -> Formula:
     select = (named[0].text if named else body).strip().rstrip(";").rstrip()
     digest = hashlib.sha256(select.encode()).hexdigest()
     stem = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
-    return Formula(f"{stem}@{digest[:8]}", f"reward_user_{digest[:16]}", select)
+    return Formula(f"{stem}@{digest[:8]}", f"internal_reward_user_{digest[:16]}", select)
 
 
 def install_formula(store: Store, formula: Formula) -> None:
@@ -62,8 +62,7 @@ def install_formula(store: Store, formula: Formula) -> None:
     if formula.text is None:
         return
     # The one place where our text meets another: a view has to be created from the user's own SELECT.
-    prefix = sql.named("formula_prefix").text
-    view = sql.Statement("formula", f"{prefix}\n{formula.text}")
+    view = sql.Statement("formula", sql.named("formula_view").text.replace("SELECT 1", formula.text))
     try:
         store.query_named("formula_parses", {"text": formula.text})
         store.execute(view, {"formula_view": formula.view})
@@ -130,7 +129,9 @@ def chosen_formula(store: Store, formula: str | None) -> Formula:
     if name in _BUILT_IN:
         return formula_named(name)
     digest = name.rpartition("@")[2]
-    views = [row["Name"] for row in store.query_named("user_formula_views", {"prefix": f"reward_user_{digest}"})]
+    views = [
+        row["Name"] for row in store.query_named("user_formula_views", {"prefix": f"internal_reward_user_{digest}"})
+    ]
     if not views:
         raise FormulaError(f"the formula {name} is in use but its view is gone: name it again with --formula")
     return Formula(name, views[0], "")

@@ -135,7 +135,7 @@ def _unseen(_job: str, _done: int, _total: int, /) -> None:
 
 
 class _Runner:
-    """One run of several jobs, each recorded in ``job_runs``."""
+    """One run of several jobs, each recorded in ``internal_job_runs``."""
 
     def __init__(  # what `run` was given
         self,
@@ -162,29 +162,31 @@ class _Runner:
 
     def facts(self) -> JobReport:
         """Gather what else is read, one row per episode."""
-        return self._batches("facts", "", "episode_facts", ("facts_write",))
+        return self._batches("facts", "", "internal_facts", ("facts_write",))
 
     def sequences(self) -> JobReport:
         """Put the steps of each episode in order, beside its facts."""
-        return self._batches("sequences", "", "episode_sequences", ("sequences_write",))
+        return self._batches("sequences", "", "internal_sequences", ("sequences_write",))
 
     def rewards(self) -> JobReport:
         """Score under the formula, after bringing up to date what is usual in each domain."""
         self._store.execute(sql.named("scales_write"), {"snapshot": self._snapshot()})
         check = self._check if self._formula.text is not None else None
         return self._batches(
-            "rewards", self._formula.name, "episode_rewards", ("rewards_write", "rewards_forget"), check=check
+            "rewards", self._formula.name, "internal_rewards", ("rewards_write", "rewards_forget"), check=check
         )
 
     def reflections(self) -> JobReport:
         """Say what each episode teaches."""
         statements = ("reflections_write", "reflections_forget")
-        return self._batches("reflections", "", "episode_reflections", statements, exclusive=True)
+        return self._batches("reflections", "", "internal_reflections", statements, exclusive=True)
 
     def observations(self) -> JobReport:
         """List the patterns each episode shows."""
         statements = ("observations_write", "observations_forget")
-        return self._batches("observations", self._formula.name, "pattern_observations", statements, exclusive=True)
+        return self._batches(
+            "observations", self._formula.name, "internal_pattern_observations", statements, exclusive=True
+        )
 
     def patterns(self) -> JobReport:
         """Add up each week of which an episode changed."""
@@ -227,13 +229,13 @@ class _Runner:
         A full run goes from id to id, in the order of the primary keys; else a worklist names the episodes.
         """
         if context["full"]:
-            table = "known_episodes" if job == "facts" else "episode_facts"
+            table = "internal_known_episodes" if job == "facts" else "internal_facts"
             # Those of one job do for the next: where they lie does not matter, only that all ids are between them.
             self._lows = self._lows or self._store.query_named("job_ranges", {"table": table, "size": self._batch})
             lows = [row["Low"] for row in self._lows[:: self._times(job)]]
             scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise(["", *lows[1:], ""])]
             return self._store.query_named("job_episodes", {"table": table})[0]["Episodes"], scopes
-        inputs = "episode_facts" if self._formula.text is None else "episode_sequences"
+        inputs = "internal_facts" if self._formula.text is None else "internal_sequences"
         self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES, "inputs": inputs})
         found = self._store.query_named("worklist_batches", context)[0]
         return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
@@ -265,7 +267,7 @@ class _Runner:
                 self._store.execute(sql.named("evidence_write"), {**context, "weeks": weeks})
             if self._store.query_named("keys_missing", context)[0]["Missing"]:
                 self._store.execute(sql.named("keys_write"), context)
-        return len(found), self._written("pattern_buckets", context)
+        return len(found), self._written("internal_pattern_buckets", context)
 
     def _chunks(self, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         """Put weeks together, up to half a batch of episodes: each of them is dozens of rows here."""

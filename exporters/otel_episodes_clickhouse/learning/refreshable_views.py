@@ -53,7 +53,9 @@ def uninstall(store: Store) -> list[str]:
 
 def _views() -> list[sql.Statement]:
     return [
-        statement for statement in sql.folder("jobs") if statement.name.startswith("refresh_") and statement.creates
+        statement
+        for statement in sql.folder("jobs")
+        if statement.name.startswith("internal_refresh_") and statement.creates
     ]
 
 

@@ -105,6 +105,32 @@ def statements(layout: Layout = Layout()) -> tuple[sql.Statement, ...]:
     return tuple(_over(ours, layout.cluster))
 
 
+@dataclass(frozen=True)
+class NumberedMigration:
+    """A file of ``sql/migrations``; ``when`` is pre or post, ``why`` its first comment."""
+
+    number: int
+    when: str
+    why: str
+    statements: tuple[sql.Statement, ...]
+
+
+@cache
+def migrations() -> tuple[NumberedMigration, ...]:
+    """Return the migrations in the order of their numbers."""
+    found = []
+    for name, text in sql.files("migrations"):
+        number, when, _ = name.split("_", 2)
+        comment = " ".join(line.removeprefix("-- ") for line in text.partition("\n\n")[0].splitlines())
+        found.append(NumberedMigration(int(number), when, comment, sql.parse(text)))
+    return tuple(found)
+
+
+def last_migration() -> int:
+    """Return the number of the last migration: that of a new store."""
+    return max(migration.number for migration in migrations())
+
+
 @cache
 def made(statement: sql.Statement) -> Made:
     """Read a CREATE statement."""
@@ -240,6 +266,21 @@ def replaced(table: Made) -> sql.Statement:
 def altered(statement: sql.Statement, layout: Layout) -> sql.Statement:
     """Return a statement of ours that alters a table of spans, for that layout."""
     return _moved(statement, sharded(), layout.cluster) if layout.cluster else statement
+
+
+def spread(statement: sql.Statement, layout: Layout) -> tuple[sql.Statement, ...]:
+    """Return a statement of a migration for that layout; what inserts goes through the Distributed tables as it is."""
+    if not layout.cluster or statement.text.startswith("INSERT "):
+        return (statement,)
+    clause = on_cluster(layout)
+    head, names = re.split(r"(?<=IF EXISTS)\s+", statement.text, maxsplit=1) if "DROP " in statement.text else ("", "")
+    if not names:
+        return (replace(statement, text=re.sub(r"^(ALTER TABLE \w+)", rf"\1{_LOCAL}{clause}", statement.text)),)
+    spread_out = [replace(statement, text=f"{head} {names}{clause}")]
+    if head.startswith("DROP TABLE"):
+        local = re.sub(r"\w+", lambda found: found[0] + _LOCAL, names)
+        spread_out.append(replace(statement, text=f"{head} {local}{clause}"))
+    return tuple(spread_out)
 
 
 def database(name: str, layout: Layout) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,13 @@
 """The tables and views: what a store lacks, and bringing it up to date.
 
 What a store should have is read from the CREATE statements in ``sql/schema`` and ``sql/views`` (see `ddl`), what it has
-from the engine; ``episode_settings`` keeps a hash of the statement each was made from. A missing column or index is
+from the engine; ``internal_settings`` keeps a hash of the statement each was made from. A missing column or index is
 added in place, a view made from another statement is replaced, and so is a table that only our own jobs fill, which
 then fill it again. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
+
+What no comparison can find, a numbered file of ``sql/migrations`` does once: ``NNN_pre_*.sql`` after missing tables are
+made and before views are, ``NNN_post_*.sql`` after both. The number of the last is kept in ``internal_settings`` too; a
+new store starts with it. Each file may be run again, since a migration that was cut short is.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 _HASH: Final = "schema_of_"
 _ONE_SERVER: Final = Layout()
 _VIEWS: Final = {"view": "View", "materialized view": "MaterializedView"}
+# Before 0.2 they were kept under another name.
+_SETTINGS: Final = ("episode_settings", "internal_settings")
 
 
 class Engine(Protocol):
@@ -44,8 +50,9 @@ class Engine(Protocol):
 class Change:
     """One thing that is not as it should be.
 
-    ``action`` is create, add (a column or index), replace (a view), rebuild (a table that the jobs fill), set, drop
-    (a view that no version needs any more) or refuse (nothing is done, ``why`` says what to do).
+    ``action`` is create, add (a column or index), replace (a view), rebuild (a table that the jobs fill), set, migrate
+    (a statement of a numbered migration), drop (a view that no version needs any more) or refuse (nothing is done,
+    ``why`` says what to do).
     """
 
     action: str
@@ -83,6 +90,13 @@ class Found:
         """The layout it was made in."""
         return Layout.parse(self.settings.get("schema_layout", ""))
 
+    @property
+    def migration(self) -> int:
+        """The number of the last migration that was run; of a new store the last there is."""
+        if self.tables.keys().isdisjoint(_SETTINGS):
+            return ddl.last_migration()
+        return int(self.settings.get("schema_migration", 1))
+
 
 def statements(layout: Layout = _ONE_SERVER) -> tuple[sql.Statement, ...]:
     """Return every statement of the schema, tables before views."""
@@ -92,7 +106,8 @@ def statements(layout: Layout = _ONE_SERVER) -> tuple[sql.Statement, ...]:
 @cache
 def version() -> str:
     """Return a fingerprint of the schema this package was built with."""
-    return _hash("\0".join(statement.text for statement in statements()))
+    migrating = [statement for migration in ddl.migrations() for statement in migration.statements]
+    return _hash("\0".join(statement.text for statement in (*statements(), *migrating)))
 
 
 def is_current(engine: Engine) -> bool:
@@ -133,10 +148,11 @@ def migrate(engine: Engine, layout: Layout | None = None) -> Migration:
 
 
 def settings_of(layout: Layout) -> dict[str, str]:
-    """Return what a migration writes down in ``episode_settings``."""
+    """Return what a migration writes down in ``internal_settings``."""
     return {
         **{_HASH + statement.name: _hash(statement.text) for statement in statements(layout)},
         "schema_layout": str(layout),
+        "schema_migration": str(ddl.last_migration()),
         "schema_package": __version__,
         "schema_version": version(),
     }
@@ -189,6 +205,7 @@ def _look(engine: Engine, layout: Layout | None) -> Found:
     found = Layout.parse(settings.get("schema_layout", ""))
     names |= {statement.name for statement in statements(found)}
     names |= {name.removeprefix(_HASH) for name in settings if name.startswith(_HASH)}
+    names |= {statement.when for migration in ddl.migrations() for statement in migration.statements}
     asked = {"names": sorted(names)}
     tables = {row["Name"]: row for row in engine.query_named("schema_tables", asked)}
     columns: dict[str, dict[str, str]] = {}
@@ -201,9 +218,13 @@ def _look(engine: Engine, layout: Layout | None) -> Found:
 
 
 def _settings(engine: Engine) -> dict[str, str]:
-    if not engine.query_named("schema_objects", {"names": ["episode_settings"]}):
-        return {}
-    return {row["Name"]: row["Value"] for row in engine.query_named("schema_settings")}
+    there = {row["Name"] for row in engine.query_named("schema_objects", {"names": list(_SETTINGS)})}
+    settings: dict[str, str] = {}
+    for table in _SETTINGS:
+        if table in there:
+            rows = engine.query_named("schema_settings_in", {"table": table})
+            settings.update((row["Name"], row["Value"]) for row in rows)
+    return settings
 
 
 def _number(release: str) -> tuple[int, ...]:
@@ -217,14 +238,36 @@ def _number(release: str) -> tuple[int, ...]:
 def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     wanted = statements(layout)
     objects = {statement.name: ddl.made(statement) for statement in wanted if statement.creates}
-    changes = [change for statement in wanted for change in _change(statement, objects, found, layout)]
+    tables = [statement for statement in wanted if not _is_view(statement)]
+    views = [statement for statement in wanted if _is_view(statement)]
+    changes = [change for statement in tables for change in _change(statement, objects, found, layout)]
+    changes += _migrated("pre", found, layout)
+    changes += [change for statement in views for change in _change(statement, objects, found, layout)]
+    changes += _migrated("post", found, layout)
     yield from changes
     # What the jobs read or write means something else now.
     relearn = {change.name for change in changes if change.action in ("rebuild", "replace")}
-    if any(objects[name].kind != "materialized view" for name in relearn) and "job_runs" in found.tables:
+    if any(objects[name].kind != "materialized view" for name in relearn) and "internal_job_runs" in found.tables:
         forget = sql.named("forget_job_runs")
-        yield Change("set", "job_runs", "emptied: the next run of the jobs reads everything", (forget,))
-    yield from _left_over(wanted, found, layout)
+        yield Change("set", "internal_job_runs", "emptied: the next run of the jobs reads everything", (forget,))
+    text = "\0".join(
+        statement.text for change in changes if change.action == "migrate" for statement in change.statements
+    )
+    yield from (change for change in _left_over(wanted, found, layout) if change.name not in text)
+
+
+def _is_view(statement: sql.Statement) -> bool:
+    return statement.creates and ddl.made(statement).kind in _VIEWS
+
+
+def _migrated(when: str, found: Found, layout: Layout) -> Iterator[Change]:
+    """Return what is left to run of the migrations before or after the views are made."""
+    for migration in ddl.migrations():
+        if migration.when != when or migration.number <= found.migration:
+            continue
+        for statement in migration.statements:
+            if not statement.when or statement.when in found.tables:
+                yield Change("migrate", statement.name, migration.why, ddl.spread(statement, layout))
 
 
 def _change(statement: sql.Statement, objects: Mapping[str, Made], found: Found, layout: Layout) -> Iterator[Change]:

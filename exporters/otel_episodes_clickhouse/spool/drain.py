@@ -142,7 +142,7 @@ class _Drain:
             return State.load(self._spool / STATE)
         except (ValueError, LookupError, TypeError, AttributeError):
             # Not by a crash of ours, see DrainFiles.write. Reading everything again doubles rows in otel_traces at
-            # worst; episode_steps and episode_roots collapse them.
+            # worst; internal_steps and internal_roots collapse them.
             path = self._spool / STATE
             aside = path.with_suffix(".damaged")
             logger.exception("%s is damaged; kept as %s, draining the spool from its start", path, aside)

@@ -6,7 +6,7 @@ SELECT
     Domain, count() AS Episodes, countIf(Success) AS Successes,
     arraySort(groupArray((toUnixTimestamp64Nano(StartTime), EpisodeId)))[1 + toUInt64(ceil(count() * (1 - {share:Float64}) - 1e-9))] AS Boundary,
     Boundary.1 AS Before, Boundary.2 AS BeforeId
-FROM pattern_observations FINAL
+FROM internal_pattern_observations FINAL
 WHERE {domain:String} = '' OR Domain = {domain:String}
 GROUP BY Domain
 ORDER BY Episodes DESC, Domain
@@ -18,13 +18,13 @@ WITH
     runs AS
     (
         SELECT *
-        FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+        FROM internal_split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                         seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
     ),
     odds AS
     (
         SELECT EpisodeId, maxIf(Probability, Ended) AS AtEnd, maxIf(Probability, NOT Ended) AS AtHalf
-        FROM outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+        FROM internal_outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
             seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, keep = {keep:UInt32}, pairs_only = false,
             task = '', tools = [], ended = false)
         GROUP BY EpisodeId
@@ -32,7 +32,7 @@ WITH
     bigrams AS
     (
         SELECT EpisodeId, LogOdds
-        FROM outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+        FROM internal_outlook_of(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
             seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String}, keep = {keep:UInt32}, pairs_only = true,
             task = '', tools = [], ended = false)
         WHERE Ended
@@ -76,7 +76,7 @@ WITH
                     arrayConcat([(1, sipHash64(0)), (3, sipHash64(1, a)), (4, sipHash64(2, a, b)), (5, sipHash64(3, a, b, c))],
                         arrayFlatten(arrayMap(x -> [(2, sipHash64(4, K)), (6, sipHash64(5, K, a)), (7, sipHash64(6, K, a, b))], Known)))),
                     arrayEnumerate(Tools), Tools, A, B, C) AS Places
-            FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+            FROM internal_split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                             seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
         )
         ARRAY JOIN Places AS Place

@@ -1,57 +1,57 @@
 -- The jobs as refreshable views on the server: the same views compute, each appends the rows that differ, each waits for
 -- the one before. Every minute they look at what arrived since the last fact was written, less ten minutes.
 
--- name: refresh_1_worklist
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_1_worklist REFRESH EVERY 1 MINUTE APPEND TO job_worklist
+-- name: internal_refresh_1_worklist
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_1_worklist REFRESH EVERY 1 MINUTE APPEND TO internal_job_worklist
 AS SELECT 'refresh' AS RunId, Job, toUInt32(0) AS Batch, EpisodeId, now64(6) AS CreatedAt
 FROM
 (
     SELECT DISTINCT EpisodeId
     FROM
     (
-        SELECT EpisodeId FROM episode_changes
-        WHERE InsertedAt >= (SELECT max(Version) FROM episode_facts) - toIntervalMinute(10)
+        SELECT EpisodeId FROM internal_changes
+        WHERE InsertedAt >= (SELECT max(Version) FROM internal_facts) - toIntervalMinute(10)
         UNION ALL
-        SELECT EpisodeId FROM episode_facts FINAL WHERE Outcome = 'running'
+        SELECT EpisodeId FROM internal_facts FINAL WHERE Outcome = 'running'
         UNION ALL
-        SELECT EpisodeId FROM episode_facts
-        WHERE Domain IN (SELECT Domain FROM domain_scales WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
+        SELECT EpisodeId FROM internal_facts
+        WHERE Domain IN (SELECT Domain FROM internal_domain_scales WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
     )
 )
 ARRAY JOIN ['facts', 'sequences', 'rewards', 'reflections', 'observations'] AS Job;
 
--- name: refresh_2_facts
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_2_facts REFRESH EVERY 1 MINUTE DEPENDS ON refresh_1_worklist APPEND TO episode_facts
+-- name: internal_refresh_2_facts
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_2_facts REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_1_worklist APPEND TO internal_facts
 AS SELECT *, now64(6) AS Version, now64(6) AS WrittenAt
-FROM facts_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
+FROM internal_facts_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
 WHERE (EpisodeId, Fingerprint) NOT IN
 (
-    SELECT EpisodeId, Fingerprint FROM episode_facts FINAL
-    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = 'refresh' AND Job = 'facts')
+    SELECT EpisodeId, Fingerprint FROM internal_facts FINAL
+    WHERE EpisodeId IN (SELECT EpisodeId FROM internal_job_worklist WHERE RunId = 'refresh' AND Job = 'facts')
 );
 
--- name: refresh_2_sequences
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_2_sequences REFRESH EVERY 1 MINUTE DEPENDS ON refresh_2_facts APPEND TO episode_sequences
+-- name: internal_refresh_2_sequences
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_2_sequences REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_2_facts APPEND TO internal_sequences
 AS SELECT *, now64(6) AS Version, now64(6) AS WrittenAt
-FROM sequences_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
+FROM internal_sequences_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
 WHERE (EpisodeId, Fingerprint) NOT IN
 (
-    SELECT EpisodeId, Fingerprint FROM episode_sequences FINAL
-    WHERE EpisodeId IN (SELECT EpisodeId FROM job_worklist WHERE RunId = 'refresh' AND Job = 'sequences')
+    SELECT EpisodeId, Fingerprint FROM internal_sequences FINAL
+    WHERE EpisodeId IN (SELECT EpisodeId FROM internal_job_worklist WHERE RunId = 'refresh' AND Job = 'sequences')
 );
 
--- name: refresh_3_scales
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_3_scales REFRESH EVERY 1 MINUTE DEPENDS ON refresh_2_sequences APPEND TO domain_scales
+-- name: internal_refresh_3_scales
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_3_scales REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_2_sequences APPEND TO internal_domain_scales
 AS SELECT Domain, Seconds, Steps, Tokens, now64(6) AS Version, now64(6) AS WrittenAt
-FROM domain_scales_now
-WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL);
+FROM internal_domain_scales_now
+WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL);
 
--- name: refresh_4_rewards
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_4_rewards REFRESH EVERY 1 MINUTE DEPENDS ON refresh_3_scales APPEND TO episode_rewards
+-- name: internal_refresh_4_rewards
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_4_rewards REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_3_scales APPEND TO internal_rewards
 AS WITH
     work AS
     (
-        SELECT EpisodeId FROM job_worklist
+        SELECT EpisodeId FROM internal_job_worklist
         WHERE RunId = 'refresh' AND Job = 'rewards' AND CreatedAt >= now64(6) - toIntervalMinute(10)
     ),
     scored AS
@@ -62,9 +62,9 @@ AS WITH
         FROM {formula_view:Identifier}
         WHERE EpisodeId IN work
     ),
-    external AS (SELECT EpisodeId, ExternalReward FROM episode_facts FINAL WHERE EpisodeId IN work),
-    (SELECT if(argMax(Value, UpdatedAt) = '', 'v2', argMax(Value, UpdatedAt)) FROM episode_settings WHERE Name = 'reward_formula') AS formula,
-    kept AS (SELECT * FROM episode_rewards FINAL WHERE Formula = formula AND EpisodeId IN work)
+    external AS (SELECT EpisodeId, ExternalReward FROM internal_facts FINAL WHERE EpisodeId IN work),
+    (SELECT if(argMax(Value, UpdatedAt) = '', 'v2', argMax(Value, UpdatedAt)) FROM internal_settings WHERE Name = 'reward_formula') AS formula,
+    kept AS (SELECT * FROM internal_rewards FINAL WHERE Formula = formula AND EpisodeId IN work)
 SELECT n.EpisodeId AS EpisodeId, formula AS Formula, n.Total AS Total, n.Base AS Base, n.Abstention AS Abstention,
     n.Efficiency AS Efficiency, n.ComplexityBonus AS ComplexityBonus, n.Quality AS Quality, n.LearningBonus AS LearningBonus,
     x.ExternalReward AS ExternalReward, now64(6) AS Version, now64(6) AS WrittenAt, toUInt8(0) AS IsDeleted
@@ -83,28 +83,28 @@ SELECT EpisodeId, Formula, Total, Base, Abstention, Efficiency, ComplexityBonus,
 FROM kept
 WHERE EpisodeId NOT IN (SELECT EpisodeId FROM scored);
 
--- name: refresh_5_reflections
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_5_reflections REFRESH EVERY 1 MINUTE DEPENDS ON refresh_4_rewards APPEND TO episode_reflections
+-- name: internal_refresh_5_reflections
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_5_reflections REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_4_rewards APPEND TO internal_reflections
 AS SELECT EpisodeId, Successes, Improvements, Insights, now64(6) AS Version, now64(6) AS WrittenAt, toUInt8(0) AS IsDeleted
-FROM reflections_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
+FROM internal_reflections_of(run = 'refresh', batch = 0, full = false, low = '', high = '')
 WHERE (EpisodeId, Successes, Improvements, Insights) NOT IN
-    (SELECT EpisodeId, Successes, Improvements, Insights FROM episode_reflections FINAL)
+    (SELECT EpisodeId, Successes, Improvements, Insights FROM internal_reflections FINAL)
 UNION ALL
 SELECT EpisodeId, Successes, Improvements, Insights, now64(6), now64(6), toUInt8(1)
-FROM episode_reflections FINAL
-WHERE EpisodeId IN (SELECT EpisodeId FROM episode_facts FINAL WHERE Outcome = 'running');
+FROM internal_reflections FINAL
+WHERE EpisodeId IN (SELECT EpisodeId FROM internal_facts FINAL WHERE Outcome = 'running');
 
--- name: refresh_6_observations
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_6_observations REFRESH EVERY 1 MINUTE DEPENDS ON refresh_5_reflections APPEND TO pattern_observations
+-- name: internal_refresh_6_observations
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_6_observations REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_5_reflections APPEND TO internal_pattern_observations
 AS WITH
-    (SELECT if(argMax(Value, UpdatedAt) = '', 'v2', argMax(Value, UpdatedAt)) FROM episode_settings WHERE Name = 'reward_formula') AS formula,
+    (SELECT if(argMax(Value, UpdatedAt) = '', 'v2', argMax(Value, UpdatedAt)) FROM internal_settings WHERE Name = 'reward_formula') AS formula,
     work AS
     (
-        SELECT EpisodeId FROM job_worklist
+        SELECT EpisodeId FROM internal_job_worklist
         WHERE RunId = 'refresh' AND Job = 'observations' AND CreatedAt >= now64(6) - toIntervalMinute(10)
     ),
-    now_shown AS (SELECT * FROM observations_of(run = 'refresh', batch = 0, full = false, low = '', high = '', formula = {formula:String})),
-    kept AS (SELECT * FROM pattern_observations FINAL WHERE EpisodeId IN work)
+    now_shown AS (SELECT * FROM internal_observations_of(run = 'refresh', batch = 0, full = false, low = '', high = '', formula = {formula:String})),
+    kept AS (SELECT * FROM internal_pattern_observations FINAL WHERE EpisodeId IN work)
 SELECT Week, EpisodeId, TraceId, Domain, Task, StartTime, Success, RewardMicros, DurationNs, Tokens, Weight, PatternIds, Tools,
     Fingerprint, now64(6) AS Version, now64(6) AS WrittenAt, toUInt8(0) AS IsDeleted
 FROM now_shown
@@ -115,10 +115,10 @@ SELECT Week, EpisodeId, TraceId, Domain, Task, StartTime, Success, RewardMicros,
 FROM kept
 WHERE (EpisodeId, Week) NOT IN (SELECT EpisodeId, Week FROM now_shown);
 
--- name: refresh_7_buckets
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_7_buckets REFRESH EVERY 1 MINUTE DEPENDS ON refresh_6_observations APPEND TO pattern_buckets
+-- name: internal_refresh_7_buckets
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_7_buckets REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_6_observations APPEND TO internal_pattern_buckets
 AS WITH
-    weeks AS (SELECT DISTINCT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10)),
+    weeks AS (SELECT DISTINCT Week FROM internal_pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10)),
     sums AS
     (
         SELECT
@@ -126,23 +126,23 @@ AS WITH
             sum(o.DurationNs) AS DurationNs, sum(o.Tokens) AS Tokens, sum(toUInt64(o.Weight)) AS Weight,
             sumIf(toUInt64(o.Weight), o.Success) AS SuccessWeight, min(toDateTime(o.StartTime, 'UTC')) AS FirstSeen,
             max(toDateTime(o.StartTime, 'UTC')) AS LastSeen, sum(cityHash64(o.EpisodeId, o.TraceId, o.StartTime)) AS Episodes
-        FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN weeks) AS o
+        FROM (SELECT * FROM internal_pattern_observations FINAL WHERE Week IN weeks) AS o
         ARRAY JOIN o.PatternIds AS PatternId
         GROUP BY PatternId, o.Week
     )
 SELECT *, now64(6) AS Version, now64(6) AS WrittenAt FROM sums
-WHERE cityHash64(*) NOT IN (SELECT cityHash64(* EXCEPT (Version, WrittenAt)) FROM pattern_buckets FINAL WHERE Week IN weeks)
+WHERE cityHash64(*) NOT IN (SELECT cityHash64(* EXCEPT (Version, WrittenAt)) FROM internal_pattern_buckets FINAL WHERE Week IN weeks)
 UNION ALL
 SELECT PatternId, Week, toUInt64(0), toUInt64(0), toInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0),
     FirstSeen, LastSeen, toUInt64(0), now64(6), now64(6)
-FROM pattern_buckets FINAL
+FROM internal_pattern_buckets FINAL
 WHERE Week IN weeks AND Support > 0 AND (PatternId, Week) NOT IN (SELECT PatternId, Week FROM sums);
 
--- name: refresh_8_transitions
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_8_transitions REFRESH EVERY 1 MINUTE DEPENDS ON refresh_7_buckets APPEND TO step_transitions
+-- name: internal_refresh_8_transitions
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_8_transitions REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_7_buckets APPEND TO internal_step_transitions
 AS WITH
-    shown AS (SELECT Week, Domain, Task, Success, Tools FROM pattern_observations FINAL WHERE Week IN (SELECT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10))),
-    kept AS (SELECT * FROM step_transitions FINAL WHERE Week IN (SELECT Week FROM pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10)) AND Occurrences > 0),
+    shown AS (SELECT Week, Domain, Task, Success, Tools FROM internal_pattern_observations FINAL WHERE Week IN (SELECT Week FROM internal_pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10))),
+    kept AS (SELECT * FROM internal_step_transitions FINAL WHERE Week IN (SELECT Week FROM internal_pattern_observations WHERE WrittenAt >= now64(6) - toIntervalMinute(10)) AND Occurrences > 0),
     names AS
     (
         SELECT Week, Tool, intHash64(bitXor(sipHash64(CAST(Tool, 'String')), toUInt64(Week))) AS Id
@@ -188,8 +188,8 @@ FROM
 ) AS c
 INNER JOIN names AS n ON n.Id = c.StepId;
 
--- name: refresh_9_totals
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_9_totals REFRESH EVERY 1 MINUTE DEPENDS ON refresh_8_transitions APPEND TO pattern_totals
+-- name: internal_refresh_9_totals
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_9_totals REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_8_transitions APPEND TO internal_pattern_totals
 AS SELECT
     b.PatternId AS PatternId, sum(b.Support) AS Support, sum(b.Successes) AS Successes, sum(b.RewardMicros) AS RewardMicros,
     sum(b.DurationNs) AS DurationNs, sum(b.Tokens) AS Tokens,
@@ -199,37 +199,41 @@ AS SELECT
     maxIf(b.Week, b.Support > 0) AS LastWeek,
     argMaxIf((b.Support, b.Successes, b.RewardMicros, b.DurationNs, b.Tokens, b.Weight, b.SuccessWeight), b.Week, b.Support > 0) AS Latest,
     now64(6) AS Version
-FROM pattern_buckets AS b FINAL
-WHERE b.PatternId IN (SELECT PatternId FROM pattern_buckets WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
+FROM internal_pattern_buckets AS b FINAL
+WHERE b.PatternId IN (SELECT PatternId FROM internal_pattern_buckets WHERE WrittenAt >= now64(6) - toIntervalMinute(10))
 GROUP BY b.PatternId;
 
--- name: refresh_a_evidence
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_a_evidence REFRESH EVERY 1 MINUTE DEPENDS ON refresh_9_totals APPEND TO pattern_evidence
-AS WITH latest AS (SELECT PatternId, LastWeek FROM pattern_totals FINAL WHERE Support >= 2 AND Version >= now64(6) - toIntervalMinute(10))
+-- name: internal_refresh_a_evidence
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_a_evidence REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_9_totals APPEND TO internal_pattern_evidence
+AS WITH latest AS (SELECT PatternId, LastWeek FROM internal_pattern_totals FINAL WHERE Support >= 2 AND Version >= now64(6) - toIntervalMinute(10))
 SELECT
     PatternId, arrayMap(x -> x.3, groupArraySorted(5)((-toInt64(toUnixTimestamp64Nano(StartTime)), EpisodeId, TraceId))) AS Traces, now64(6) AS Version
-FROM (SELECT * FROM pattern_observations FINAL WHERE Week IN (SELECT LastWeek FROM latest))
+FROM (SELECT * FROM internal_pattern_observations FINAL WHERE Week IN (SELECT LastWeek FROM latest))
 ARRAY JOIN PatternIds AS PatternId
 WHERE (PatternId, Week) IN latest
 GROUP BY PatternId;
 
--- name: refresh_b_keys
-CREATE MATERIALIZED VIEW IF NOT EXISTS refresh_b_keys REFRESH EVERY 1 MINUTE DEPENDS ON refresh_a_evidence APPEND TO pattern_keys
+-- name: internal_refresh_b_keys
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_b_keys REFRESH EVERY 1 MINUTE DEPENDS ON internal_refresh_a_evidence APPEND TO internal_pattern_keys
 AS WITH
     fresh AS
     (
         SELECT PatternId, Traces[1] AS Example
-        FROM pattern_evidence FINAL
-        WHERE PatternId NOT IN (SELECT PatternId FROM pattern_keys)
+        FROM internal_pattern_evidence FINAL
+        WHERE PatternId NOT IN (SELECT PatternId FROM internal_pattern_keys)
     )
 SELECT PatternId, any(t.Type) AS Type, any(t.Domain) AS Domain, any(t.Key) AS Key
-FROM pattern_texts AS t
-WHERE t.EpisodeId IN (SELECT EpisodeId FROM episode_sequences WHERE TraceId IN (SELECT Example FROM fresh))
+FROM internal_pattern_texts AS t
+WHERE t.EpisodeId IN (SELECT EpisodeId FROM internal_sequences WHERE TraceId IN (SELECT Example FROM fresh))
     AND PatternId IN (SELECT PatternId FROM fresh)
 GROUP BY PatternId;
 
 -- name: refreshed_views
-SELECT name AS Name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'refresh_') ORDER BY name DESC;
+-- Before 0.2 their names had no prefix.
+SELECT name AS Name
+FROM system.tables
+WHERE database = currentDatabase() AND match(name, '^(internal_)?refresh_')
+ORDER BY name DESC;
 
 -- name: drop_view
 DROP VIEW IF EXISTS {view:Identifier};

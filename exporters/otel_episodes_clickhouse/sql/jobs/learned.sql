@@ -14,21 +14,21 @@ SELECT * FROM patterns WHERE startsWith(PatternId, {id:String}) ORDER BY Pattern
 SELECT o.EpisodeId AS EpisodeId, o.TraceId AS TraceId, f.Task AS Task, f.Outcome AS Outcome, o.RewardMicros / 1e6 AS Reward, o.StartTime AS StartTime
 FROM
 (
-    SELECT EpisodeId, TraceId, RewardMicros, StartTime FROM pattern_observations FINAL
+    SELECT EpisodeId, TraceId, RewardMicros, StartTime FROM internal_pattern_observations FINAL
     WHERE has(PatternIds, reinterpretAsUInt64(reverse(unhex({id:String}))))
     ORDER BY StartTime DESC
     LIMIT {limit:UInt32}
 ) AS o
-INNER JOIN (SELECT EpisodeId, Task, Outcome FROM episode_facts FINAL) AS f ON f.EpisodeId = o.EpisodeId
+INNER JOIN (SELECT EpisodeId, Task, Outcome FROM internal_facts FINAL) AS f ON f.EpisodeId = o.EpisodeId
 ORDER BY o.StartTime DESC;
 
 -- name: rewards_by_domain
-SELECT * FROM domain_rewards
+SELECT * FROM internal_domain_rewards
 WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})
 ORDER BY Episodes DESC, Domain;
 
 -- name: rewards_by_day
-SELECT toString(toDate(StartTime)) AS Day, count() AS Episodes, avg(Used) AS Mean, countIf(Success) / count() AS SuccessRate
+SELECT toString(toDate(StartTime)) AS Day, count() AS Episodes, avg(Reward) AS Mean, countIf(Success) / count() AS SuccessRate
 FROM rewards
 WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})
 GROUP BY Day
@@ -37,9 +37,9 @@ LIMIT {limit:UInt32};
 
 -- name: rewards_histogram
 SELECT r.Bin AS Bin, count() AS Episodes
-FROM (SELECT least(3., greatest(-3., floor(Used * 5) / 5)) AS Bin FROM rewards WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})) AS r
+FROM (SELECT least(3., greatest(-3., floor(Reward * 5) / 5)) AS Bin FROM rewards WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})) AS r
 GROUP BY r.Bin
 ORDER BY r.Bin;
 
 -- name: episode_like
-SELECT EpisodeId FROM episode_facts FINAL WHERE startsWith(EpisodeId, {id:String}) ORDER BY EpisodeId LIMIT 2;
+SELECT EpisodeId FROM internal_facts FINAL WHERE startsWith(EpisodeId, {id:String}) ORDER BY EpisodeId LIMIT 2;

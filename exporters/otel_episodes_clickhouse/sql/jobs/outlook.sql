@@ -14,12 +14,12 @@ WITH
             if(Episodes = 0, 0.5, sumIf(Successes, PatternId = Whole) / Episodes) AS DomainRate,
             sumIf(Support, PatternId = TaskId AND {task:String} != '') AS TaskEpisodes,
             if(TaskEpisodes = 0, DomainRate, sumIf(Successes, PatternId = TaskId) / TaskEpisodes) AS TaskRate
-        FROM pattern_totals FINAL
+        FROM internal_pattern_totals FINAL
         WHERE PatternId IN ([Whole, TaskId])
     )
 SELECT Probability, DomainRate, TaskRate, AlikeRate, Episodes, TaskEpisodes, FeaturesKnown
 FROM sums
-CROSS JOIN outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = {episode:String}, keep = 0,
+CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = {episode:String}, keep = 0,
                       pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
 -- name: next_steps
@@ -48,7 +48,7 @@ WITH
             Tool,
             sumForEach(arrayMap(c -> if(ContextId = c, Occurrences, 0), Contexts)) AS Seen,
             sumForEach(arrayMap(c -> if(ContextId = c, Successes, 0), Contexts)) AS Won
-        FROM step_transitions FINAL
+        FROM internal_step_transitions FINAL
         WHERE ContextId IN (Contexts)
         GROUP BY Tool
         HAVING arraySum(Seen) > 0
@@ -90,12 +90,12 @@ SELECT
     argMax(r.Task, (r.Task != '', r.StartTime)) AS Task,
     argMax(r.Ended, (r.Segment, r.Ended)) AS Ended,
     (
-        -- By the clock where some step could not be counted, as sequences_of has it.
+        -- By the clock where some step could not be counted, as internal_sequences_of has it.
         SELECT arrayMap(s -> toString(s.2), arraySort(s -> if(min(StepIndex) > 0, s.1, bitAnd(s.1, bitNot(bitShiftLeft(toUInt128(4294967295), 80)))),
             groupArray((Position, Tool))))
-        FROM placed_steps
+        FROM internal_placed_steps
         WHERE EpisodeId = {episode:String}
     ) AS Tools
-FROM roots_of_episodes AS r
+FROM internal_roots_of_episodes AS r
 WHERE r.EpisodeId = {episode:String}
 HAVING count() > 0;

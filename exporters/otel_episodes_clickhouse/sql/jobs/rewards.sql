@@ -1,13 +1,13 @@
 -- Score what changed under one formula.
 
 -- name: scales_write
-INSERT INTO domain_scales (Domain, Seconds, Steps, Tokens, Version)
+INSERT INTO internal_domain_scales (Domain, Seconds, Steps, Tokens, Version)
 SELECT Domain, Seconds, Steps, Tokens, {snapshot:DateTime64(6, 'UTC')}
-FROM domain_scales_now
-WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL);
+FROM internal_domain_scales_now
+WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL);
 
 -- name: rewards_worklist
-INSERT INTO job_worklist (RunId, Job, Batch, EpisodeId)
+INSERT INTO internal_job_worklist (RunId, Job, Batch, EpisodeId)
 SELECT {run:String}, 'rewards', toUInt32(intDiv(rowNumberInAllBlocks(), {size:UInt32})), EpisodeId
 FROM
 (
@@ -15,7 +15,7 @@ FROM
     FROM {inputs:Identifier}
     WHERE WrittenAt >= {since:DateTime64(6, 'UTC')}
         -- What is usual in its domain has changed, and with it the scale of v2.
-        OR Domain IN (SELECT Domain FROM domain_scales WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
+        OR Domain IN (SELECT Domain FROM internal_domain_scales WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
     ORDER BY EpisodeId
     SETTINGS max_threads = 1
 )
@@ -24,7 +24,7 @@ SETTINGS max_insert_threads = 1;
 -- name: rewards_check
 WITH work AS
 (
-    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
+    SELECT EpisodeId FROM internal_job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
 )
 SELECT
     countIf(Scored > 1) AS Repeated,
@@ -43,18 +43,18 @@ FROM
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         UNION ALL
         SELECT EpisodeId, false, 0
-        FROM reward_inputs
+        FROM internal_reward_inputs
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     )
     GROUP BY EpisodeId
 );
 
 -- name: rewards_write
-INSERT INTO episode_rewards (EpisodeId, Formula, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus,
+INSERT INTO internal_rewards (EpisodeId, Formula, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus,
     ExternalReward, Version, IsDeleted)
 WITH work AS
 (
-    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
+    SELECT EpisodeId FROM internal_job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
 )
 SELECT n.EpisodeId, {formula:String}, n.Total, n.Base, n.Abstention, n.Efficiency, n.ComplexityBonus, n.Quality, n.LearningBonus,
     x.ExternalReward, {snapshot:DateTime64(6, 'UTC')}, 0
@@ -66,27 +66,27 @@ FROM
     FROM {formula_view:Identifier}
     WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
 ) AS n
-LEFT JOIN (SELECT EpisodeId, ExternalReward FROM episode_facts FINAL WHERE ExternalReward IS NOT NULL AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)) AS x ON x.EpisodeId = n.EpisodeId
+LEFT JOIN (SELECT EpisodeId, ExternalReward FROM internal_facts FINAL WHERE ExternalReward IS NOT NULL AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)) AS x ON x.EpisodeId = n.EpisodeId
 -- One number of 128 bits is looked up in half the time that an id and another take.
 WHERE sipHash128(n.EpisodeId, n.Total, n.Base, n.Abstention, n.Efficiency, n.ComplexityBonus, n.Quality, n.LearningBonus,
                  ifNull(toString(x.ExternalReward), '')) NOT IN
 (
     SELECT sipHash128(EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus,
                       ifNull(toString(ExternalReward), ''))
-    FROM episode_rewards FINAL
+    FROM internal_rewards FINAL
     WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
 )
 SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;
 
 -- name: rewards_forget
 -- An episode that was resumed has no reward until it ends again.
-INSERT INTO episode_rewards (EpisodeId, Formula, Version, IsDeleted)
+INSERT INTO internal_rewards (EpisodeId, Formula, Version, IsDeleted)
 WITH work AS
 (
-    SELECT EpisodeId FROM job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
+    SELECT EpisodeId FROM internal_job_worklist WHERE RunId = {run:String} AND Job = 'rewards' AND Batch = {batch:UInt32}
 )
 SELECT EpisodeId, {formula:String}, {snapshot:DateTime64(6, 'UTC')}, 1
-FROM episode_rewards FINAL
+FROM internal_rewards FINAL
 WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     AND sipHash128(EpisodeId) NOT IN (SELECT sipHash128(EpisodeId) FROM {formula_view:Identifier} WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work))
 SETTINGS optimize_move_to_prewhere_if_final = 1;
@@ -95,6 +95,14 @@ SETTINGS optimize_move_to_prewhere_if_final = 1;
 -- One statement, and that alone: its places are those of the user's file.
 SELECT formatQuery({text:String}) AS Text;
 
--- name: formula_prefix
--- A user's formula is a SELECT, kept as a view so that every statement above can read it by name.
+-- name: formula_view
+-- A user's formula is a SELECT, which stands in place of SELECT 1: kept as a view so that every statement above can read it
+-- by name. What it reads has names of its own, which stay when our relations change theirs.
 CREATE OR REPLACE VIEW {formula_view:Identifier} AS
+WITH
+    reward_inputs AS (SELECT * FROM internal_reward_inputs),
+    reward_facts AS (SELECT * FROM internal_reward_facts)
+SELECT * FROM
+(
+SELECT 1
+)

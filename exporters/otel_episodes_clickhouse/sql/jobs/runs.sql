@@ -2,18 +2,18 @@
 
 -- name: job_snapshot
 -- Never at or before an earlier one, even if the clock was set back: versions are compared.
-SELECT toString(greatest(now64(6, 'UTC'), addMicroseconds((SELECT max(SnapshotAt) FROM job_runs), 1))) AS Snapshot;
+SELECT toString(greatest(now64(6, 'UTC'), addMicroseconds((SELECT max(SnapshotAt) FROM internal_job_runs), 1))) AS Snapshot;
 
 -- name: job_last
 SELECT
     toString(subtractSeconds(greatest(max(r.SnapshotAt), toDateTime64('1970-01-02 00:00:00', 6, 'UTC')), {overlap:UInt32})) AS Since,
     argMax(r.Formula, r.SnapshotAt) AS Formula,
     count() AS Runs
-FROM job_runs AS r FINAL
+FROM internal_job_runs AS r FINAL
 WHERE r.Job = {job:String} AND r.State = 'done' AND ({formula:String} = '' OR r.Formula = {formula:String});
 
 -- name: job_record
-INSERT INTO job_runs (RunId, Job, Formula, State, Full, Since, SnapshotAt, FinishedAt, Seen, Written, Message)
+INSERT INTO internal_job_runs (RunId, Job, Formula, State, Full, Since, SnapshotAt, FinishedAt, Seen, Written, Message)
 SELECT {run:String}, {job:String}, {formula:String}, {state:String}, {full:Bool}, {since:DateTime64(6, 'UTC')},
     {snapshot:DateTime64(6, 'UTC')}, if({state:String} = 'running', toDateTime64(0, 6, 'UTC'), now64(6, 'UTC')),
     {seen:UInt64}, {written:UInt64}, {message:String};
@@ -21,7 +21,7 @@ SELECT {run:String}, {job:String}, {formula:String}, {state:String}, {full:Bool}
 -- name: job_history
 SELECT RunId, Job, Formula, State, Full, SnapshotAt,
     if(State = 'running', 0, dateDiff('millisecond', SnapshotAt, FinishedAt)) AS Milliseconds, Seen, Written, Message
-FROM job_runs FINAL
+FROM internal_job_runs FINAL
 ORDER BY SnapshotAt DESC, RunId
 LIMIT {limit:UInt32};
 
@@ -33,18 +33,18 @@ SELECT
     argMax(r.State, r.SnapshotAt) AS LastState,
     argMax(r.Message, r.SnapshotAt) AS Message,
     count() AS Runs
-FROM job_runs AS r FINAL
+FROM internal_job_runs AS r FINAL
 GROUP BY r.Job
 ORDER BY r.Job;
 
 -- name: job_pending
 SELECT uniqExact(EpisodeId) AS Episodes
-FROM episode_changes
-WHERE InsertedAt > (SELECT max(SnapshotAt) FROM job_runs FINAL WHERE Job = 'facts' AND State = 'done');
+FROM internal_changes
+WHERE InsertedAt > (SELECT max(SnapshotAt) FROM internal_job_runs FINAL WHERE Job = 'facts' AND State = 'done');
 
 -- name: worklist_batches
 SELECT count() AS Episodes, if(count() = 0, 0, max(Batch) + 1) AS Batches
-FROM job_worklist
+FROM internal_job_worklist
 WHERE RunId = {run:String} AND Job = {job:String};
 
 -- name: job_ranges
@@ -63,25 +63,25 @@ ORDER BY EpisodeId;
 SELECT uniqExact(EpisodeId) AS Episodes FROM {table:Identifier};
 
 -- name: foreign_spans
-SELECT count() AS Spans FROM agent_spans;
+SELECT count() AS Spans FROM internal_agent_spans;
 
 -- name: written_rows
 SELECT count() AS Rows FROM {table:Identifier} WHERE Version = {snapshot:DateTime64(6, 'UTC')};
 
 -- name: active_formula
-SELECT argMax(Value, UpdatedAt) AS Formula FROM episode_settings WHERE Name = 'reward_formula';
+SELECT argMax(Value, UpdatedAt) AS Formula FROM internal_settings WHERE Name = 'reward_formula';
 
 -- name: reward_use
-SELECT External, SuccessAt FROM reward_settings;
+SELECT External, SuccessAt FROM internal_reward_settings;
 
 -- name: rewards_judged
-SELECT count() AS Episodes, countIf(ExternalReward IS NOT NULL) AS Judged FROM episode_facts FINAL;
+SELECT count() AS Episodes, countIf(ExternalReward IS NOT NULL) AS Judged FROM internal_facts FINAL;
 
 -- name: set_reward_use
-INSERT INTO episode_settings (Name, Value) SELECT 'reward_source', {reward:String} UNION ALL SELECT 'success_at', {success_at:String};
+INSERT INTO internal_settings (Name, Value) SELECT 'reward_source', {reward:String} UNION ALL SELECT 'success_at', {success_at:String};
 
 -- name: set_active_formula
-INSERT INTO episode_settings (Name, Value) SELECT 'reward_formula', {formula:String};
+INSERT INTO internal_settings (Name, Value) SELECT 'reward_formula', {formula:String};
 
 -- name: view_columns
 SELECT name AS Name, type AS Type FROM system.columns WHERE database = currentDatabase() AND table = {table:String};

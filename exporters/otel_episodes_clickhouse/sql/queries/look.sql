@@ -26,11 +26,11 @@ WHERE startsWith(EpisodeId, {prefix:String}) OR startsWith(TraceId, {prefix:Stri
 ORDER BY EpisodeId = {prefix:String} DESC, StartTime DESC
 LIMIT 20;
 
--- name: episode_steps
+-- name: steps_of_episode
 SELECT
     TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors
-FROM steps_of_episodes
+FROM steps
 WHERE EpisodeId = {id:String}
 ORDER BY Segment, StartTime, StepIndex, SpanId;
 
@@ -38,7 +38,7 @@ ORDER BY Segment, StartTime, StepIndex, SpanId;
 -- One row per trace of the episode, its end where that is there, else its start marker.
 SELECT
     Segment, TraceId, argMax(SpanId, Ended) AS SpanId, min(r.StartTime) AS StartTime, max(r.EndTime) AS EndTime
-FROM roots_of_episodes AS r
+FROM internal_roots_of_episodes AS r
 WHERE EpisodeId = {id:String}
 GROUP BY Segment, TraceId
 ORDER BY Segment, StartTime;
@@ -59,7 +59,7 @@ ORDER BY StartTime, EpisodeId;
 -- name: unknown_operations
 -- What other instrumentations say that nobody here has heard of: taken for structure.
 SELECT Operation, count() AS Spans, max(StartTime) AS Latest
-FROM agent_spans FINAL
+FROM internal_agent_spans FINAL
 WHERE NOT Known
 GROUP BY Operation
 ORDER BY Spans DESC, Operation
@@ -70,4 +70,4 @@ SELECT version() AS Version;
 
 -- name: insert_nothing
 -- Fails where rows cannot be written, and changes nothing where they can.
-INSERT INTO episode_settings SELECT * FROM episode_settings WHERE false;
+INSERT INTO internal_settings SELECT * FROM internal_settings WHERE false;

@@ -21,16 +21,16 @@ WHERE Timestamp >= fromUnixTimestamp64Nano({first:Int64}) AND Timestamp <= fromU
 ALTER TABLE otel_traces_trace_id_ts MODIFY SETTING non_replicated_deduplication_window = 0;
 
 -- name: forget_tokens_steps
-ALTER TABLE episode_steps MODIFY SETTING non_replicated_deduplication_window = 0;
+ALTER TABLE internal_steps MODIFY SETTING non_replicated_deduplication_window = 0;
 
 -- name: forget_tokens_roots
-ALTER TABLE episode_roots MODIFY SETTING non_replicated_deduplication_window = 0;
+ALTER TABLE internal_roots MODIFY SETTING non_replicated_deduplication_window = 0;
 
 -- name: keep_tokens_trace_ids
 ALTER TABLE otel_traces_trace_id_ts MODIFY SETTING non_replicated_deduplication_window = 10000;
 
 -- name: keep_tokens_steps
-ALTER TABLE episode_steps MODIFY SETTING non_replicated_deduplication_window = 10000;
+ALTER TABLE internal_steps MODIFY SETTING non_replicated_deduplication_window = 10000;
 
 -- name: keep_tokens_roots
-ALTER TABLE episode_roots MODIFY SETTING non_replicated_deduplication_window = 10000;
+ALTER TABLE internal_roots MODIFY SETTING non_replicated_deduplication_window = 10000;

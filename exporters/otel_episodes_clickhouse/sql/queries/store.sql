@@ -7,13 +7,19 @@ WHERE database = currentDatabase() AND name IN {names:Array(String)};
 
 -- name: schema_version
 SELECT argMax(Value, UpdatedAt) AS Version
-FROM episode_settings
+FROM internal_settings
 WHERE Name = 'schema_version';
+
+-- name: schema_settings_in
+SELECT Name, argMax(Value, UpdatedAt) AS Value
+FROM {table:Identifier}
+WHERE startsWith(Name, 'schema_')
+GROUP BY Name;
 
 -- name: schema_settings
 -- What the last migration left: schema_version, schema_package, schema_layout and a hash for each statement.
 SELECT Name, argMax(Value, UpdatedAt) AS Value
-FROM episode_settings
+FROM internal_settings
 WHERE startsWith(Name, 'schema_')
 GROUP BY Name;
 
@@ -35,14 +41,14 @@ WHERE database = currentDatabase() AND table IN {names:Array(String)};
 
 -- name: set_schema
 -- In one insert, so that no reader sees half of it.
-INSERT INTO episode_settings (Name, Value)
+INSERT INTO internal_settings (Name, Value)
 SELECT name, value
 FROM (SELECT {names:Array(String)} AS names, {values:Array(String)} AS values)
 ARRAY JOIN names AS name, values AS value;
 
 -- name: forget_job_runs
 -- A table of theirs was made anew: the next run of the jobs reads everything.
-TRUNCATE TABLE IF EXISTS job_runs;
+TRUNCATE TABLE IF EXISTS internal_job_runs;
 
 -- name: create_database
 CREATE DATABASE IF NOT EXISTS {database:Identifier};

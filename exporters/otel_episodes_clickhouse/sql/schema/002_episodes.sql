@@ -2,11 +2,11 @@
 -- (TraceId, SpanId) is the key of a span: whatever is sent twice collapses to one row (read with FINAL).
 -- Ids of episodes are random, so that a primary key finds a thousand of them all over a table. An index by_episode says which
 -- parts do not have any: of new episodes all but the newest. Its filters are large, since a part has all of them or none.
--- What a span of another instrumentation means depends on its trace, of which an insert sees only a part: 002_foreign.sql
--- keeps such spans as they come, and the views roots_of_episodes and steps_of_episodes say what they add up to.
+-- What a span of another instrumentation means depends on its trace, of which an insert sees only a part: 003_agent_spans.sql
+-- keeps such spans as they come, and the views internal_roots_of_episodes and steps say what they add up to.
 
--- name: episode_steps
-CREATE TABLE IF NOT EXISTS episode_steps
+-- name: internal_steps
+CREATE TABLE IF NOT EXISTS internal_steps
 (
     EpisodeId String COMMENT 'episode.id; of another instrumentation''s span without one, its trace; empty for a step recorded outside any episode',
     TraceId String COMMENT 'lower-case hex, 32 characters',
@@ -39,8 +39,8 @@ PARTITION BY toYYYYMM(StartTime)
 ORDER BY (EpisodeId, TraceId, SpanId)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- name: episode_steps_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_steps_mv TO episode_steps
+-- name: internal_steps_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_steps_mv TO internal_steps
 AS SELECT
     SpanAttributes['episode.id'] AS EpisodeId,
     TraceId,
@@ -70,8 +70,8 @@ AS SELECT
 FROM otel_traces
 WHERE SpanAttributes['episode.span'] = 'step';
 
--- name: episode_roots
-CREATE TABLE IF NOT EXISTS episode_roots
+-- name: internal_roots
+CREATE TABLE IF NOT EXISTS internal_roots
 (
     EpisodeId String,
     TraceId String,
@@ -112,8 +112,8 @@ PARTITION BY toYYYYMM(StartTime)
 ORDER BY (EpisodeId, TraceId, SpanId)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- name: episode_roots_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_roots_mv TO episode_roots
+-- name: internal_roots_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_roots_mv TO internal_roots
 AS SELECT
     SpanAttributes['episode.id'] AS EpisodeId,
     TraceId,
@@ -162,8 +162,8 @@ AS SELECT
 FROM otel_traces
 WHERE SpanAttributes['episode.span'] IN ('episode', 'start');
 
--- name: episode_settings
-CREATE TABLE IF NOT EXISTS episode_settings
+-- name: internal_settings
+CREATE TABLE IF NOT EXISTS internal_settings
 (
     Name LowCardinality(String),
     Value String,

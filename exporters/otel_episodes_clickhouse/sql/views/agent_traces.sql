@@ -1,8 +1,8 @@
 -- What the spans of other instrumentations add up to, per trace, and from there the roots and steps of all episodes.
 -- A filter on EpisodeId reaches the primary keys of the tables below.
 
--- name: agent_traces
-CREATE OR REPLACE VIEW agent_traces
+-- name: internal_agent_traces
+CREATE OR REPLACE VIEW internal_agent_traces
 AS WITH
     spans AS
     (
@@ -10,20 +10,20 @@ AS WITH
             EpisodeId, TraceId, SpanId, ParentSpanId, Role, Operation, Segment, Stamped, Remote, SpanName, Kind, Tool, Named,
             AgentName, Task, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens,
             OutputTokens, ConversationId, ServiceName, Tenant
-        FROM agent_spans FINAL
+        FROM internal_agent_spans FINAL
         UNION ALL
         -- Steps and roots of ours among them.
         SELECT
             EpisodeId, TraceId, SpanId, ParentSpanId, 'own', '', Segment, false, false, '', Kind, Tool, false,
             '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
-        FROM episode_steps FINAL
-        WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM agent_spans)
+        FROM internal_steps FINAL
+        WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
         UNION ALL
         SELECT
             EpisodeId, TraceId, SpanId, '', 'root', '', Segment, false, false, '', '', '', false,
             '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
-        FROM episode_roots FINAL
-        WHERE EpisodeId IN (SELECT EpisodeId FROM agent_spans)
+        FROM internal_roots FINAL
+        WHERE EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
     ),
     -- Ids as numbers, since they are looked for in arrays. Who speaks for the trace: an agent that carries a name, else the
     -- root, else any agent or chain; of several the first to begin, which is the outermost.
@@ -137,13 +137,13 @@ SELECT
     arrayDistinct(arrayMap(k -> toString(k.1.6), Kept)) AS Tools
 FROM resolved;
 
--- name: roots_of_episodes
-CREATE OR REPLACE VIEW roots_of_episodes
+-- name: internal_roots_of_episodes
+CREATE OR REPLACE VIEW internal_roots_of_episodes
 AS SELECT
     EpisodeId, TraceId, SpanId, Ended, Segment, Task, TaskType, Domain, Language, Framework, Complexity, Tags, Outcome, Verdict,
     Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, StartTime, EndTime, DurationNs, InputTokens, OutputTokens,
     ParentEpisodeId, AgentName, ConversationId, ServiceName, Attributes, Tenant
-FROM episode_roots FINAL
+FROM internal_roots FINAL
 WHERE EpisodeId != ''
 -- The same span always has the same start, so its copies are in one partition; likewise below.
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -152,21 +152,21 @@ SELECT
     EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, Verdict,
     [], 0, 0, 0, NULL, StartTime, EndTime, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime))), InputTokens, OutputTokens,
     '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention), Tenant
-FROM agent_traces
+FROM internal_agent_traces
 WHERE IsEpisode;
 
--- name: steps_of_episodes
-CREATE OR REPLACE VIEW steps_of_episodes
+-- name: steps
+CREATE OR REPLACE VIEW steps
 AS SELECT
     EpisodeId, TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName, Convention, Tenant
-FROM episode_steps FINAL
+FROM internal_steps FINAL
 WHERE EpisodeId != '' AND Convention = ''
 SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
     EpisodeId, TraceId, step.2, detail.1, Segment, 0, detail.2, step.6, detail.3, detail.4, step.5 AND NOT has(Broken, step.3), detail.5, detail.6,
     step.1, step.7, detail.7, detail.8, 0, 0, if(detail.9 = '', AgentName, detail.9), detail.10, if(step.4, '', detail.11), Tenant
-FROM agent_traces
+FROM internal_agent_traces
 ARRAY JOIN Kept.1 AS step, Kept.2 AS detail
 WHERE Own OR IsEpisode;

@@ -4,7 +4,7 @@
 -- name: episodes
 CREATE OR REPLACE VIEW episodes
 AS WITH
-    (SELECT toUInt32OrDefault(anyLast(Value), toUInt32(86400)) FROM episode_settings FINAL
+    (SELECT toUInt32OrDefault(anyLast(Value), toUInt32(86400)) FROM internal_settings FINAL
      WHERE Name = 'abandoned_after_seconds') AS abandoned_after,
     rows AS
     (
@@ -13,7 +13,7 @@ AS WITH
             Tags, Outcome, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
             AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
             '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools, Tenant
-        FROM episode_roots FINAL
+        FROM internal_roots FINAL
         WHERE EpisodeId != ''
         UNION ALL
         SELECT
@@ -21,7 +21,7 @@ AS WITH
             [], '', '', [], 0, 0, 0, NULL, '',
             AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
             Tool, 1, NOT Success, 0, [], Tenant
-        FROM episode_steps FINAL
+        FROM internal_steps FINAL
         WHERE EpisodeId != '' AND Convention = ''
         UNION ALL
         -- What other instrumentations recorded: in a trace of its own the whole episode, in one of ours a part of it.
@@ -31,7 +31,7 @@ AS WITH
             if(IsEpisode, AgentName, ''), ConversationId, ServiceName, map('episode.convention', Convention), StartTime, EndTime,
             if(IsEpisode, InputTokens, 0), if(IsEpisode, OutputTokens, 0),
             '', Steps, FailedSteps, ModelCalls, Tools, Tenant
-        FROM agent_traces
+        FROM internal_agent_traces
         WHERE Own OR IsEpisode
     ),
     -- One row per trace. Its end speaks for it; where the end is silent (it was written by a process that only

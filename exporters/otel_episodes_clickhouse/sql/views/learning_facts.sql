@@ -2,34 +2,34 @@
 -- another, which are read in the order of the primary key. Given as parameters, so that the same text serves `jobs run` and
 -- the refreshable views of `jobs install`.
 
--- name: known_episodes
+-- name: internal_known_episodes
 -- Every episode of which there is a root, or a span that may be one: what a run that reads everything goes through.
-CREATE OR REPLACE VIEW known_episodes
-AS SELECT EpisodeId FROM episode_roots WHERE EpisodeId != ''
+CREATE OR REPLACE VIEW internal_known_episodes
+AS SELECT EpisodeId FROM internal_roots WHERE EpisodeId != ''
 UNION ALL
-SELECT EpisodeId FROM agent_spans WHERE EpisodeId != '';
+SELECT EpisodeId FROM internal_agent_spans WHERE EpisodeId != '';
 
--- name: placed_steps
+-- name: internal_placed_steps
 -- Steps with a number to put them in order: segment, index, start, a hash of the span's id, each the higher part of it; its
 -- lowest bit is whether the step succeeded. Sorting numbers takes a third of the time that sorting tuples does. The order
 -- is the one the recording process counted; where some step of an episode could not be counted it is that of the clock,
 -- which is the number without the index (bits 80 to 111).
-CREATE OR REPLACE VIEW placed_steps
+CREATE OR REPLACE VIEW internal_placed_steps
 AS SELECT
     *,
     bitShiftLeft(toUInt128(bitShiftLeft(toUInt64(Segment), 32) + StepIndex), 80)
         + bitShiftLeft(toUInt128(toUnixTimestamp64Nano(StartTime)), 17)
         + bitAnd(cityHash64(SpanId), 131070) + Success AS Position
-FROM steps_of_episodes;
+FROM steps;
 
--- name: facts_of
-CREATE OR REPLACE VIEW facts_of
+-- name: internal_facts_of
+CREATE OR REPLACE VIEW internal_facts_of
 AS WITH
-    (SELECT toUInt32OrDefault(anyLast(Value), toUInt32(86400)) FROM episode_settings FINAL
+    (SELECT toUInt32OrDefault(anyLast(Value), toUInt32(86400)) FROM internal_settings FINAL
      WHERE Name = 'abandoned_after_seconds') AS abandoned_after,
     work AS
     (
-        SELECT EpisodeId FROM job_worklist
+        SELECT EpisodeId FROM internal_job_worklist
         WHERE RunId = {run:String} AND Job = 'facts' AND Batch = {batch:UInt32}
             -- The refreshable views have one worklist, of which the latest entries count.
             AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
@@ -75,7 +75,7 @@ AS WITH
                     + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Rank,
                 bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + intDiv(toUInt64(toUnixTimestamp64Nano(EndTime)), 8000) AS Latest,
                 bitShiftLeft(toUInt128(Completed), 64) + bitShiftLeft(toUInt64(Failed), 32) + StoppedAtStep AS Counts
-            FROM roots_of_episodes
+            FROM internal_roots_of_episodes
             WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         ) AS r
         GROUP BY r.EpisodeId
@@ -100,7 +100,7 @@ AS WITH
             SELECT
                 EpisodeId, StepIndex, Tool, Success, InputTokens AS Input, OutputTokens AS Output, Position,
                 addNanoseconds(StartTime, DurationNs) AS End
-            FROM placed_steps
+            FROM internal_placed_steps
             WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         )
         GROUP BY EpisodeId
@@ -111,7 +111,7 @@ AS WITH
         FROM
         (
             SELECT EpisodeId, Name, argMax(Score, Time) AS Latest
-            FROM episode_evaluations FINAL
+            FROM internal_evaluations FINAL
             WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             GROUP BY EpisodeId, Name
         )
@@ -166,13 +166,13 @@ SELECT
               InputTokens, OutputTokens) AS Fingerprint
 FROM facts;
 
--- name: sequences_of
+-- name: internal_sequences_of
 -- Facts with the steps in their order. What an error says is compared by its shape: each text once, since texts repeat.
-CREATE OR REPLACE VIEW sequences_of
+CREATE OR REPLACE VIEW internal_sequences_of
 AS WITH
     work AS
     (
-        SELECT EpisodeId FROM job_worklist
+        SELECT EpisodeId FROM internal_job_worklist
         WHERE RunId = {run:String} AND Job = 'sequences' AND Batch = {batch:UInt32}
             AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
     ),
@@ -199,7 +199,7 @@ AS WITH
                         '(?:[a-z]:)?(?:[\\w.~-]*[/\\\\])+[\\w.~-]*', '<path>'),
                         '[0-9]+(?:[.,][0-9]+)*', '<n>'),
                         '[\\s[:cntrl:]]+', ' ')), 1, 160) AS Error
-                FROM placed_steps
+                FROM internal_placed_steps
                 WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             )
             GROUP BY EpisodeId
@@ -208,7 +208,7 @@ AS WITH
     decisions AS
     (
         SELECT EpisodeId, arraySort(groupArray((Segment, StartTime, SpanId, Question, Choice))) AS Sorted
-        FROM episode_decisions FINAL
+        FROM internal_decisions FINAL
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         GROUP BY EpisodeId
     ),
@@ -228,7 +228,7 @@ AS WITH
             arrayMap(x -> (x.4, x.5), d.Sorted) AS Decisions
         FROM
         (
-            SELECT * FROM episode_facts FINAL
+            SELECT * FROM internal_facts FINAL
             WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         ) AS f
         LEFT JOIN steps AS s ON s.EpisodeId = f.EpisodeId

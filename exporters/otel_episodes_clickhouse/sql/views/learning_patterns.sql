@@ -1,11 +1,11 @@
 -- Which patterns an episode shows, and what all episodes together say of each.
 
--- name: episode_shapes
+-- name: internal_shapes
 -- The ids of all patterns of an episode, as arrays. This is the only place where ids are made of episodes. What has a text
 -- for a key is sipHash64 of type, domain's hash and key. A key of tools is a chain: it begins with sipHash64 of type and
 -- domain's hash, and each tool's hash is mixed in (xor, then intHash64), so that a sequence costs one step more than the
 -- one it continues.
-CREATE OR REPLACE VIEW episode_shapes
+CREATE OR REPLACE VIEW internal_shapes
 AS WITH
     10000 AS most_steps,
     (made, part) -> intHash64(bitXor(made, part)) AS mixed
@@ -84,11 +84,11 @@ SELECT
     arrayDistinct(arrayFilter(x -> x != 0, arrayConcat(
         [sipHash64('episode', D)], TaskIds, LengthIds, Varieties, Singles, Starts, Pairs, Triples, Quadruples, Quintuples,
         Conditions, Heuristics, Recoveries, DecisionIds, Contexts))) AS PatternIds
-FROM (SELECT * FROM episode_sequences FINAL);
+FROM (SELECT * FROM internal_sequences FINAL);
 
--- name: pattern_texts
+-- name: internal_pattern_texts
 -- What the ids of an episode mean, one row each.
-CREATE OR REPLACE VIEW pattern_texts
+CREATE OR REPLACE VIEW internal_pattern_texts
 AS SELECT EpisodeId, Domain, Item.1 AS PatternId, Item.2 AS Type, Item.3 AS Key
 FROM
 (
@@ -122,15 +122,15 @@ FROM
             arrayMap((p, k) -> (p, 'decision_point', k), DecisionIds, DecisionKeys),
             arrayMap((p, k) -> (p, 'context', k), Contexts, ContextKeys)),
             'Array(Tuple(UInt64, String, Array(String)))') AS Items
-    FROM episode_shapes
+    FROM internal_shapes
 )
 ARRAY JOIN Items AS Item;
 
--- name: observations_of
-CREATE OR REPLACE VIEW observations_of
+-- name: internal_observations_of
+CREATE OR REPLACE VIEW internal_observations_of
 AS WITH work AS
 (
-    SELECT EpisodeId FROM job_worklist
+    SELECT EpisodeId FROM internal_job_worklist
     WHERE RunId = {run:String} AND Job = 'observations' AND Batch = {batch:UInt32}
         -- The refreshable views have one worklist, of which the latest entries count.
         AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
@@ -149,16 +149,16 @@ FROM
         s.StartTime AS StartTime,
         ifNull(r.Judged, s.Outcome = 'success') AS Success,
         -- Bounded, so that sums stay whole numbers.
-        toInt64(round(least(1e6, greatest(-1e6, r.Used)) * 1e6)) AS RewardMicros,
+        toInt64(round(least(1e6, greatest(-1e6, r.Reward)) * 1e6)) AS RewardMicros,
         s.DurationNs AS DurationNs,
         s.Tokens AS Tokens,
         toUInt32(round(1048576 * exp2(dateDiff('second', toStartOfDay(toMonday(s.StartTime), 'UTC'), toDateTime(s.StartTime, 'UTC')) / 2592000))) AS Weight,
         s.PatternIds AS PatternIds,
         s.Tools AS Tools
-    FROM episode_shapes AS s
+    FROM internal_shapes AS s
     INNER JOIN
     (
-        SELECT EpisodeId, Used, Judged FROM episode_scores
+        SELECT EpisodeId, Reward, Judged FROM internal_scores
         WHERE Formula = {formula:String} AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     ) AS r ON r.EpisodeId = s.EpisodeId
     WHERE s.EpisodeId >= {low:String} AND ({high:String} = '' OR s.EpisodeId < {high:String}) AND ({full:Bool} OR s.EpisodeId IN work)
@@ -203,18 +203,18 @@ AS WITH
             -- rounding leaves there would lie above a base rate of 0.
             if(t.Successes = 0, 0., (Rate + 3.8416 / (2 * t.Support) - 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support)) AS Low,
             if(t.Successes = t.Support, 1., (Rate + 3.8416 / (2 * t.Support) + 1.96 * sqrt(Rate * (1 - Rate) / t.Support + 3.8416 / (4 * t.Support * t.Support))) / (1 + 3.8416 / t.Support)) AS High,
-            -- Ids as episode_shapes makes them.
+            -- Ids as internal_shapes makes them.
             if(k.Type = 'tool_sequence' AND length(k.Key) > 2, arrayMap(x -> sipHash64(x), k.Key), []) AS H,
             if(empty(H), 0, arrayFold((made, part) -> intHash64(bitXor(made, part)), arrayPopBack(H), sipHash64('tool_sequence', D))) AS Head,
             if(empty(H), 0, arrayFold((made, part) -> intHash64(bitXor(made, part)), arrayPopFront(H), sipHash64('tool_sequence', D))) AS Tail,
             if(k.Type = 'heuristic',
                intHash64(bitXor(intHash64(bitXor(sipHash64('condition', D), sipHash64(k.Key[1]))), toUInt64(k.Key[2] = 'ok'))), 0) AS Condition,
             sipHash64('episode', D) AS Whole
-        FROM (SELECT * FROM pattern_totals FINAL WHERE Support >= 2) AS t
-        INNER JOIN (SELECT PatternId, Type, Domain, Key FROM pattern_keys FINAL) AS k ON k.PatternId = t.PatternId
+        FROM (SELECT * FROM internal_pattern_totals FINAL WHERE Support >= 2) AS t
+        INNER JOIN (SELECT PatternId, Type, Domain, Key FROM internal_pattern_keys FINAL) AS k ON k.PatternId = t.PatternId
         WHERE k.Type IN ('tool_sequence', 'decision_point', 'error_recovery', 'context', 'heuristic')
     ),
-    counts AS (SELECT PatternId, Support, Successes, Successes / Support AS Rate FROM pattern_totals FINAL WHERE Support > 0),
+    counts AS (SELECT PatternId, Support, Successes, Successes / Support AS Rate FROM internal_pattern_totals FINAL WHERE Support > 0),
     tested AS
     (
         SELECT
@@ -279,4 +279,4 @@ SELECT
     a.LastSeen AS LastSeen,
     e.Traces AS Evidence
 FROM adjusted AS a
-LEFT JOIN (SELECT PatternId, Traces FROM pattern_evidence FINAL) AS e ON e.PatternId = a.PatternId;
+LEFT JOIN (SELECT PatternId, Traces FROM internal_pattern_evidence FINAL) AS e ON e.PatternId = a.PatternId;

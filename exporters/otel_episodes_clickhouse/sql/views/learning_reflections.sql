@@ -1,13 +1,13 @@
 -- What one episode teaches, by rules over its steps. Each rule gives (how telling, sentence) or an empty sentence.
 
--- name: reflections_of
-CREATE OR REPLACE VIEW reflections_of
+-- name: internal_reflections_of
+CREATE OR REPLACE VIEW internal_reflections_of
 AS WITH
-    (SELECT External FROM reward_settings) AS external,
-    (SELECT SuccessAt FROM reward_settings) AS success_at,
+    (SELECT External FROM internal_reward_settings) AS external,
+    (SELECT SuccessAt FROM internal_reward_settings) AS success_at,
     work AS
     (
-        SELECT EpisodeId FROM job_worklist
+        SELECT EpisodeId FROM internal_job_worklist
         WHERE RunId = {run:String} AND Job = 'reflections' AND Batch = {batch:UInt32}
             -- The refreshable views have one worklist, of which the latest entries count.
             AND ({run:String} != 'refresh' OR CreatedAt >= now64(6) - toIntervalMinute(10))
@@ -16,7 +16,7 @@ AS WITH
     (
         SELECT
             f.*,
-            -- As in episode_scores and rewards.
+            -- As in internal_scores and rewards.
             ifNull(if(external, ExternalReward >= success_at, NULL), Outcome = 'success') AS Won,
             if(DomainSteps > 0, DomainSteps, 0) AS UsualSteps,
             InputTokens + OutputTokens AS Tokens,
@@ -34,7 +34,7 @@ AS WITH
             indexOf(StepNs, Slowest) AS SlowestAt,
             -- The first failure that the very next step mended.
             arrayFirstIndex((ok, next) -> NOT ok AND next, StepOk, arrayResize(arraySlice(StepOk, 2), N, false)) AS Mended
-        FROM (SELECT * FROM reward_inputs WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)) AS f
+        FROM (SELECT * FROM internal_reward_inputs WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)) AS f
     )
 SELECT
     EpisodeId,
@@ -76,3 +76,14 @@ SELECT
         (30, if(ExternalReward IS NOT NULL, concat('Was scored ', toString(ifNull(ExternalReward, 0)), ' from outside.'), ''))
     ]))), 1, 5) AS Insights
 FROM shaped;
+
+-- name: reflections
+CREATE OR REPLACE VIEW reflections
+(
+    EpisodeId String COMMENT 'the episode',
+    Successes Array(String) COMMENT 'what to keep doing, the most telling first, at most five',
+    Improvements Array(String) COMMENT 'what to do otherwise, at most five',
+    Insights Array(String) COMMENT 'what to know, at most five'
+)
+AS SELECT EpisodeId, Successes, Improvements, Insights
+FROM internal_reflections FINAL;

@@ -1,10 +1,10 @@
 -- Reward formulas. Each is a view with the columns EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality
--- and LearningBonus over reward_facts, one row an episode; docs/how-to/rewards.md says why they are as they are.
+-- and LearningBonus over internal_reward_facts, one row an episode; docs/how-to/rewards.md says why they are as they are.
 
--- name: domain_scales_now
+-- name: internal_domain_scales_now
 -- Medians as powers of the square root of 2: a reward that is relative to them moves when the domain really moved,
 -- not with each new episode.
-CREATE OR REPLACE VIEW domain_scales_now
+CREATE OR REPLACE VIEW internal_domain_scales_now
 AS SELECT
     Domain,
     if(AnyTimed, exp2(round(2 * log2(MedianSeconds)) / 2), 0) AS Seconds,
@@ -20,15 +20,15 @@ FROM
         quantileExactIf(0.5)(DurationNs / 1e9, DurationNs >= 1000000000) AS MedianSeconds,
         quantileExactIf(0.5)(toFloat64(Steps), Steps > 0) AS MedianSteps,
         quantileExactIf(0.5)(toFloat64(InputTokens + OutputTokens), InputTokens + OutputTokens > 0) AS MedianTokens
-    FROM episode_facts FINAL
+    FROM internal_facts FINAL
     WHERE Outcome IN ('success', 'partial', 'failure', 'abstained')
     GROUP BY Domain
     HAVING count() >= 5
 );
 
--- name: reward_facts
+-- name: internal_reward_facts
 -- What the built-in formulas read. An episode that runs, or ended without an outcome, has no reward.
-CREATE OR REPLACE VIEW reward_facts
+CREATE OR REPLACE VIEW internal_reward_facts
 AS SELECT
     f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
     f.Domain AS Domain, f.Language AS Language, f.Framework AS Framework, f.Complexity AS Complexity, f.Tags AS Tags,
@@ -40,13 +40,13 @@ AS SELECT
     f.ExternalReward AS ExternalReward, f.InputTokens AS InputTokens, f.OutputTokens AS OutputTokens,
     -- 0: not known yet, the domain has fewer than five episodes.
     s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
-FROM (SELECT * FROM episode_facts FINAL) AS f
-LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL) AS s ON s.Domain = f.Domain
+FROM (SELECT * FROM internal_facts FINAL) AS f
+LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL) AS s ON s.Domain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
 
--- name: reward_inputs
+-- name: internal_reward_inputs
 -- The same with the steps in order, for formulas of your own and reflections.
-CREATE OR REPLACE VIEW reward_inputs
+CREATE OR REPLACE VIEW internal_reward_inputs
 AS SELECT
     f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
     f.Domain AS Domain, f.Language AS Language, f.Framework AS Framework, f.Complexity AS Complexity, f.Tags AS Tags,
@@ -60,12 +60,12 @@ AS SELECT
     f.Decisions AS Decisions,
     -- 0: not known yet, the domain has fewer than five episodes.
     s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
-FROM (SELECT * FROM episode_sequences FINAL) AS f
-LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM domain_scales FINAL) AS s ON s.Domain = f.Domain
+FROM (SELECT * FROM internal_sequences FINAL) AS f
+LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL) AS s ON s.Domain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
 
--- name: reward_parity_1
-CREATE OR REPLACE VIEW reward_parity_1
+-- name: internal_reward_parity_1
+CREATE OR REPLACE VIEW internal_reward_parity_1
 AS SELECT
     EpisodeId,
     greatest(0, Base + Abstention) * Efficiency * ComplexityBonus * Quality + LearningBonus AS Total,
@@ -103,11 +103,11 @@ FROM
             + multiIf(Steps >= 5 AND (Steps - FailedSteps) / Steps > 0.9, 0.2, Steps >= 3 AND FailedSteps = 0, 0.15, 0)
             + if(Recovered, 0.15, 0)
             + if(Ended AND Seconds < 30 AND Steps > 0 AND Steps < 10, 0.1, 0)) AS LearningBonus
-    FROM reward_facts
+    FROM internal_reward_facts
 );
 
--- name: reward_v2
-CREATE OR REPLACE VIEW reward_v2
+-- name: internal_reward_v2
+CREATE OR REPLACE VIEW internal_reward_v2
 AS SELECT
     EpisodeId,
     greatest(0, Base + Abstention) * Efficiency * ComplexityBonus * Quality + LearningBonus AS Total,
@@ -141,12 +141,12 @@ FROM
             least(0.2, 0.05 * least(2, PatternsApplied) + if(Recovered, 0.1, 0) + if(Steps >= 3 AND DistinctTools >= 3, 0.05, 0)),
             Outcome = 'failure' AND Recovered, 0.05,
             0) AS LearningBonus
-    FROM reward_facts
+    FROM internal_reward_facts
 );
 
--- name: reward_settings
+-- name: internal_reward_settings
 -- What `jobs run --reward` and `--success-at` chose.
-CREATE OR REPLACE VIEW reward_settings
+CREATE OR REPLACE VIEW internal_reward_settings
 (
     External Bool COMMENT 'true: scores from outside are used where there are any',
     SuccessAt Float64 COMMENT 'from which score on such an episode succeeded'
@@ -154,28 +154,34 @@ CREATE OR REPLACE VIEW reward_settings
 AS SELECT
     argMaxIf(Value, UpdatedAt, Name = 'reward_source') = 'external' AS External,
     ifNull(toFloat64OrNull(argMaxIf(Value, UpdatedAt, Name = 'success_at')), 1.) AS SuccessAt
-FROM episode_settings
+FROM internal_settings
 WHERE Name IN ('reward_source', 'success_at');
 
--- name: episode_scores
+-- name: internal_scores
 -- The reward in use of each scored episode, under each formula.
-CREATE OR REPLACE VIEW episode_scores
+CREATE OR REPLACE VIEW internal_scores
 (
     EpisodeId String COMMENT 'the episode',
     Formula LowCardinality(String) COMMENT 'formula version',
     Total Float64 COMMENT 'the computed reward',
+    Base Float64 COMMENT 'for the outcome',
+    Abstention Float64 COMMENT 'for giving up early, or late',
+    Efficiency Float64 COMMENT 'factor for time, steps and tokens',
+    ComplexityBonus Float64 COMMENT 'factor for the complexity of the task',
+    Quality Float64 COMMENT 'factor for tests, coverage and failed steps',
+    LearningBonus Float64 COMMENT 'for what was learned on the way',
     ExternalReward Nullable(Float64) COMMENT 'the score from outside',
-    Used Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
+    Reward Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
     Judged Nullable(Bool) COMMENT 'whether the score from outside says that it succeeded; NULL where the outcome decides'
 )
 AS WITH
-    (SELECT External FROM reward_settings) AS external,
-    (SELECT SuccessAt FROM reward_settings) AS success_at
+    (SELECT External FROM internal_reward_settings) AS external,
+    (SELECT SuccessAt FROM internal_reward_settings) AS success_at
 SELECT
-    EpisodeId, Formula, Total, ExternalReward,
-    if(external, ifNull(ExternalReward, Base), Total) AS Used,
+    EpisodeId, Formula, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus, ExternalReward,
+    if(external, ifNull(ExternalReward, Base), Total) AS Reward,
     if(external, ExternalReward >= success_at, NULL) AS Judged
-FROM episode_rewards FINAL;
+FROM internal_rewards FINAL;
 
 -- name: rewards
 -- The reward beside what it is relative to: its domain (from five episodes on) and its age.
@@ -187,30 +193,38 @@ CREATE OR REPLACE VIEW rewards
     Task String COMMENT 'its task',
     Outcome LowCardinality(String) COMMENT 'its outcome',
     StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
-    Total Float64 COMMENT 'the reward',
+    Total Float64 COMMENT 'the computed reward',
+    Base Float64 COMMENT 'for the outcome',
+    Abstention Float64 COMMENT 'for giving up early, or late',
+    Efficiency Float64 COMMENT 'factor for time, steps and tokens',
+    ComplexityBonus Float64 COMMENT 'factor for the complexity of the task',
+    Quality Float64 COMMENT 'factor for tests, coverage and failed steps',
+    LearningBonus Float64 COMMENT 'for what was learned on the way',
     ExternalReward Nullable(Float64) COMMENT 'the score from outside',
-    Used Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
+    Reward Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
     DomainEpisodes UInt64 COMMENT 'scored episodes of the domain',
-    DomainMean Nullable(Float64) COMMENT 'mean of Used in the domain; NULL under five episodes',
-    Normalised Nullable(Float64) COMMENT '(Used - mean) / standard deviation in the domain; NULL under five episodes or without spread',
-    Decayed Float64 COMMENT 'Used halved for every 30 days of age, as of now',
+    DomainMean Nullable(Float64) COMMENT 'mean of Reward in the domain; NULL under five episodes',
+    Normalised Nullable(Float64) COMMENT '(Reward - mean) / standard deviation in the domain; NULL under five episodes or without spread',
+    Decayed Float64 COMMENT 'Reward halved for every 30 days of age, as of now',
     Success Bool COMMENT 'the outcome is success; where a score from outside is in use, that it is high enough'
 )
 AS SELECT
     r.EpisodeId AS EpisodeId, r.Formula AS Formula, f.Domain AS Domain, f.Task AS Task, f.Outcome AS Outcome, f.StartTime AS StartTime,
-    r.Total AS Total, r.ExternalReward AS ExternalReward, r.Used AS Used,
+    r.Total AS Total, r.Base AS Base, r.Abstention AS Abstention, r.Efficiency AS Efficiency,
+    r.ComplexityBonus AS ComplexityBonus, r.Quality AS Quality, r.LearningBonus AS LearningBonus,
+    r.ExternalReward AS ExternalReward, r.Reward AS Reward,
     count() OVER same AS DomainEpisodes,
-    if(DomainEpisodes >= 5, toNullable(avg(r.Used) OVER same), NULL) AS DomainMean,
-    if(DomainEpisodes >= 5 AND stddevPop(r.Used) OVER same > 1e-9,
-       toNullable((r.Used - avg(r.Used) OVER same) / stddevPop(r.Used) OVER same), NULL) AS Normalised,
-    r.Used * exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000) AS Decayed,
+    if(DomainEpisodes >= 5, toNullable(avg(r.Reward) OVER same), NULL) AS DomainMean,
+    if(DomainEpisodes >= 5 AND stddevPop(r.Reward) OVER same > 1e-9,
+       toNullable((r.Reward - avg(r.Reward) OVER same) / stddevPop(r.Reward) OVER same), NULL) AS Normalised,
+    r.Reward * exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000) AS Decayed,
     ifNull(r.Judged, f.Outcome = 'success') AS Success
-FROM episode_scores AS r
-INNER JOIN (SELECT EpisodeId, Domain, Task, Outcome, StartTime FROM episode_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
+FROM internal_scores AS r
+INNER JOIN (SELECT EpisodeId, Domain, Task, Outcome, StartTime FROM internal_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
 WINDOW same AS (PARTITION BY r.Formula, f.Domain);
 
--- name: domain_rewards
-CREATE OR REPLACE VIEW domain_rewards
+-- name: internal_domain_rewards
+CREATE OR REPLACE VIEW internal_domain_rewards
 (
     Formula LowCardinality(String) COMMENT 'formula version',
     Domain LowCardinality(String) COMMENT 'empty: episodes without a domain',
@@ -227,11 +241,11 @@ AS SELECT
     r.Formula AS Formula, f.Domain AS Domain, count() AS Episodes,
     countIf(ifNull(r.Judged, f.Outcome = 'success')) / count() AS SuccessRate,
     countIf(r.ExternalReward IS NOT NULL) AS Judged,
-    if(Episodes >= 5, toNullable(avg(r.Used)), NULL) AS Mean,
-    if(Episodes >= 5, toNullable(quantileExactInclusive(0.5)(r.Used)), NULL) AS Median,
-    if(Episodes >= 5, toNullable(quantileExactInclusive(0.9)(r.Used)), NULL) AS P90,
-    if(Episodes >= 5, toNullable(stddevPop(r.Used)), NULL) AS Deviation,
-    if(Episodes >= 5, toNullable(avgWeighted(r.Used, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL) AS DecayedMean
-FROM episode_scores AS r
-INNER JOIN (SELECT EpisodeId, Domain, Outcome, StartTime FROM episode_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
+    if(Episodes >= 5, toNullable(avg(r.Reward)), NULL) AS Mean,
+    if(Episodes >= 5, toNullable(quantileExactInclusive(0.5)(r.Reward)), NULL) AS Median,
+    if(Episodes >= 5, toNullable(quantileExactInclusive(0.9)(r.Reward)), NULL) AS P90,
+    if(Episodes >= 5, toNullable(stddevPop(r.Reward)), NULL) AS Deviation,
+    if(Episodes >= 5, toNullable(avgWeighted(r.Reward, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL) AS DecayedMean
+FROM internal_scores AS r
+INNER JOIN (SELECT EpisodeId, Domain, Outcome, StartTime FROM internal_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
 GROUP BY r.Formula, f.Domain;

@@ -3,10 +3,10 @@
 -- needs are counts of what is shown together, so the result does not depend on the order in which episodes arrived; it is
 -- computed when it is asked for.
 
--- name: split_runs
+-- name: internal_split_runs
 -- Ended runs of a domain, and whether each is tested or learned from; with an empty split all are learned from but the run
 -- {before_id} itself.
-CREATE OR REPLACE VIEW split_runs
+CREATE OR REPLACE VIEW internal_split_runs
 AS SELECT
     *,
     multiIf(
@@ -14,13 +14,13 @@ AS SELECT
         {split:String} = 'task', sipHash64({seed:UInt64}, Domain, if(Task = '', EpisodeId, Task)) % {folds:UInt8} = {fold:UInt8},
         {split:String} = 'episode', sipHash64({seed:UInt64}, EpisodeId) % {folds:UInt8} = {fold:UInt8},
         EpisodeId = {before_id:String}) AS Tested
-FROM pattern_observations FINAL
+FROM internal_pattern_observations FINAL
 WHERE Domain = {domain:String};
 
--- name: latest_weeks
+-- name: internal_latest_weeks
 -- The latest weeks that have at least so many runs of a task (without one: of the domain): nothing older needs to be read.
 -- What was counted last is looked up without FINAL, which costs more than the few rows do.
-CREATE OR REPLACE VIEW latest_weeks
+CREATE OR REPLACE VIEW internal_latest_weeks
 AS SELECT Week
 FROM
 (
@@ -28,27 +28,27 @@ FROM
     FROM
     (
         SELECT Week, argMax(Support, Version) AS Runs
-        FROM pattern_buckets
+        FROM internal_pattern_buckets
         WHERE PatternId = if({task:String} = '', sipHash64('episode', sipHash64({domain:String})), sipHash64('task', sipHash64({domain:String}), {task:String}))
         GROUP BY Week
     )
 )
 WHERE Later < {runs:UInt32};
 
--- name: outlook_model
+-- name: internal_outlook_model
 -- One row. Of the latest 2,000 runs (whole weeks, then by id), the 200 commonest features: tools, pairs, first tool, at
 -- least so many uses of tools, at least so many different ones; with `pairs_only` the pairs alone, which `evaluate` compares with.
-CREATE OR REPLACE VIEW outlook_model
+CREATE OR REPLACE VIEW internal_outlook_model
 AS WITH
     (
         SELECT arraySort(groupArray(PatternId))
         FROM
         (
             SELECT PatternId
-            FROM pattern_totals
+            FROM internal_pattern_totals
             WHERE PatternId IN
             (
-                SELECT PatternId FROM pattern_keys
+                SELECT PatternId FROM internal_pattern_keys
                 WHERE Domain = {domain:String} AND ((Type = 'tool_sequence' AND length(Key) = 2)
                     OR (Type IN ('tool', 'start', 'length', 'variety') AND NOT {pairs_only:Bool}))
             )
@@ -70,9 +70,9 @@ AS WITH
             FROM
             (
                 SELECT Success, PatternIds
-                FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                FROM internal_split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                                 seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
-                WHERE NOT Tested AND ({split:String} != '' OR Week IN (SELECT Week FROM latest_weeks(domain = {domain:String}, task = '', runs = 2000)))
+                WHERE NOT Tested AND ({split:String} != '' OR Week IN (SELECT Week FROM internal_latest_weeks(domain = {domain:String}, task = '', runs = 2000)))
                 ORDER BY Week DESC, EpisodeId DESC
                 LIMIT 2000
             )
@@ -102,14 +102,14 @@ AS WITH
 SELECT Base, known AS Features, Means, Gradient, Hessian
 FROM dense;
 
--- name: outlook_of
+-- name: internal_outlook_of
 -- How likely runs are to succeed: those that the split tests, at their end and half-way; with an empty split the one that is
 -- given. A run that has ended is judged by all features, also those that it does not show; one that runs by a regression on
 -- those it has shown alone. Each set of features is solved once.
 -- The task's earlier runs (its latest 100) move these log odds as they move those of the domain, with two episodes at the
 -- domain's rate added. Each counts by how alike the run in question goes: the share of the tools and pairs of neighbours of both
 -- that both show (Jaccard 1901); of a run that has not ended, the share of what it has shown, and all where it has shown nothing.
-CREATE OR REPLACE VIEW outlook_of
+CREATE OR REPLACE VIEW internal_outlook_of
 AS WITH
     sipHash64({domain:String}) AS D,
     (made, part) -> intHash64(bitXor(made, part)) AS mixed,
@@ -117,7 +117,7 @@ AS WITH
     asked AS
     (
         SELECT EpisodeId, Task, Ended, if(Ended, Tools, arraySlice(Tools, 1, intDiv(length(Tools) + 1, 2))) AS Tools
-        FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+        FROM internal_split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                         seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
         ARRAY JOIN [true, false] AS Ended
         WHERE Tested AND {split:String} != '' AND sipHash64({seed:UInt64}, EpisodeId) % 1000000 < {keep:UInt32}
@@ -131,7 +131,7 @@ AS WITH
         SELECT
             EpisodeId, Ended,
             arrayMap(t -> sipHash64(t), Tools) AS H,
-            -- Ids as episode_shapes makes them.
+            -- Ids as internal_shapes makes them.
             arrayConcat(
                 arrayMap(t -> mixed(sipHash64('tool', D), t), H),
                 arrayMap(t -> mixed(sipHash64('start', D), t), arraySlice(H, 1, 1)),
@@ -142,7 +142,7 @@ AS WITH
             if(Ended AND notEmpty(H), arrayMap(f -> true, Shown), Shown) AS Judged,
             m.Base AS Base, m.Means AS Means, m.Gradient AS Gradient, m.Hessian AS Hessian
         FROM asked
-        CROSS JOIN outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8}, seed = {seed:UInt64},
+        CROSS JOIN internal_outlook_model(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8}, seed = {seed:UInt64},
             before = {before:Int64}, before_id = {before_id:String}, pairs_only = {pairs_only:Bool}) AS m
         -- A model goes with each run that is judged by it.
         SETTINGS max_joined_block_size_rows = 64
@@ -201,10 +201,10 @@ AS WITH
         FROM
         (
             SELECT Task, Tools, Success
-            FROM split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+            FROM internal_split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
                             seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
             WHERE NOT Tested AND Task != '' AND ({split:String} != '' OR Task = {task:String}
-                AND Week IN (SELECT Week FROM latest_weeks(domain = {domain:String}, task = {task:String}, runs = 100)))
+                AND Week IN (SELECT Week FROM internal_latest_weeks(domain = {domain:String}, task = {task:String}, runs = 100)))
             ORDER BY Week DESC, EpisodeId DESC
             LIMIT 100 BY Task
         )

@@ -1,8 +1,8 @@
 -- Spans of other instrumentations: what each of them says by itself, in one table, whatever the convention.
--- What they add up to is read per trace (sql/views/foreign.sql), so late, repeated and shuffled inserts end the same.
+-- What they add up to is read per trace (sql/views/internal_agent_traces.sql), so late, repeated and shuffled inserts end the same.
 
--- name: agent_spans
-CREATE TABLE IF NOT EXISTS agent_spans
+-- name: internal_agent_spans
+CREATE TABLE IF NOT EXISTS internal_agent_spans
 (
     EpisodeId String COMMENT 'episode.id where our processor put it on the span, else the trace',
     TraceId String,
@@ -39,11 +39,11 @@ CREATE TABLE IF NOT EXISTS agent_spans
 ENGINE = ReplacingMergeTree(DurationNs)
 PARTITION BY toYYYYMM(StartTime)
 ORDER BY (EpisodeId, TraceId, SpanId)
-COMMENT 'spans that other instrumentations of agents, models and tools wrote; read through roots_of_episodes and steps_of_episodes';
+COMMENT 'spans that other instrumentations of agents, models and tools wrote; read through internal_roots_of_episodes and steps';
 
--- name: agent_spans_seen
+-- name: internal_agent_spans_seen
 -- Keeps nothing: a step between two views, so that an insert without such spans does not pay for planning the second.
-CREATE TABLE IF NOT EXISTS agent_spans_seen
+CREATE TABLE IF NOT EXISTS internal_agent_spans_seen
 (
     Timestamp DateTime64(9),
     TraceId String,
@@ -61,9 +61,9 @@ CREATE TABLE IF NOT EXISTS agent_spans_seen
 )
 ENGINE = Null;
 
--- name: agent_spans_seen_mv
+-- name: internal_agent_spans_seen_mv
 -- Own spans fail the first comparison.
-CREATE MATERIALIZED VIEW IF NOT EXISTS agent_spans_seen_mv TO agent_spans_seen
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_seen_mv TO internal_agent_spans_seen
 AS SELECT
     Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ResourceAttributes['tenant.id'] AS Tenant, SpanAttributes, Duration, StatusCode, StatusMessage,
     Events.Attributes[indexOf(Events.Name, 'exception')] AS Exception
@@ -74,8 +74,8 @@ WHERE if(SpanAttributes['episode.span'] = '',
              'gen_ai.tool.name', 'tool.name', 'mcp.method.name', 'gen_ai.request.model', 'llm.request.type', 'agent_name']),
          SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '');
 
--- name: agent_spans_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS agent_spans_mv TO agent_spans
+-- name: internal_agent_spans_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_mv TO internal_agent_spans
 AS SELECT
     if(a['episode.id'] = '', TraceId, a['episode.id']) AS EpisodeId,
     TraceId, SpanId, ParentSpanId, Role,
@@ -173,7 +173,7 @@ FROM
         (
             SELECT
                 Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Tenant,
-                -- As in episode_steps: a clock that was set back.
+                -- As in internal_steps: a clock that was set back.
                 if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs, StatusCode, StatusMessage, Exception,
                 -- Langfuse keeps its counts in a map of its own, in JSON.
                 if(SpanAttributes['langfuse.observation.usage_details'] = '', SpanAttributes, mapUpdate(SpanAttributes, map(
@@ -203,19 +203,19 @@ FROM
                          if(startsWith(SpanName, 'claude_code.') OR SpanAttributes['span.type'] IN ('agent', 'llm', 'chain', 'task', 'turn', 'workflow'),
                             SpanAttributes['span.type'], ''),
                          SpanAttributes['langfuse.observation.type']]))) AS Kinds
-            FROM agent_spans_seen
+            FROM internal_agent_spans_seen
         )
     )
 )
 WHERE Role != '';
 
--- name: episode_steps_foreign_mv
+-- name: internal_steps_foreign_mv
 -- So that a tool's span is a step as soon as it is stored. A call answered by a server is left to the span of who called;
 -- what else turns out to be the same step seen twice is told apart where the whole trace is read.
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_steps_foreign_mv TO episode_steps
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_steps_foreign_mv TO internal_steps
 AS SELECT
     EpisodeId, TraceId, SpanId, ParentSpanId, Segment, toUInt32(0) AS StepIndex, Kind, Tool, Action, Observation, Success, ErrorType,
     ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, toUInt32(0) AS BatchCount, toUInt32(0) AS BatchErrors, AgentName,
     ServiceName, Operation AS Convention, Tenant
-FROM agent_spans
+FROM internal_agent_spans
 WHERE Role = 'tool' AND NOT (Remote AND ParentSpanId != '');

@@ -1,9 +1,9 @@
 -- What is learned from episodes. `otel-episodes jobs run --full` rebuilds every table here but three, which are filled
--- on insert: episode_changes, episode_decisions and episode_evaluations know only what arrived after them.
+-- on insert: internal_changes, internal_decisions and internal_evaluations know only what arrived after them.
 -- Rows are replaced, never updated: read with FINAL, or through the views of sql/views.
 
--- name: episode_changes
-CREATE TABLE IF NOT EXISTS episode_changes
+-- name: internal_changes
+CREATE TABLE IF NOT EXISTS internal_changes
 (
     EpisodeId String COMMENT 'an episode of which something arrived',
     InsertedAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when, by the clock of the server'
@@ -14,20 +14,20 @@ ORDER BY InsertedAt
 TTL toDateTime(InsertedAt) + INTERVAL 90 DAY
 COMMENT 'which episodes changed when, in order of arrival: what an incremental job reads';
 
--- name: episode_changes_steps_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_steps_mv TO episode_changes
-AS SELECT EpisodeId FROM episode_steps WHERE EpisodeId != '' AND Convention = '' GROUP BY EpisodeId;
+-- name: internal_changes_steps_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_changes_steps_mv TO internal_changes
+AS SELECT EpisodeId FROM internal_steps WHERE EpisodeId != '' AND Convention = '' GROUP BY EpisodeId;
 
--- name: episode_changes_roots_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_roots_mv TO episode_changes
-AS SELECT EpisodeId FROM episode_roots WHERE EpisodeId != '' GROUP BY EpisodeId;
+-- name: internal_changes_roots_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_changes_roots_mv TO internal_changes
+AS SELECT EpisodeId FROM internal_roots WHERE EpisodeId != '' GROUP BY EpisodeId;
 
--- name: episode_changes_agents_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_changes_agents_mv TO episode_changes
-AS SELECT EpisodeId FROM agent_spans GROUP BY EpisodeId;
+-- name: internal_changes_agents_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_changes_agents_mv TO internal_changes
+AS SELECT EpisodeId FROM internal_agent_spans GROUP BY EpisodeId;
 
--- name: episode_decisions
-CREATE TABLE IF NOT EXISTS episode_decisions
+-- name: internal_decisions
+CREATE TABLE IF NOT EXISTS internal_decisions
 (
     EpisodeId String COMMENT 'the episode',
     TraceId String COMMENT 'trace of its first segment',
@@ -42,9 +42,9 @@ ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, TraceId, SpanId)
 COMMENT 'decision steps, and steps whose action checks, verifies, validates or decides';
 
--- name: episode_decisions_mv
+-- name: internal_decisions_mv
 -- The cheap search comes first: and() does not evaluate the regular expression where that fails.
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_decisions_mv TO episode_decisions
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_decisions_mv TO internal_decisions
 AS SELECT
     EpisodeId, TraceId, SpanId, Segment, StartTime,
     substringUTF8(trim(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
@@ -57,13 +57,13 @@ AS SELECT
     if(Kind = 'decision_point',
        substringUTF8(replaceRegexpAll(splitByString(': ', Observation)[1], '[[:cntrl:]]+', ' '), 1, 120),
        if(Success, 'passed', 'failed')) AS Choice
-FROM episode_steps
+FROM internal_steps
 WHERE EpisodeId != '' AND Convention = '' AND (Kind = 'decision_point'
     OR (multiSearchAnyCaseInsensitive(Action, ['check', 'verif', 'validat', 'decid'])
         AND match(Action, '(?i)\\b(check(s|ed|ing)?|verif(y|ies|ied|ying)|validat(e|es|ed|ing)|decid(e|es|ed|ing))\\b')));
 
--- name: episode_evaluations
-CREATE TABLE IF NOT EXISTS episode_evaluations
+-- name: internal_evaluations
+CREATE TABLE IF NOT EXISTS internal_evaluations
 (
     EpisodeId String COMMENT 'the episode',
     TraceId String COMMENT 'trace of its first segment',
@@ -77,8 +77,8 @@ ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, TraceId, SpanId, Name, Time)
 COMMENT 'events gen_ai.evaluation.result on spans of an episode';
 
--- name: episode_evaluations_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS episode_evaluations_mv TO episode_evaluations
+-- name: internal_evaluations_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_evaluations_mv TO internal_evaluations
 AS SELECT
     if(SpanAttributes['episode.id'] != '', SpanAttributes['episode.id'], TraceId) AS EpisodeId,
     TraceId,
@@ -91,8 +91,8 @@ ARRAY JOIN arrayZip(Events.Timestamp, Events.Name, Events.Attributes) AS event
 WHERE has(Events.Name, 'gen_ai.evaluation.result') AND event.2 = 'gen_ai.evaluation.result' AND EpisodeId != ''
     AND isFinite(toFloat64OrNull(event.3['gen_ai.evaluation.score.value']));
 
--- name: job_runs
-CREATE TABLE IF NOT EXISTS job_runs
+-- name: internal_job_runs
+CREATE TABLE IF NOT EXISTS internal_job_runs
 (
     RunId String COMMENT 'one call of `jobs run`',
     Job LowCardinality(String) COMMENT 'facts, sequences, rewards, reflections, observations or patterns',
@@ -111,9 +111,9 @@ ENGINE = ReplacingMergeTree(Version)
 ORDER BY (Job, Formula, SnapshotAt, RunId)
 COMMENT 'every run of every job';
 
--- name: job_worklist
+-- name: internal_job_worklist
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS job_worklist
+CREATE TABLE IF NOT EXISTS internal_job_worklist
 (
     RunId String COMMENT 'one call of `jobs run`; refresh: the refreshable views',
     Job LowCardinality(String) COMMENT 'the job whose worklist it is',
@@ -127,9 +127,9 @@ ORDER BY (RunId, Job, Batch, EpisodeId)
 TTL toDateTime(CreatedAt) + INTERVAL 1 DAY
 COMMENT 'the episodes a running job looks at, in batches';
 
--- name: episode_facts
+-- name: internal_facts
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS episode_facts
+CREATE TABLE IF NOT EXISTS internal_facts
 (
     EpisodeId String COMMENT 'the episode',
     TraceId String COMMENT 'of the first segment',
@@ -171,10 +171,10 @@ ORDER BY EpisodeId
 SETTINGS index_granularity = 1024
 COMMENT 'one row per episode: what it was and its counts, all that the built-in rewards read';
 
--- name: episode_sequences
+-- name: internal_sequences
 -- derived: by the jobs. A second table, since the arrays cost more than all the rest, and its facts once more, since joining them
 -- each time would cost more than keeping them.
-CREATE TABLE IF NOT EXISTS episode_sequences
+CREATE TABLE IF NOT EXISTS internal_sequences
 (
     EpisodeId String COMMENT 'the episode',
     TraceId String COMMENT 'of the first segment',
@@ -220,11 +220,11 @@ ENGINE = ReplacingMergeTree(Version)
 ORDER BY EpisodeId
 -- Its rows are wide, and few of them at a time are looked up by id.
 SETTINGS index_granularity = 1024
-COMMENT 'episode_facts with the steps in order: what reflections, patterns and formulas of your own read';
+COMMENT 'internal_facts with the steps in order: what reflections, patterns and formulas of your own read';
 
--- name: domain_scales
+-- name: internal_domain_scales
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS domain_scales
+CREATE TABLE IF NOT EXISTS internal_domain_scales
 (
     Domain String COMMENT 'episode.domain; empty: none',
     Seconds Float64 COMMENT 'median duration of ended episodes, as a power of the square root of 2',
@@ -237,9 +237,9 @@ ENGINE = ReplacingMergeTree(Version)
 ORDER BY Domain
 COMMENT 'what is usual in a domain, once it has five ended episodes; rounded so that one more episode rarely moves it';
 
--- name: episode_rewards
+-- name: internal_rewards
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS episode_rewards
+CREATE TABLE IF NOT EXISTS internal_rewards
 (
     EpisodeId String COMMENT 'the episode',
     Formula LowCardinality(String) COMMENT 'parity-1, v2, or <name>@<hash> of a formula of your own',
@@ -260,9 +260,9 @@ ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Formula, EpisodeId)
 COMMENT 'the reward of every ended or abandoned episode, per formula version';
 
--- name: episode_reflections
+-- name: internal_reflections
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS episode_reflections
+CREATE TABLE IF NOT EXISTS internal_reflections
 (
     EpisodeId String COMMENT 'the episode',
     Successes Array(String) COMMENT 'what to keep doing, the most telling first, at most five',
@@ -277,9 +277,9 @@ ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY EpisodeId
 COMMENT 'what one episode teaches';
 
--- name: pattern_observations
+-- name: internal_pattern_observations
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS pattern_observations
+CREATE TABLE IF NOT EXISTS internal_pattern_observations
 (
     Week Date COMMENT 'Monday of the week in which the episode started, UTC',
     EpisodeId String COMMENT 'the episode',
@@ -304,18 +304,18 @@ ENGINE = ReplacingMergeTree(Version, IsDeleted)
 ORDER BY (Week, EpisodeId)
 COMMENT 'which patterns each ended or abandoned episode shows';
 
--- name: pattern_buckets
+-- name: internal_pattern_buckets
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS pattern_buckets
+CREATE TABLE IF NOT EXISTS internal_pattern_buckets
 (
-    PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
+    PatternId UInt64 COMMENT 'the pattern, see internal_pattern_keys',
     Week Date COMMENT 'Monday of the week, UTC',
     Support UInt64 COMMENT 'distinct episodes of that week that show it; 0: none any more',
     Successes UInt64 COMMENT 'of these, how many succeeded',
     RewardMicros Int64 COMMENT 'sum of rewards, in millionths',
     DurationNs UInt64 COMMENT 'sum of durations',
     Tokens UInt64 COMMENT 'sum of tokens',
-    Weight UInt64 COMMENT 'sum of recency weights, see pattern_observations',
+    Weight UInt64 COMMENT 'sum of recency weights, see internal_pattern_observations',
     SuccessWeight UInt64 COMMENT 'sum of recency weights of those that succeeded',
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
@@ -328,11 +328,11 @@ PARTITION BY toYYYYMM(Week)
 ORDER BY (PatternId, Week)
 COMMENT 'sums per pattern and week; a week is always added up as a whole, and what differs is written';
 
--- name: pattern_totals
+-- name: internal_pattern_totals
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS pattern_totals
+CREATE TABLE IF NOT EXISTS internal_pattern_totals
 (
-    PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
+    PatternId UInt64 COMMENT 'the pattern, see internal_pattern_keys',
     Support UInt64 COMMENT 'distinct episodes that show it; 0: none any more',
     Successes UInt64 COMMENT 'of these, how many succeeded',
     RewardMicros Int64 COMMENT 'sum of rewards, in millionths',
@@ -343,7 +343,7 @@ CREATE TABLE IF NOT EXISTS pattern_totals
     FirstSeen DateTime('UTC') COMMENT 'start of the earliest of these episodes',
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
     LastWeek Date COMMENT 'Monday of the latest week that shows it, UTC',
-    Latest Tuple(Support UInt64, Successes UInt64, RewardMicros Int64, DurationNs UInt64, Tokens UInt64, Weight UInt64, SuccessWeight UInt64) COMMENT 'what of these sums is of that week, as in pattern_buckets: the next run takes it off and adds what the week then says',
+    Latest Tuple(Support UInt64, Successes UInt64, RewardMicros Int64, DurationNs UInt64, Tokens UInt64, Weight UInt64, SuccessWeight UInt64) COMMENT 'what of these sums is of that week, as in internal_pattern_buckets: the next run takes it off and adds what the week then says',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
 )
 ENGINE = ReplacingMergeTree(Version)
@@ -352,11 +352,11 @@ ORDER BY PatternId
 SETTINGS index_granularity = 1024
 COMMENT 'sums per pattern: what the patterns view, the outlook and the next steps read';
 
--- name: pattern_evidence
+-- name: internal_pattern_evidence
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS pattern_evidence
+CREATE TABLE IF NOT EXISTS internal_pattern_evidence
 (
-    PatternId UInt64 COMMENT 'the pattern, see pattern_keys',
+    PatternId UInt64 COMMENT 'the pattern, see internal_pattern_keys',
     Traces Array(String) COMMENT 'trace ids of the latest episodes of the latest week that shows it, at most five',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
 )
@@ -364,9 +364,9 @@ ENGINE = ReplacingMergeTree(Version)
 ORDER BY PatternId
 COMMENT 'episodes behind every pattern that at least two show';
 
--- name: pattern_keys
+-- name: internal_pattern_keys
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS pattern_keys
+CREATE TABLE IF NOT EXISTS internal_pattern_keys
 (
     PatternId UInt64 COMMENT 'a hash of type, domain and key',
     Type LowCardinality(String) COMMENT 'what kind of pattern',
@@ -377,9 +377,9 @@ ENGINE = ReplacingMergeTree
 ORDER BY PatternId
 COMMENT 'what a pattern id means, once two episodes show it; besides the five types also counts that models need: episode, task, length, variety, tool, start, condition';
 
--- name: step_transitions
+-- name: internal_step_transitions
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS step_transitions
+CREATE TABLE IF NOT EXISTS internal_step_transitions
 (
     ContextId UInt64 COMMENT 'a hash of domain, task (or none) and the last tools (0 to 3)',
     Week Date COMMENT 'Monday of the week, UTC',
