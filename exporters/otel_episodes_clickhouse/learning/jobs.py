@@ -235,8 +235,7 @@ class _Runner:
             lows = [row["Low"] for row in self._lows[:: self._times(job)]]
             scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise(["", *lows[1:], ""])]
             return self._store.query_named("job_episodes", {"table": table})[0]["Episodes"], scopes
-        inputs = "internal_facts" if self._formula.text is None else "internal_sequences"
-        self._store.execute(sql.named(f"{job}_worklist"), {**context, "size": BATCH_EPISODES, "inputs": inputs})
+        self._store.execute(sql.named("worklist_write"), {**context, "size": BATCH_EPISODES})
         found = self._store.query_named("worklist_batches", context)[0]
         return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
 

@@ -4,8 +4,9 @@
 -- With split 'time' those from the boundary on are tested: the latest {share} of all.
 SELECT
     Domain, count() AS Episodes, countIf(Success) AS Successes,
-    arraySort(groupArray((toUnixTimestamp64Nano(StartTime), EpisodeId)))[1 + toUInt64(ceil(count() * (1 - {share:Float64}) - 1e-9))] AS Boundary,
-    Boundary.1 AS Before, Boundary.2 AS BeforeId
+    1 + toUInt64(ceil(count() * (1 - {share:Float64}) - 1e-9)) AS Place,
+    CAST(arraySort(groupArray((toUnixTimestamp64Nano(StartTime), EpisodeId)))[Place], 'Tuple(Before Int64, BeforeId String)') AS Boundary,
+    Boundary.Before AS Before, Boundary.BeforeId AS BeforeId
 FROM internal_pattern_observations FINAL
 WHERE {domain:String} = '' OR Domain = {domain:String}
 GROUP BY Domain

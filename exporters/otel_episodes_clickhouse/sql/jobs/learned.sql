@@ -11,7 +11,8 @@ LIMIT {limit:UInt32};
 SELECT * FROM patterns WHERE startsWith(PatternId, {id:String}) ORDER BY PatternId LIMIT 2;
 
 -- name: pattern_episodes
-SELECT o.EpisodeId AS EpisodeId, o.TraceId AS TraceId, f.Task AS Task, f.Outcome AS Outcome, o.RewardMicros / 1e6 AS Reward, o.StartTime AS StartTime
+SELECT o.EpisodeId AS EpisodeId, o.TraceId AS TraceId, f.Task AS Task, f.Outcome AS Outcome, o.RewardMicros / 1e6 AS Reward,
+    o.StartTime AS StartTime
 FROM
 (
     SELECT EpisodeId, TraceId, RewardMicros, StartTime FROM internal_pattern_observations FINAL
@@ -36,10 +37,11 @@ ORDER BY Day DESC
 LIMIT {limit:UInt32};
 
 -- name: rewards_histogram
-SELECT r.Bin AS Bin, count() AS Episodes
-FROM (SELECT least(3., greatest(-3., floor(Reward * 5) / 5)) AS Bin FROM rewards WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})) AS r
-GROUP BY r.Bin
-ORDER BY r.Bin;
+SELECT least(3., greatest(-3., floor(Reward * 5) / 5)) AS Bin, count() AS Episodes
+FROM rewards
+WHERE Formula = {formula:String} AND ({domain:String} = '' OR Domain = {domain:String})
+GROUP BY Bin
+ORDER BY Bin;
 
 -- name: episode_like
 SELECT EpisodeId FROM internal_facts FINAL WHERE startsWith(EpisodeId, {id:String}) ORDER BY EpisodeId LIMIT 2;

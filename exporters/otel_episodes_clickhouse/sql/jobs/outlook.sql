@@ -4,9 +4,9 @@
 -- What sql/views/outlook.sql says of a run that has shown this, with the plain rates of its domain and its task beside it. The
 -- run itself, where it is known already, says nothing of itself.
 WITH
-    sipHash64({domain:String}) AS D,
-    sipHash64('episode', D) AS Whole,
-    sipHash64('task', D, {task:String}) AS TaskId,
+    sipHash64({domain:String}) AS domain_hash,
+    sipHash64('episode', domain_hash) AS Whole,
+    sipHash64('task', domain_hash, {task:String}) AS TaskId,
     sums AS
     (
         SELECT
@@ -19,7 +19,8 @@ WITH
     )
 SELECT Probability, DomainRate, TaskRate, AlikeRate, Episodes, TaskEpisodes, FeaturesKnown
 FROM sums
-CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0, before_id = {episode:String}, keep = 0,
+CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, fold = 0, seed = 0, before = 0,
+                               before_id = {episode:String}, keep = 0,
                       pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
 -- name: next_steps
@@ -30,8 +31,9 @@ CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, 
 -- that succeeded, its value is V = (S + 3 V of its parent) / (n + 3), at the top (S + 0.1) / (n + 1); a tool there is worth
 -- q = (s + 3 m) / (n + 3), where m = V * the lift so far, and its lift becomes q / V. Value is q in the most specific context
 -- that has been seen. What can be done from here is known only by what was done from here: where three steps or more followed
--- the last tool, tools that never did come after those that have. Usual is how likely the tool is to come next, by Witten-Bell interpolation (Witten, I. H. and Bell,
--- T. C. 1991); there the domain's contexts count from three steps on. It is for reading and ranks nothing.
+-- the last tool, tools that never did come after those that have. Usual is how likely the tool is to come next, by Witten-Bell
+-- interpolation (Witten, I. H. and Bell, T. C. 1991); there the domain's contexts count from three steps on.
+-- It is for reading and ranks nothing.
 WITH
     arrayMap(t -> sipHash64(t), arrayFilter(t -> t != '', {tools:Array(String)})) AS H,
     -- Ids as transitions_write makes them.
@@ -58,12 +60,16 @@ WITH
     (
         SELECT
             sumForEach(Seen) AS Steps,
-            arrayFold((values, n, won, parent) -> arrayPushBack(values, if(parent = 0, (won + 0.1) / (n + 1), (won + 3 * values[parent]) / (n + 3))),
+            arrayFold((values, n, won, parent) ->
+                arrayPushBack(values, if(parent = 0, (won + 0.1) / (n + 1), (won + 3 * values[parent]) / (n + 3))),
                 Steps, sumForEach(Won), [0, 1, 2, 3, 1, 5, 6], emptyArrayFloat64()) AS Values,
-            arrayMap((n, tools, least) -> if(n < least, 0., n / (n + tools)), Steps, sumForEach(arrayMap(n -> n > 0, Seen)), [1, 3, 3, 3, 1, 1, 1]) AS Trusts,
+            arrayMap((n, tools, least) -> if(n < least, 0., n / (n + tools)),
+                Steps, sumForEach(arrayMap(n -> n > 0, Seen)), [1, 3, 3, 3, 1, 1, 1]) AS Trusts,
             -- A context's weight is its trust times the distrust of all that are more specific to the task or to what was done.
             [1, 3, 4, 5, 2, 6, 7] AS Specific,
-            arrayMap((trust, rank) -> trust * arrayProduct(arrayMap((other, place) -> if(place > rank, 1 - other, 1.), Trusts, Specific)), Trusts, Specific) AS Weights
+            arrayMap((trust, rank) ->
+                trust * arrayProduct(arrayMap((other, place) -> if(place > rank, 1 - other, 1.), Trusts, Specific)),
+                Trusts, Specific) AS Weights
         FROM counts
         HAVING notEmpty(Steps)
     )
@@ -91,8 +97,8 @@ SELECT
     argMax(r.Ended, (r.Segment, r.Ended)) AS Ended,
     (
         -- By the clock where some step could not be counted, as internal_sequences_of has it.
-        SELECT arrayMap(s -> toString(s.2), arraySort(s -> if(min(StepIndex) > 0, s.1, bitAnd(s.1, bitNot(bitShiftLeft(toUInt128(4294967295), 80)))),
-            groupArray((Position, Tool))))
+        SELECT arrayMap(tool -> toString(tool), arraySort((tool, position) -> position, groupArray(Tool),
+            if(min(StepIndex) > 0, groupArray(Position), groupArray(PositionByClock))))
         FROM internal_placed_steps
         WHERE EpisodeId = {episode:String}
     ) AS Tools

@@ -42,6 +42,18 @@ SELECT uniqExact(EpisodeId) AS Episodes
 FROM internal_changes
 WHERE InsertedAt > (SELECT max(SnapshotAt) FROM internal_job_runs FINAL WHERE Job = 'facts' AND State = 'done');
 
+-- name: worklist_write
+INSERT INTO internal_job_worklist (RunId, Job, Batch, EpisodeId)
+SELECT {run:String}, {job:String}, toUInt32(intDiv(rowNumberInAllBlocks(), {size:UInt32})), EpisodeId
+FROM
+(
+    SELECT EpisodeId
+    FROM internal_work_since(job = {job:String}, since = {since:DateTime64(6, 'UTC')}, formula = {formula:String})
+    ORDER BY EpisodeId
+    SETTINGS max_threads = 1
+)
+SETTINGS max_insert_threads = 1;
+
 -- name: worklist_batches
 SELECT count() AS Episodes, if(count() = 0, 0, max(Batch) + 1) AS Batches
 FROM internal_job_worklist

@@ -26,42 +26,39 @@ FROM
     HAVING count() >= 5
 );
 
+-- name: internal_scales_changed
+CREATE OR REPLACE VIEW internal_scales_changed
+AS SELECT Domain, Seconds, Steps, Tokens
+FROM internal_domain_scales_now
+WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL);
+
+-- name: internal_usual
+-- What is usual in each domain, by names of its own.
+CREATE OR REPLACE VIEW internal_usual
+AS SELECT Domain AS OfDomain, Seconds AS DomainSeconds, Steps AS DomainSteps, Tokens AS DomainTokens
+FROM internal_domain_scales FINAL;
+
 -- name: internal_reward_facts
 -- What the built-in formulas read. An episode that runs, or ended without an outcome, has no reward.
 CREATE OR REPLACE VIEW internal_reward_facts
 AS SELECT
-    f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
-    f.Domain AS Domain, f.Language AS Language, f.Framework AS Framework, f.Complexity AS Complexity, f.Tags AS Tags,
-    f.AgentName AS AgentName, f.StartTime AS StartTime, f.DurationNs AS DurationNs,
+    f.* EXCEPT (TraceId, LastTime, Fingerprint, Version, WrittenAt),
     toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
-    f.Steps AS Steps, f.FailedSteps AS FailedSteps, f.DistinctTools AS DistinctTools, f.Recovered AS Recovered,
-    f.Completed AS Completed, f.Failed AS Failed, f.StoppedAtStep AS StoppedAtStep, f.Artifacts AS Artifacts,
-    f.TestCoverage AS TestCoverage, f.ClippyWarnings AS ClippyWarnings, f.PatternsApplied AS PatternsApplied,
-    f.ExternalReward AS ExternalReward, f.InputTokens AS InputTokens, f.OutputTokens AS OutputTokens,
     -- 0: not known yet, the domain has fewer than five episodes.
-    s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
+    s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens
 FROM (SELECT * FROM internal_facts FINAL) AS f
-LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL) AS s ON s.Domain = f.Domain
+LEFT JOIN internal_usual AS s ON s.OfDomain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
 
 -- name: internal_reward_inputs
 -- The same with the steps in order, for formulas of your own and reflections.
 CREATE OR REPLACE VIEW internal_reward_inputs
 AS SELECT
-    f.EpisodeId AS EpisodeId, f.Outcome AS Outcome, f.Ended AS Ended, f.Task AS Task, f.TaskType AS TaskType,
-    f.Domain AS Domain, f.Language AS Language, f.Framework AS Framework, f.Complexity AS Complexity, f.Tags AS Tags,
-    f.AgentName AS AgentName, f.StartTime AS StartTime, f.DurationNs AS DurationNs,
+    f.* EXCEPT (TraceId, LastTime, Fingerprint, Version, WrittenAt),
     toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
-    f.Steps AS Steps, f.FailedSteps AS FailedSteps, f.DistinctTools AS DistinctTools, f.Recovered AS Recovered,
-    f.Completed AS Completed, f.Failed AS Failed, f.StoppedAtStep AS StoppedAtStep, f.Artifacts AS Artifacts,
-    f.TestCoverage AS TestCoverage, f.ClippyWarnings AS ClippyWarnings, f.PatternsApplied AS PatternsApplied,
-    f.ExternalReward AS ExternalReward, f.InputTokens AS InputTokens, f.OutputTokens AS OutputTokens,
-    f.StepTools AS StepTools, f.StepOk AS StepOk, f.StepNs AS StepNs, f.StepTokens AS StepTokens, f.StepErrors AS StepErrors,
-    f.Decisions AS Decisions,
-    -- 0: not known yet, the domain has fewer than five episodes.
-    s.Seconds AS DomainSeconds, s.Steps AS DomainSteps, s.Tokens AS DomainTokens
+    s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens
 FROM (SELECT * FROM internal_sequences FINAL) AS f
-LEFT JOIN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL) AS s ON s.Domain = f.Domain
+LEFT JOIN internal_usual AS s ON s.OfDomain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
 
 -- name: internal_reward_parity_1
@@ -144,6 +141,84 @@ FROM
     FROM internal_reward_facts
 );
 
+-- name: internal_rewards_of
+-- What the formula in that view gives, and the score from outside beside it. merge() is a table by a name that is a parameter.
+CREATE OR REPLACE VIEW internal_rewards_of
+AS WITH
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'rewards', batch = {batch:UInt32})),
+    computed AS
+    (
+        SELECT EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus
+        FROM merge(currentDatabase(), concat('^', {formula_view:String}, '$'))
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    ),
+    judged AS
+    (
+        SELECT EpisodeId, ExternalReward FROM internal_facts FINAL
+        WHERE ExternalReward IS NOT NULL AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String})
+            AND ({full:Bool} OR EpisodeId IN work)
+    )
+SELECT
+    c.EpisodeId AS EpisodeId, {formula:String} AS Formula, toFloat64(c.Total) AS Total, toFloat64(c.Base) AS Base,
+    toFloat64(c.Abstention) AS Abstention, toFloat64(c.Efficiency) AS Efficiency, toFloat64(c.ComplexityBonus) AS ComplexityBonus,
+    toFloat64(c.Quality) AS Quality, toFloat64(c.LearningBonus) AS LearningBonus, j.ExternalReward AS ExternalReward
+FROM computed AS c
+LEFT JOIN judged AS j ON j.EpisodeId = c.EpisodeId;
+
+-- name: internal_rewards_changed
+CREATE OR REPLACE VIEW internal_rewards_changed
+AS WITH
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'rewards', batch = {batch:UInt32}))
+SELECT *, 0 AS IsDeleted
+FROM internal_rewards_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+    low = {low:String}, high = {high:String}, formula = {formula:String}, formula_view = {formula_view:String})
+-- One number of 128 bits is looked up in half the time that an id and another take.
+WHERE sipHash128(EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus,
+                 ifNull(toString(ExternalReward), '')) NOT IN
+(
+    SELECT sipHash128(EpisodeId, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus,
+                      ifNull(toString(ExternalReward), ''))
+    FROM internal_rewards FINAL
+    WHERE Formula = {formula:String}
+        AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+);
+
+-- name: internal_rewards_gone
+-- An episode that was resumed has no reward until it ends again.
+CREATE OR REPLACE VIEW internal_rewards_gone
+AS WITH
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'rewards', batch = {batch:UInt32}))
+SELECT EpisodeId, Formula, 1 AS IsDeleted
+FROM internal_rewards FINAL
+WHERE Formula = {formula:String}
+    AND EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    AND sipHash128(EpisodeId) NOT IN
+    (
+        SELECT sipHash128(EpisodeId)
+        FROM merge(currentDatabase(), concat('^', {formula_view:String}, '$'))
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    );
+
+-- name: internal_formula_check
+-- What a formula of the user's gives the episodes of a batch that cannot be used: NaN, two rows, none.
+CREATE OR REPLACE VIEW internal_formula_check
+AS WITH
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'rewards', batch = {batch:UInt32})),
+    given AS
+    (
+        SELECT EpisodeId, true AS IsScore, toFloat64(Total) + toFloat64(Base) + toFloat64(Abstention) + toFloat64(Efficiency)
+            + toFloat64(ComplexityBonus) + toFloat64(Quality) + toFloat64(LearningBonus) AS Sum
+        FROM merge(currentDatabase(), concat('^', {formula_view:String}, '$'))
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+        UNION ALL
+        SELECT EpisodeId, false, 0
+        FROM internal_reward_inputs
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    )
+SELECT EpisodeId, sum(IsScore) AS Scored, countIf(IsScore AND NOT isFinite(ifNull(Sum, nan))) AS Infinite, max(NOT IsScore) AS Known
+FROM given
+GROUP BY EpisodeId;
+
 -- name: internal_reward_settings
 -- What `jobs run --reward` and `--success-at` chose.
 CREATE OR REPLACE VIEW internal_reward_settings
@@ -171,7 +246,7 @@ CREATE OR REPLACE VIEW internal_scores
     Quality Float64 COMMENT 'factor for tests, coverage and failed steps',
     LearningBonus Float64 COMMENT 'for what was learned on the way',
     ExternalReward Nullable(Float64) COMMENT 'the score from outside',
-    Reward Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
+    Reward Float64 COMMENT 'the reward in use: Total; with --reward external the score from outside, Base for an episode without one',
     Judged Nullable(Bool) COMMENT 'whether the score from outside says that it succeeded; NULL where the outcome decides'
 )
 AS WITH
@@ -201,7 +276,7 @@ CREATE OR REPLACE VIEW rewards
     Quality Float64 COMMENT 'factor for tests, coverage and failed steps',
     LearningBonus Float64 COMMENT 'for what was learned on the way',
     ExternalReward Nullable(Float64) COMMENT 'the score from outside',
-    Reward Float64 COMMENT 'the reward in use: Total; after `jobs run --reward external` the score from outside, and Base for an episode without one',
+    Reward Float64 COMMENT 'the reward in use: Total; with --reward external the score from outside, Base for an episode without one',
     DomainEpisodes UInt64 COMMENT 'scored episodes of the domain',
     DomainMean Nullable(Float64) COMMENT 'mean of Reward in the domain; NULL under five episodes',
     Normalised Nullable(Float64) COMMENT '(Reward - mean) / standard deviation in the domain; NULL under five episodes or without spread',
@@ -245,7 +320,8 @@ AS SELECT
     if(Episodes >= 5, toNullable(quantileExactInclusive(0.5)(r.Reward)), NULL) AS Median,
     if(Episodes >= 5, toNullable(quantileExactInclusive(0.9)(r.Reward)), NULL) AS P90,
     if(Episodes >= 5, toNullable(stddevPop(r.Reward)), NULL) AS Deviation,
-    if(Episodes >= 5, toNullable(avgWeighted(r.Reward, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL) AS DecayedMean
+    if(Episodes >= 5, toNullable(avgWeighted(r.Reward, exp2(-greatest(0, dateDiff('second', f.StartTime, now64(9))) / 2592000))), NULL)
+        AS DecayedMean
 FROM internal_scores AS r
 INNER JOIN (SELECT EpisodeId, Domain, Outcome, StartTime FROM internal_facts FINAL) AS f ON f.EpisodeId = r.EpisodeId
 GROUP BY r.Formula, f.Domain;
