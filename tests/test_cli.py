@@ -14,6 +14,8 @@ from cli_fixtures import Shell, opened
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Tasks of the demo in which somebody looked something up.
+REPAIRS = ["Fix a panic on empty input", "Fix the failing lexer tests", "Fix the failing parser tests"]
 COMMANDS = ["demo", "start", "step", "complete", "import", "episodes", "show", "sql", "doctor", "migrate"]
 WITHOUT_ENGINE = """
 import sys
@@ -216,8 +218,8 @@ def test_what_the_demo_suggests_works(demo):
     # As typed, less the name of the program and the store, which the fixture has moved to where a shell looks.
     suggested = [shlex.split(line)[1:-2] for line in out.splitlines() if " --dsn " in line]
 
-    assert [command[0] for command in suggested] == ["episodes", "show", "sql", "doctor"]
-    assert [shell(*command).code for command in suggested] == [0, 0, 0, 0]
+    assert [command[0] for command in suggested] == ["episodes", "show", "patterns", "sql", "doctor"]
+    assert [shell(*command).code for command in suggested] == [0] * 5
 
 
 def test_a_second_demo_adds_a_day_and_shows_only_that(demo):
@@ -226,7 +228,7 @@ def test_a_second_demo_adds_a_day_and_shows_only_that(demo):
 
     assert ran.code == 0
     assert ran.out.count("Build the release") == 1
-    assert "16 episodes there now" in ran.out
+    assert "76 episodes there now" in ran.out
 
 
 def test_episodes_are_filtered(demo):
@@ -238,11 +240,20 @@ def test_episodes_are_filtered(demo):
         return sorted({row["Task"] for row in ran.json})
 
     assert tasks("--outcome", "abstained") == ["Rotate the signing key of the package feed"]
-    assert tasks("--tool", "grep") == ["Fix the failing parser tests"]
+    assert tasks("--tool", "grep") == REPAIRS
     assert tasks("--task", "CLIPPY") == ["Get clippy clean"]
     assert tasks("--since", "2100-01-01") == []
-    assert len(tasks("--since", "2d")) == 8
+    assert len(tasks("--since", "2d")) == 10
     assert len(shell("episodes", "--json", "--limit", "3").json) == 3
+
+
+def test_the_demo_learns_and_advises_the_next_run(demo):
+    _, out = demo
+    learned = out.partition("Learned from 38 episodes")[2]
+
+    assert "grep → read_file: 13 of 16 such runs succeeded" in learned
+    ranked = learned.partition("LIFT")[2]
+    assert "grep" in ranked
 
 
 def test_episodes_come_newest_first(demo):

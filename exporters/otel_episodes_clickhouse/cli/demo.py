@@ -6,11 +6,12 @@ import shlex
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_episodes_clickhouse import config
-from otel_episodes_clickhouse.cli import episodes, output
+from otel_episodes_clickhouse.cli import episodes, next_steps, output
 from otel_episodes_clickhouse.cli.opening import reading, recording
 from otel_episodes_clickhouse.cli.options import Dsn, add
 from otel_episodes_clickhouse.config import Target
@@ -19,8 +20,21 @@ if TYPE_CHECKING:
     import typer
 
     from otel_episodes_clickhouse.cli.tree import EpisodeTree
+    from otel_episodes_clickhouse.store.store import Store
 
 _SHOWN = "Fix the failing parser tests"
+_DOMAIN = "parser"
+# What the next run has done when it asks.
+_SO_FAR = ("cargo",)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What the jobs found in the demo's store, as rows of the statements that the other commands show."""
+
+    episodes: int
+    patterns: list[dict[str, Any]]
+    next_steps: list[dict[str, Any]]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,10 +43,11 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(dsn: Dsn = None) -> None:
-    """Record sample episodes and show them.
+    """Record sample episodes, show them, learn from them and advise the next run.
 
-    A coding agent's day goes through the API that agents use, into a store of its own beside yours, unless you name
-    one with --dsn. Each run adds another day there; to be rid of them, delete the directory it names.
+    A coding agent's day, and two weeks before it, go through the API that agents use into a store of its own beside
+    yours, unless you name one with --dsn: made-up runs must not teach your agents. Each run adds another day there; to
+    be rid of them, delete the directory it names.
 
     Example:
       otel-episodes demo
@@ -46,18 +61,36 @@ def demo(dsn: Dsn = None) -> None:
         total = store.query_named("count_episodes")[0]["Episodes"]
         example = next(row for row in rows if row["Task"] == _SHOWN)
         tree = episodes.load(store, store.query_named("find_episodes", {"prefix": example["EpisodeId"]})[0])
+        learned = _learn(store)
     taken = time.perf_counter() - started
     _print(rows, tree)
+    _print_learned(learned)
     _print_what_next(place, example["EpisodeId"], given=dsn is not None, total=total, taken=taken)
 
 
 def _record(place: str) -> list[str]:
-    from otel_episodes_clickhouse.cli.demo_day import a_day  # noqa: PLC0415  # with the SDK
+    from otel_episodes_clickhouse.cli.demo_day import a_day, weeks_before  # noqa: PLC0415  # with the SDK
     from otel_episodes_clickhouse.importers.replay import replay  # noqa: PLC0415  # likewise
 
     runs = a_day(until=time.time_ns())
     with recording(place):
+        for run in weeks_before(until=runs[0].start_time):
+            replay(run)
         return [replay(run, marker=True).id for run in runs]
+
+
+def _learn(store: Store) -> _Learned:
+    from otel_episodes_clickhouse.learning import jobs  # noqa: PLC0415  # with the engine
+
+    jobs.run(store)
+    shown = {"type": "", "domain": _DOMAIN, "verdict": "", "support": 5, "q": 1.0, "limit": 1000}
+    sequences = [row for row in store.query_named("patterns_list", shown) if row["Type"] == "tool_sequence"]
+    asked = {"domain": _DOMAIN, "task": _SHOWN, "tools": list(_SO_FAR), "limit": 3}
+    return _Learned(
+        episodes=store.query_named("count_episodes")[0]["Episodes"],
+        patterns=sorted(sequences, key=lambda row: -row["SuccessRateLow"])[:2],
+        next_steps=store.query_named("next_steps", asked),
+    )
 
 
 def _print(rows: list[episodes.Row], tree: EpisodeTree) -> None:
@@ -68,6 +101,20 @@ def _print(rows: list[episodes.Row], tree: EpisodeTree) -> None:
     console.print(episodes_table(rows, console, datetime.now().astimezone()))
     console.print("\nOne of them, step by step:\n")
     draw(tree, console)
+
+
+def _print_learned(learned: _Learned) -> None:
+    console = output.console()
+    console.print(
+        f"\nLearned from {output.plural(learned.episodes, 'episode')} in this store (otel-episodes patterns):\n"
+    )
+    for row in learned.patterns:
+        console.print(
+            f"  {' → '.join(row['Key'])}: {row['Successes']} of {row['Support']} such runs succeeded"
+            f" ({row['SuccessRateLow']:.0%} to {row['SuccessRateHigh']:.0%})", highlight=False,
+        )  # fmt: skip
+    console.print(f"\nThe next run of that task, once it has used {_SO_FAR[-1]}, is told (otel-episodes next):\n")
+    console.print(next_steps.table_of(learned.next_steps))
 
 
 def _print_what_next(place: str, example: str, *, given: bool, total: int, taken: float) -> None:
@@ -82,6 +129,7 @@ def _print_what_next(place: str, example: str, *, given: bool, total: int, taken
     for command in (
         "episodes --outcome failure",
         f"show {example[:8]}",
+        "patterns",
         'sql "SELECT Tool, count() FROM steps GROUP BY Tool"',
         "doctor",
     ):

@@ -1,4 +1,4 @@
-"""The day of a coding agent that `demo` records."""
+"""The day of a coding agent that `demo` records, and the weeks before it, of which there is something to learn."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _SECOND: Final = 1_000_000_000
 # Between two steps the agent thinks.
 _PAUSE: Final = 2 * _SECOND
 _BREAK: Final = 25 * 60 * _SECOND
+_HALF_DAY: Final = 12 * 60 * 60 * _SECOND
+_EARLIER: Final = 30
 
 
 def a_day(*, until: int) -> list[Trajectory]:
@@ -22,6 +24,29 @@ def a_day(*, until: int) -> list[Trajectory]:
         runs.append(timed)
         start = timed.end_time + _BREAK
     return runs
+
+
+def weeks_before(*, until: int) -> list[Trajectory]:
+    """Return thirty earlier repairs, two a day: most that looked before they edited went well."""
+    return [_timed(_earlier(number), until - (_EARLIER - number) * _HALF_DAY) for number in range(_EARLIER)]
+
+
+def _earlier(number: int) -> Trajectory:
+    looked, exception = number % 2 == 0, number % 5 == 0
+    well = looked != exception
+    task = ("Fix the failing parser tests", "Fix the failing lexer tests", "Fix a panic on empty input")[number % 3]
+    look = (_step("grep", "fn parse_list", 0.2, "1 place"), _step("read_file", "src/parser.rs", 0.1, "71 lines"))
+    last = ("cargo", "test", 12.0)
+    return _run(
+        task,
+        _failed("cargo", "test", 12.4, "2 tests failed"),
+        *(look if looked else ()),
+        _step("edit", "src/parser.rs", 0.6, "1 place"),
+        _step(*last, "48 tests passed") if well else _failed(*last, "3 tests failed"),
+        outcome="success" if well else "failure",
+        verdict="all 48 tests pass" if well else "the tests still fail",
+        options={"task_type": "debugging"},
+    )
 
 
 def _length(run: Trajectory) -> int:

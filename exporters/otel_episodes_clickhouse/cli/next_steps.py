@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from otel_episodes_clickhouse.cli import options, output
 from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.cli.outlook import so_far_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +39,15 @@ def next_steps(  # options
     if not rows:
         output.line("Nothing known from here: otel-episodes jobs run")
         return
-    table = output.table("TOOL", "LIFT", "VALUE", "USUAL", "SEEN", "WON")
+    output.console().print(table_of(rows))
+
+
+def table_of(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return ranked tools as a table: how much better runs went, the share that succeeded, the habit, the counts."""
+    table: Table = output.table("TOOL", "LIFT", "VALUE", "USUAL", "SEEN", "WON")
     for row in rows:
         table.add_row(
             output.one_line(row["Tool"]), f"{row['Lift']:.2f}", f"{row['Value']:.0%}", f"{row['Usual']:.0%}",
             str(row["Seen"]), str(row["Won"]),
         )  # fmt: skip
-    output.console().print(table)
+    return table
