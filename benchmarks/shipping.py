@@ -111,7 +111,8 @@ def run_arm(arm: str, spans: int, url: str, home: str) -> None:
     from ship_fixtures import spool_spans
 
     from otel_episodes_clickhouse import Target
-    from otel_episodes_clickhouse.delivery.shipper import BESIDE_AN_AGENT, Pace, Shipper
+    from otel_episodes_clickhouse.delivery.batch import Pace
+    from otel_episodes_clickhouse.delivery.shipper import Shipper
 
     target = Target.resolve(url, environ={"OTEL_EPISODES_HOME": home})
     if arm == "recorder":
@@ -119,7 +120,7 @@ def run_arm(arm: str, spans: int, url: str, home: str) -> None:
         record(spans, url)
         return
     if arm == "shipper":
-        ship(Shipper(target, pace=BESIDE_AN_AGENT), spans + 1)
+        ship(Shipper(target), spans + 1)
         return
     prepare = "from otel_episodes_clickhouse.cli.app import run; run(['migrate', '--dsn', {!r}])"
     # Elsewhere, so that the client is imported by the shipper, as in an agent.
@@ -130,15 +131,22 @@ def run_arm(arm: str, spans: int, url: str, home: str) -> None:
     subprocess.run([sys.executable, __file__, "--arm", "recorder", str(spans), url, f"{home}-made"], check=True)
     between: list[float] = []
 
-    class Watched(Shipper):
+    class Watched(Pace):
         last = 0.0
 
-        def breathe(self) -> None:
-            between.append(time.thread_time() - self.last)
-            super().breathe()
-            self.last = time.thread_time()
+        @property
+        def breathe(self) -> Callable[[], None]:
+            pause = super().breathe
 
-    shipper = Watched(target, pace=Pace(gentle=False) if arm == "greedy" else BESIDE_AN_AGENT)
+            def watched() -> None:
+                between.append(time.thread_time() - Watched.last)
+                if pause is not None:
+                    pause()
+                Watched.last = time.thread_time()
+
+            return watched
+
+    shipper = Shipper(target, pace=Watched(gentle=arm != "greedy"))
     with other_process(spans, url, home) if arm == "apart" else nullcontext() as other:
         if arm in ("thread", "greedy"):
             shipper.ensure_running()

@@ -40,7 +40,7 @@ MISBEHAVIOURS: dict[str, dict[str, Any]] = {
     "old": {"unknown_settings": ("async_insert",)},
 }
 
-QUICK = Pauses(first=0.02, longest=0.2, lasting=0.2)
+QUICK = Pauses(first=0.02, longest=0.2, permanent=0.2)
 COUNT = "SELECT count() AS Rows, uniqExact(TraceId, SpanId) AS Spans FROM otel_traces WHERE ServiceName = {s:String}"
 
 

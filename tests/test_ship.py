@@ -14,7 +14,7 @@ from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, store
 from storage_fixtures import finished_spans, lines_of
 
 from otel_episodes_clickhouse import Store, Target
-from otel_episodes_clickhouse.delivery.shipper import Pace
+from otel_episodes_clickhouse.delivery.batch import Pace
 from otel_episodes_clickhouse.spool.backlog import measure
 from otel_episodes_clickhouse.spool.encode import read_span
 from otel_episodes_clickhouse.spool.ledger import Ledger
@@ -60,7 +60,7 @@ def test_after_a_misbehaviour_every_span_is_there_once(how: str, server: str, se
             assert writer.append(read_span(finished_spans(1, service=service)[0]))
             # Not the first time, where an insert takes longer than it may.
             wait_for(lambda: shipper.flush(60))
-            assert shipper.breaker.state == "closed"
+            assert shipper.backoff.failures == 0
         assert stored(server, service) == {"Rows": SPANS + 1, "Spans": SPANS + 1}
         assert proxy.faults() == {how: TIMES}
         # One batch, one token, however often it was sent.
@@ -76,7 +76,7 @@ def test_nobody_listening_for_a_while_costs_nothing(server: str, service: str, t
         proxy.misbehave("refuse")
         spool_spans(target, SPANS, service).close()
         with shipping(target) as shipper:
-            wait_for(lambda: shipper.breaker.failures >= 6)
+            wait_for(lambda: shipper.backoff.failures >= 6)
             proxy.behave()
             wait_for(lambda: shipper.delivery.exported == SPANS)
         assert stored(server, service) == {"Rows": SPANS, "Spans": SPANS}
@@ -104,7 +104,7 @@ def test_a_server_is_not_asked_before_the_time_it_gave(server: str, service: str
         target = target_of(proxy.dsn, tmp_path)
         spool_spans(target, 1, service)
         with shipping(target) as shipper:
-            wait_for(lambda: shipper.breaker.failures)
+            wait_for(lambda: shipper.backoff.failures)
             # Not even for whoever waits.
             assert not shipper.flush(30)
             wait_for(lambda: shipper.delivery.exported)
@@ -120,9 +120,9 @@ def test_a_refused_login_is_said_once_with_the_fix_and_recovers_by_itself(
         target = target_of(proxy.dsn, tmp_path)
         spool_spans(target, 5, service)
         with shipping(target) as shipper:
-            wait_for(lambda: shipper.breaker.failures == 1)
-            assert shipper.breaker.state == "open"
-            wait_for(lambda: shipper.breaker.failures >= 3)
+            wait_for(lambda: shipper.backoff.failures == 1)
+            assert shipper.backoff.permanent
+            wait_for(lambda: shipper.backoff.failures >= 3)
             proxy.behave()
             wait_for(lambda: shipper.delivery.exported == 5)
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -145,7 +145,7 @@ def test_the_account_beside_the_spool_says_how_it_went(server: str, service: str
             wait_for(lambda: Ledger(target.spool).read().exported)
     account = Ledger(target.spool).read()
     assert (account.exported, account.inserts, account.retries, account.rejected) == (7, 1, 2, 0)
-    assert (account.breaker, account.failures, account.error, account.next_try) == ("closed", 0, "", 0)
+    assert (account.permanent, account.failures, account.error, account.next_try) == (False, 0, "", 0)
     assert account.shipped_at > account.error_at
 
 
@@ -181,7 +181,7 @@ def test_a_database_that_is_missing_is_named_with_the_fix_and_used_once_it_is_th
         target = target_of(proxy.dsn, tmp_path)
         spool_spans(target, 3, service)
         with shipping(target) as shipper:
-            wait_for(lambda: shipper.breaker.state == "open")
+            wait_for(lambda: shipper.backoff.permanent)
             proxy.behave()
             wait_for(lambda: shipper.delivery.exported == 3)
     assert "names a database the server does not have: create it with `otel-episodes migrate`" in caplog.text
@@ -211,11 +211,11 @@ class Suppressed(logging.Handler):
 def test_other_instrumentations_do_not_record_how_spans_are_sent(tmp_path: Path) -> None:
     target = target_of("http://127.0.0.1:1", tmp_path)
     spool_spans(target, 1, "svc")
-    logger, handler = logging.getLogger("otel_episodes_clickhouse.delivery.shipper"), Suppressed()
+    logger, handler = logging.getLogger("otel_episodes_clickhouse.delivery.retry"), Suppressed()
     logger.addHandler(handler)
     try:
         with shipping(target) as shipper:
-            wait_for(lambda: shipper.breaker.failures)
+            wait_for(lambda: shipper.backoff.failures)
             wait_for(lambda: handler.noted)
     finally:
         logger.removeHandler(handler)

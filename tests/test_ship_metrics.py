@@ -13,8 +13,8 @@ from ship_fixtures import front_end, shipping, spool_spans, target_of, wait_for
 from storage_fixtures import T0, finished_spans, provider, run_python
 
 from otel_episodes_clickhouse import EpisodeSpanProcessor
-from otel_episodes_clickhouse.delivery.backoff import Breaker, Pauses
-from otel_episodes_clickhouse.delivery.shipper import Pace
+from otel_episodes_clickhouse.delivery.backoff import Backoff, Pauses
+from otel_episodes_clickhouse.delivery.batch import Pace
 from otel_episodes_clickhouse.spool.backlog import Backlog, measure
 from otel_episodes_clickhouse.spool.drain import drain
 from otel_episodes_clickhouse.spool.encode import read_span
@@ -37,46 +37,42 @@ class Clock:
         return self.now
 
 
-def breaker(clock: Clock, share: float = 1.0) -> Breaker:
-    """Return a breaker that draws that share of what it may."""
-    return Breaker(Pauses(), clock=clock, draw=lambda low, high: low + share * (high - low))
+def backoff(clock: Clock, share: float = 1.0) -> Backoff:
+    """Return a back-off that draws that share of what it may."""
+    return Backoff(Pauses(), clock=clock, draw=lambda low, high: low + share * (high - low))
 
 
-def test_pauses_double_up_to_a_limit_until_the_breaker_opens() -> None:
+def test_pauses_double_up_to_a_limit() -> None:
+    tested = backoff(Clock())
+    assert [tested.failed() for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert tested.failures == 8
+    for _ in range(2000):
+        assert tested.failed() == 30.0
+
+
+def test_a_pause_is_drawn_from_nothing_to_its_limit_a_permanent_one_from_half_of_it() -> None:
+    tested = backoff(Clock(), share=0.0)
+    assert [tested.failed() for _ in range(6)] == [0.0] * 6
+    assert backoff(Clock(), share=0.0).failed(permanent=True) == 30.0
+    assert backoff(Clock()).failed(permanent=True) == 60.0
+
+
+def test_after_a_success_the_next_failure_is_a_first_one() -> None:
     clock = Clock()
-    tested = breaker(clock)
-    assert [tested.failed() for _ in range(4)] == [0.5, 1.0, 2.0, 4.0]
-    assert tested.state == "closed"
-    assert tested.failed() == 30.0
-    assert tested.state == "open"
-
-
-def test_a_pause_is_drawn_from_nothing_to_its_limit_an_open_one_from_half_of_it() -> None:
-    tested = breaker(Clock(), share=0.0)
-    assert [tested.failed() for _ in range(6)] == [0.0, 0.0, 0.0, 0.0, 15.0, 15.0]
-    assert breaker(Clock(), share=0.0).failed(lasting=True) == 30.0
-    assert breaker(Clock()).failed(lasting=True) == 60.0
-
-
-def test_half_open_one_attempt_decides() -> None:
-    clock = Clock()
-    tested = breaker(clock)
-    tested.failed(lasting=True)
-    assert (tested.state, tested.wait()) == ("open", 60.0)
+    tested = backoff(clock)
+    tested.failed(permanent=True)
+    assert (tested.permanent, tested.wait()) == (True, 60.0)
     clock.now += 60
-    assert (tested.state, tested.wait()) == ("half_open", 0.0)
-    tested.failed()
-    assert (tested.state, tested.wait()) == ("open", 30.0)
-    clock.now += 30
+    assert tested.wait() == 0.0
     tested.succeeded()
-    assert (tested.state, tested.failures) == ("closed", 0)
+    assert (tested.permanent, tested.failures) == (False, 0)
     assert tested.failed() == 0.5
 
 
 def test_whoever_waits_may_hurry_unless_the_server_asked_for_time() -> None:
     clock = Clock()
-    tested = breaker(clock)
-    tested.failed(lasting=True)
+    tested = backoff(clock)
+    tested.failed(permanent=True)
     assert tested.hurry()
     assert tested.wait() == 0
     tested.failed(retry_after=120)
@@ -112,7 +108,7 @@ def test_what_waits_is_told_from_the_files_alone(tmp_path: Path) -> None:
 def test_the_account_adds_up_what_several_processes_write(tmp_path: Path) -> None:
     one, other = Ledger(tmp_path), Ledger(tmp_path)
     assert one.read() == Account()
-    assert one.add({"exported": 5, "inserts": 1}, by="one", breaker="closed")
+    assert one.add({"exported": 5, "inserts": 1}, by="one", failures=0)
     assert other.add({"exported": 2, "retries": 3}, by="other", error="full")
     assert one.read() == Account(exported=7, inserts=1, retries=3, by="other", error="full")
     one.path.write_text("{half a li")
@@ -178,7 +174,7 @@ def test_metrics_have_the_sdks_names_and_true_values(server: str, tmp_path: Path
     assert found["otel_episodes.spool.size"] == 0
     assert found["otel_episodes.spool.lag"] == 0
     assert found["otel_episodes.exporter.retries"] == 0
-    assert found["otel_episodes.exporter.breaker.state"] == 0
+    assert found["otel_episodes.exporter.failures"] == 0
 
 
 def test_metrics_say_what_waits_while_the_server_is_away(tmp_path: Path) -> None:

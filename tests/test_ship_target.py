@@ -194,7 +194,7 @@ def test_no_error_log_or_account_repeats_the_secret(tmp_path: Path, caplog: pyte
         shown = "".join(traceback.format_exception(caught.value))
         spool_spans(target, 1, "s")
         with shipping(target) as shipper:
-            wait_for(lambda: shipper.breaker.failures >= 2)
+            wait_for(lambda: shipper.backoff.failures >= 2)
     finally:
         telltale.shutdown()
         telltale.server_close()

@@ -173,7 +173,7 @@ def _waiting(target: Target, waiting: Backlog, *, full: bool) -> Finding:
 
 def _shipping(target: Target) -> Iterator[Finding]:
     """Say how sending to the server goes, by what was written down beside the spool."""
-    from otel_episodes_clickhouse.delivery.shipper import LEAD  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.delivery.queue import LEAD  # noqa: PLC0415  # likewise
     from otel_episodes_clickhouse.spool.ledger import Ledger  # noqa: PLC0415  # likewise
 
     lead = ProcessLock(target.spool / LEAD)
@@ -191,11 +191,11 @@ def _shipping(target: Target) -> Iterator[Finding]:
     if account.by:
         text += f" by {account.by}"
     if not account.error:
-        yield Finding("shipping", "ok", f"{text}; breaker {account.breaker}")
+        yield Finding("shipping", "ok", text)
         return
     wait = max(0, account.next_try - time.time_ns()) / 1e9
     text += (
-        f"; failing since {output.plural(account.failures, 'attempt')}, breaker {account.breaker}, "
+        f"; failing since {output.plural(account.failures, 'attempt')}, "
         f"next try in {wait:.0f} s; the last error, {_ago(account.error_at)}: {account.error}"
     )
     yield Finding("shipping", "warn", text, "nothing is lost meanwhile; see the error, then: otel-episodes ship --once")

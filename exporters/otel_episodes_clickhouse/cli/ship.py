@@ -76,7 +76,8 @@ def ship(
 
 
 def _ship_once(target: Target, *, json: bool) -> None:
-    from otel_episodes_clickhouse.delivery.shipper import ALONE, Shipper  # noqa: PLC0415  # with the store
+    from otel_episodes_clickhouse.delivery.batch import ALONE  # noqa: PLC0415  # with the store
+    from otel_episodes_clickhouse.delivery.shipper import Shipper  # noqa: PLC0415  # likewise
 
     report = Shipper(target, pace=ALONE).once(wait_seconds=_BUSY_SECONDS)
     if report.busy:
@@ -93,7 +94,8 @@ def _sent(report: DrainReport) -> str:
 
 
 def _ship_on(target: Target, every: float, *, json: bool) -> None:
-    from otel_episodes_clickhouse.delivery.shipper import ALONE, Shipper  # noqa: PLC0415  # with the store
+    from otel_episodes_clickhouse.delivery.batch import ALONE  # noqa: PLC0415  # with the store
+    from otel_episodes_clickhouse.delivery.shipper import Shipper  # noqa: PLC0415  # likewise
 
     progress = _Progress(target, json=json)
     with _told_to_stop() as told:
@@ -104,7 +106,7 @@ def _ship_on(target: Target, every: float, *, json: bool) -> None:
             shipper.ensure_running()
             progress.report(shipper)
     patience = target.insert_seconds + _GRACE_SECONDS
-    whole = shipper.stop(drain=False, within=patience, answer=patience)
+    whole = shipper.stop(drain=False, within=patience)
     progress.ended(shipper, whole=whole)
 
 
@@ -115,7 +117,7 @@ class _Progress:
         self._target = target
         self._json = json
         self._exported = 0
-        self._state = "closed"
+        self._failures = 0
 
     def started(self) -> None:
         waiting = self._waiting()
@@ -127,16 +129,16 @@ class _Progress:
 
     def report(self, shipper: Shipper) -> None:
         """Say what has happened since the last time, if anything has."""
-        delivery, state = shipper.delivery, shipper.breaker.state
+        delivery, failures = shipper.delivery, shipper.backoff.failures
         sent, self._exported = delivery.exported - self._exported, delivery.exported
-        if not sent and state == self._state == "closed":
+        if not sent and not failures and not self._failures:
             return
-        self._state = state
+        self._failures = failures
         waiting = self._waiting()
         if self._json:
-            self._print_json("progress", waiting, {**delivery.counts(), "breaker": state})
+            self._print_json("progress", waiting, {**delivery.counts(), "failures": failures})
             return
-        away = "" if state == "closed" else f"; not reached, next try in {shipper.breaker.wait():.0f} s"
+        away = f"; not reached, next try in {shipper.backoff.wait():.0f} s" if failures else ""
         self._print(f"{output.plural(sent, 'span')} sent, {_describe(waiting)}{away}")
 
     def ended(self, shipper: Shipper, *, whole: bool) -> None:

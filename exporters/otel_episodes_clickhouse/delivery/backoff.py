@@ -1,14 +1,7 @@
-"""When to try again: exponential back-off with full jitter, and a circuit breaker around it.
+"""When to try again: exponential back-off with full jitter.
 
-::
-
-    closed ──5 failures in a row, or one that lasts──► open ──its pause is over──► half-open ──success──► closed
-                                                        ▲                              │
-                                                        └───────────failure────────────┘
-
-Closed, a failure is followed by a pause drawn evenly from 0 to 0.5 s, 1 s, 2 s, ... at most 30 s. Open, nothing is sent
-for 15 to 30 s, after an error that only a person can mend (a refused login) for 30 to 60 s. Half-open, one attempt
-decides. A server that says when to come back (Retry-After) is never asked earlier.
+A failure is followed by a pause drawn evenly from 0 to 0.5 s, 1 s, 2 s, ... at most 30 s; one that only a person can
+fix (a refused login) by 30 to 60 s. A server that says when to come back (Retry-After) is never asked earlier.
 """
 
 from __future__ import annotations
@@ -16,29 +9,28 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-State = Literal["closed", "open", "half_open"]
-
 
 @dataclass(frozen=True)
 class Pauses:
-    """How long to wait, in seconds; ``open_after`` is a number of failures in a row."""
+    """How long to wait at most, in seconds: after the first failure, after many, after a permanent one."""
 
     first: float = 0.5
     longest: float = 30.0
-    lasting: float = 60.0
-    open_after: int = 5
+    permanent: float = 60.0
 
 
 DEFAULT: Final = Pauses()
+# 2 ** 60 times half a second is longer than any pause.
+_MOST_DOUBLINGS: Final = 60
 
 
-class Breaker:
-    """Counts failures and says when the next attempt may be made; not for several threads at once."""
+class Backoff:
+    """Counts failures in a row and returns when the next attempt may be made; not for several threads at once."""
 
     def __init__(
         self,
@@ -50,50 +42,43 @@ class Breaker:
         self._pauses = pauses
         self._clock = clock
         self._draw = draw
-        self._open = False
         self.failures = 0
-        self.next_try = 0.0
+        # The last failure is one that only a person can fix.
+        self.permanent = False
+        self._next_try = 0.0
         # Until then the server itself has asked to be left alone.
         self._asked_until = 0.0
 
-    @property
-    def state(self) -> State:
-        """Return closed, open or half_open."""
-        if not self._open:
-            return "closed"
-        return "open" if self._clock() < self.next_try else "half_open"
-
     def wait(self) -> float:
         """Return the seconds until the next attempt; 0 when it may be made."""
-        return max(0.0, self.next_try - self._clock())
+        return max(0.0, self._next_try - self._clock())
 
     def hurry(self) -> bool:
         """Allow an attempt now because somebody waits for it; False when the server has asked for more time."""
         now = self._clock()
         if now < self._asked_until:
             return False
-        self.next_try = min(self.next_try, now)
+        self._next_try = min(self._next_try, now)
         return True
 
-    def failed(self, *, lasting: bool = False, retry_after: float | None = None) -> float:
+    def failed(self, *, permanent: bool = False, retry_after: float | None = None) -> float:
         """Count a failure and return the pause that follows it."""
         self.failures += 1
-        self._open = lasting or self._open or self.failures >= self._pauses.open_after
-        if lasting:
-            pause = self._draw(self._pauses.lasting / 2, self._pauses.lasting)
-        elif self._open:
-            pause = self._draw(self._pauses.longest / 2, self._pauses.longest)
+        self.permanent = permanent
+        if permanent:
+            pause = self._draw(self._pauses.permanent / 2, self._pauses.permanent)
         else:
-            pause = self._draw(0.0, min(self._pauses.longest, self._pauses.first * 2.0 ** (self.failures - 1)))
+            doublings = min(self.failures - 1, _MOST_DOUBLINGS)
+            pause = self._draw(0.0, min(self._pauses.longest, self._pauses.first * 2.0**doublings))
         now = self._clock()
         if retry_after is not None:
             self._asked_until = now + retry_after
             pause = max(pause, retry_after)
-        self.next_try = now + pause
+        self._next_try = now + pause
         return pause
 
     def succeeded(self) -> None:
-        """Close: the next failure is a first one."""
-        self._open = False
+        """Start over: the next failure is a first one."""
         self.failures = 0
-        self.next_try = self._asked_until = 0.0
+        self.permanent = False
+        self._next_try = self._asked_until = 0.0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from otel_episodes_clickhouse.delivery.backoff import Breaker
+    from otel_episodes_clickhouse.delivery.backoff import Backoff
     from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 # Semantic conventions 1.43, https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (in development). `ours`
@@ -33,10 +33,9 @@ DURATION: Final = "otel.sdk.exporter.operation.duration"
 SPOOL_SIZE: Final = "otel_episodes.spool.size"
 LAG: Final = "otel_episodes.spool.lag"
 RETRIES: Final = "otel_episodes.exporter.retries"
-BREAKER: Final = "otel_episodes.exporter.breaker.state"
+FAILURES: Final = "otel_episodes.exporter.failures"
 REJECTED: Final = "rejected"
 _TYPE: Final = "otel_episodes_clickhouse.delivery.processor.EpisodeSpanProcessor"
-_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 _numbers = itertools.count()
 _deliveries: weakref.WeakSet[Delivery] = weakref.WeakSet()
@@ -48,7 +47,7 @@ class Delivery:
     def __init__(self, spool: Path, writer: SpoolWriter[Any] | None = None) -> None:
         self.spool = spool
         self.writer = writer
-        self.breaker: Breaker | None = None
+        self.backoff: Backoff | None = None
         self.exported = self.inserts = self.retries = self.rejected = self.inflight = 0
         self.attributes = {"otel.component.type": _TYPE, "otel.component.name": f"{_TYPE}/{next(_numbers)}"}
         _deliveries.add(self)
@@ -83,9 +82,9 @@ def _exported(delivery: Delivery) -> Iterable[tuple[float, dict[str, str]]]:
         yield delivery.rejected, {"error.type": REJECTED}
 
 
-def _breaker(delivery: Delivery) -> Iterable[tuple[float, dict[str, str]]]:
-    if delivery.breaker is not None:
-        yield _STATES[delivery.breaker.state], {}
+def _failures(delivery: Delivery) -> Iterable[tuple[float, dict[str, str]]]:
+    if delivery.backoff is not None:
+        yield delivery.backoff.failures, {}
 
 
 def _one(read: Callable[[Delivery], float]) -> Callable[[Delivery], Iterable[tuple[float, dict[str, str]]]]:
@@ -106,7 +105,7 @@ def _instruments() -> metrics.Histogram:
     level(QUEUE_SIZE, [_observed(_one(_waiting_rows))], "{span}", "Spans that wait in the spool, of all processes")
     level(SPOOL_SIZE, [_observed(_one(_waiting_bytes))], "By", "Bytes that wait in the spool, of all processes")
     gauge(LAG, [_observed(_one(_lag))], "s", "Age of the oldest span that waits in the spool")
-    gauge(BREAKER, [_observed(_breaker)], "1", "Circuit breaker: 0 closed, 1 half-open, 2 open")
+    gauge(FAILURES, [_observed(_failures)], "{attempt}", "Attempts in a row that have failed; 0 while all is well")
     return meter.create_histogram(
         DURATION, "s", "Duration of an insert, from its first attempt to the server's acknowledgement"
     )

@@ -28,16 +28,16 @@ _PAUSE_SECONDS: Final = 0.005
 class Account:
     """Counts since the spool was made, and how the last attempt to ship it went. Times: nanoseconds since 1970.
 
-    ``exported`` rows were acknowledged by the store, ``rejected`` lines and rows are in quarantine. ``breaker`` is that
-    of the process that shipped last.
+    ``exported`` rows were acknowledged by the store, ``rejected`` lines and rows are in quarantine. ``failures`` in
+    a row, ``permanent`` where only a person can fix the last one, are those of the process that shipped last.
     """
 
     exported: int = 0
     inserts: int = 0
     retries: int = 0
     rejected: int = 0
-    breaker: str = "closed"
     failures: int = 0
+    permanent: bool = False
     next_try: int = 0
     error: str = ""
     error_at: int = 0

@@ -1,15 +1,8 @@
-"""The spool: append-only files between a process that records and the store.
-
-One file (segment) per process, named so that names sort by time. A line is in the kernel's page cache before
-`SpoolWriter.append` returns, so ``kill -9`` one instant later loses nothing; a power cut can lose what the kernel has
-not written back yet, half a minute by Linux's defaults, unless ``fsync=True``, which costs a disk flush for every span.
+"""Appending finished spans to this process's segment, without ever getting in the way of the code they are about.
 
 The writer holds flock on its open segment for as long as it writes there. That, not a process id, is how a reader
 knows a segment is finished: the kernel drops the lock when the process ends, however it ends. It needs a file system
 with flock, which local disks have.
-
-What cannot be written is counted by reason, in `SpoolWriter.dropped` and, for other processes, in the name of an empty
-file (`read_dropped`): a name needs no room on a full disk.
 """
 
 from __future__ import annotations
