@@ -1,4 +1,4 @@
-"""A ``with`` block that ends by ``close``, sync and async alike."""
+"""A ``with`` block that ends by ``_close``, sync and async alike."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ class Block:
     __slots__ = ()
 
     def __enter__(self) -> Self:
-        raise NotImplementedError
-
-    def close(self, error: BaseException | None = None) -> None:
-        """End what the block is about; ``error`` is what escaped from it."""
-        raise NotImplementedError
+        try:
+            self._open()
+        except BaseException as error:
+            # A signal handler's, say: the block is not entered, so nobody else would end what has begun.
+            self._close(error)
+            raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close(error)
+        try:
+            self._close(error)
+        except BaseException:
+            self._close(error)  # what was interrupted
+            raise
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -32,4 +38,12 @@ class Block:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close(error)
+        self.__exit__(kind, error, traceback)
+
+    def _open(self) -> None:
+        """Begin what the block is about."""
+        raise NotImplementedError
+
+    def _close(self, error: BaseException | None) -> None:
+        """End it, once; ``error`` is what escaped from the block."""
+        raise NotImplementedError

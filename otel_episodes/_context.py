@@ -7,39 +7,25 @@ They travel wherever the current span does: over ``await``, into tasks, and into
 from __future__ import annotations
 
 import functools
-from contextvars import ContextVar, Token
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context, create_key
-from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+
+from otel_episodes._sdk import SPAN_KEY, attach, get_current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.trace import Span
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EPISODE_KEY = create_key("otel-episodes-episode")
+# The run (`_run.Run`) and the step (`_recording.StepRecording`) that this code runs in.
+RUN_KEY = create_key("otel-episodes-run")
 STEP_KEY = create_key("otel-episodes-step")
-# The key under which the API keeps the current span: the only one of a context that holds nothing else. Knowing it,
-# one copy of the context sets the span and the step, where `set_span_in_context` and `set_value` would make two.
-(SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())
-
-
-def _context_variable() -> ContextVar[Context] | None:
-    """Return the variable OpenTelemetry keeps its context in; None if another runtime context is in use."""
-    token: object = otel_context.attach(otel_context.get_current())
-    otel_context.detach(token)  # type: ignore[arg-type]  # whatever attach returns
-    return token.var if isinstance(token, Token) else None
-
-
-_variable = _context_variable()
-# The variable's own methods, in C, where there is one: a step uses each once.
-get_current: Callable[[], Context] = _variable.get if _variable is not None else otel_context.get_current
-attach: Callable[[Context], object] = _variable.set if _variable is not None else otel_context.attach
+_OWN_KEYS = (SPAN_KEY, RUN_KEY, STEP_KEY)
 
 
 def derive(context: Mapping[str, Any], span: Span, key: str, value: object) -> Context:
@@ -51,20 +37,33 @@ def derive(context: Mapping[str, Any], span: Span, key: str, value: object) -> C
     return derived
 
 
-def detach(token: object) -> None:
-    """Restore the context that was there before `attach`; do nothing where that is not possible.
+@contextmanager
+def attached(context: Context) -> Iterator[None]:
+    """Have a context be the current one inside the block."""
+    before = get_current()
+    attach(context)
+    try:
+        yield
+    finally:
+        attach(before)
 
-    It is not possible in another `contextvars.Context` than the one attached in: an async generator that is finalised
-    by the event loop ends there. The context attached to is then gone anyway, and OpenTelemetry's own ``detach``
-    would log an error for nothing.
-    """
-    if isinstance(token, Token):
-        try:
-            token.var.reset(token)
-        except ValueError:
-            return
-    else:
-        otel_context.detach(token)  # type: ignore[arg-type]  # another runtime context's token
+
+def restored(current: Context, around: Context) -> Context:
+    """Return the current context with the span, run and step of the one around; what else was attached stays."""
+    if _others(current) == _others(around):
+        return around
+    derived = Context(current)
+    for key in _OWN_KEYS:
+        if key in around:
+            dict.__setitem__(derived, key, around[key])
+        else:
+            dict.pop(derived, key, None)
+    return derived
+
+
+def _others(context: Context) -> dict[str, int]:
+    # By identity: values are the program's, and comparing them would be its code.
+    return {key: id(value) for key, value in context.items() if key not in _OWN_KEYS}
 
 
 def with_context(function: Callable[P, R]) -> Callable[P, R]:
@@ -81,10 +80,7 @@ def with_context(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = attach(context)
-        try:
+        with attached(context):
             return function(*args, **kwargs)
-        finally:
-            detach(token)
 
     return run

@@ -23,10 +23,13 @@ G = TypeVar("G")
 
 
 class Recording(Protocol):
-    """A span that has begun, for one call."""
+    """The span of one call."""
 
-    def close(self, error: BaseException | None, result: object = ..., items: int | None = ...) -> None:
-        """End it, once; later calls do nothing."""
+    def begin(self) -> bool:
+        """Begin it, and make it the current one; return True if it records."""
+
+    def close(self, error: BaseException | None = ..., result: object = ..., items: int | None = ...) -> None:
+        """End it, once; later calls do nothing, unless the first was interrupted."""
 
     def suspend(self) -> None:
         """Stop being the current span while the caller runs."""
@@ -38,11 +41,8 @@ class Recording(Protocol):
 class Recorder(Protocol):
     """What a decorator holds: how to record one call."""
 
-    def prepare(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Render what depends on the arguments, at the time of the call."""
-
-    def begin(self, prepared: Any) -> Recording | None:
-        """Begin the recording as the current span; None where nothing is recorded."""
+    def prepare(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+        """Return the recording of a call, with what depends on the arguments as they are at the time of the call."""
 
 
 class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # any function
@@ -120,31 +120,44 @@ def _function(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    recording = recorder.begin(recorder.prepare(instance, args, kwargs))
-    if recording is None:
-        return wrapped(*args, **kwargs)
+    recording = recorder.prepare(instance, args, kwargs)
     try:
-        result = wrapped(*args, **kwargs)
-    except BaseException as error:
-        recording.close(error)
+        try:
+            if not recording.begin():
+                return wrapped(*args, **kwargs)
+            result = wrapped(*args, **kwargs)
+            if type(result) is CoroutineType:
+                # A plain function that returns a coroutine (a lambda, a callable object): the work is yet to be done.
+                recording.suspend()
+                return _finish(recording, result)
+            recording.close(None, result)
+        except BaseException as error:
+            recording.close(error)
+            raise
+    except BaseException:
+        recording.close()  # where the one before was interrupted
         raise
-    if type(result) is CoroutineType:
-        # A plain function that returns a coroutine (a lambda, a callable object): the work is yet to be done.
-        recording.suspend()
-        return _finish(recording, result)
-    recording.close(None, result)
     return result
 
 
 async def _finish(recording: Recording, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    recording.resume()
     try:
+        recording.resume()
         result = await coroutine
+        recording.close(None, result)
     except BaseException as error:
-        recording.close(error)
+        _close_with(recording, error)
         raise
-    recording.close(None, result)
     return result
+
+
+def _close_with(recording: Recording, error: BaseException, items: int | None = None) -> None:
+    """Close a recording with an error, also where a signal handler interrupts that."""
+    try:
+        recording.close(error, items=items)
+    except BaseException:
+        recording.close()
+        raise
 
 
 def _coroutine(
@@ -155,7 +168,7 @@ def _coroutine(
     kwargs: dict[str, Any],
 ) -> Coroutine[Any, Any, Any]:
     call = functools.partial(wrapped, *args, **kwargs)
-    return _named(_await(recorder, recorder.prepare(instance, args, kwargs), call), wrapped)
+    return _named(_await(recorder.prepare(instance, args, kwargs), call), wrapped)
 
 
 def _named(result: G, function: Any) -> G:
@@ -167,16 +180,15 @@ def _named(result: G, function: Any) -> G:
     return result
 
 
-async def _await(recorder: Recorder, prepared: Any, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    recording = recorder.begin(prepared)
-    if recording is None:
-        return await call()
+async def _await(recording: Recording, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     try:
+        if not recording.begin():
+            return await call()
         result = await call()
+        recording.close(None, result)
     except BaseException as error:
-        recording.close(error)
+        _close_with(recording, error)
         raise
-    recording.close(None, result)
     return result
 
 
@@ -187,13 +199,12 @@ def _generator(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Generator[Any, Any, Any]:
-    prepared = recorder.prepare(instance, args, kwargs)
-    return _named(_iterate(recorder, prepared, wrapped(*args, **kwargs)), wrapped)
+    recording = recorder.prepare(instance, args, kwargs)
+    return _named(_iterate(recording, wrapped(*args, **kwargs)), wrapped)
 
 
-def _iterate(recorder: Recorder, prepared: Any, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    recording = recorder.begin(prepared)
-    if recording is None:
+def _iterate(recording: Recording, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    if not recording.begin():
         return (yield from generator)
     sent: Any = None
     thrown: BaseException | None = None
@@ -238,18 +249,13 @@ def _async_generator(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> AsyncGenerator[Any, Any]:
-    prepared = recorder.prepare(instance, args, kwargs)
-    return _named(_async_iterate(recorder, prepared, wrapped(*args, **kwargs)), wrapped)
+    recording = recorder.prepare(instance, args, kwargs)
+    return _named(_async_iterate(recording, wrapped(*args, **kwargs)), wrapped)
 
 
-async def _async_iterate(
-    recorder: Recorder,
-    prepared: Any,
-    generator: AsyncGenerator[Any, Any],
-) -> AsyncGenerator[Any, Any]:
-    recording = recorder.begin(prepared)
-    if recording is None:
-        recording = _NOTHING
+async def _async_iterate(recording: Recording, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    # Async generators have no ``yield from`` to hand over with: one that records nothing is driven all the same.
+    recording.begin()
     guard = _EndWhenDropped(recording)
     sent: Any = None
     thrown: BaseException | None = None
@@ -299,19 +305,3 @@ class _EndWhenDropped:
 
     def __del__(self) -> None:
         self.recording.close(None, items=self.items)
-
-
-class _Nothing:
-    """A recording of nothing: async generators have no ``yield from`` to hand over with."""
-
-    def close(self, error: BaseException | None, result: object = None, items: int | None = None) -> None:
-        pass
-
-    def suspend(self) -> None:
-        pass
-
-    def resume(self) -> None:
-        pass
-
-
-_NOTHING = _Nothing()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from otel_episodes import _episode, _state, semconv
+from otel_episodes import _run, _state, semconv
 from otel_episodes._boundary import report
-from otel_episodes._context import EPISODE_KEY, STEP_KEY, get_current
+from otel_episodes._context import RUN_KEY, STEP_KEY
+from otel_episodes._sdk import get_current, scope_of
 from otel_episodes._usage import Usage
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_episodes._step import Step
+    from otel_episodes._run import CountsTokens
 
 
 class EpisodeContextProcessor:
@@ -29,23 +30,23 @@ class EpisodeContextProcessor:
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # the SDK's Span
         """Stamp a span that is not ours with the episode it starts in."""
         # Our own spans have what they need. Their tracer keeps one scope object: three calls fewer than its name.
-        if getattr(span, "_instrumentation_scope", _UNKNOWN) is self._own_scope:
+        scope = scope_of(span)
+        if scope is self._own_scope:
             return
-        scope = span.instrumentation_scope
-        if scope.name == _state.SCOPE:
+        if scope is not None and scope.name == _state.SCOPE:
             self._own_scope = scope
             return
         context = get_current() if parent_context is None else parent_context
-        episode: Any = context.get(EPISODE_KEY)
-        if episode is None:
+        run: Any = context.get(RUN_KEY)
+        if run is None:
             return
         try:
             # What the other library has said itself stands: an agent of its own has a name of its own.
             said = span.attributes or {}
-            span.set_attributes({key: value for key, value in episode.identity.items() if key not in said})
-            step: Step | None = context.get(STEP_KEY)  # type: ignore[assignment]
-            episode.foreign_spans[span.get_span_context().span_id] = step
-        except Exception as error:  # noqa: BLE001  # the boundary
+            span.set_attributes({key: value for key, value in run.identity.items() if key not in said})
+            step: CountsTokens | None = context.get(STEP_KEY)  # type: ignore[assignment]
+            run.foreign_spans[span.get_span_context().span_id] = step
+        except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "stamping a span with its episode")
 
     def on_end(self, span: Any) -> None:  # the SDK's ReadableSpan
@@ -54,19 +55,19 @@ class EpisodeContextProcessor:
             return
         try:
             attributes = span.attributes
-            episode = _episode.active.get(attributes.get(semconv.EPISODE_ID, ""))
-            if episode is None:
+            run = _run.active.get(attributes.get(semconv.EPISODE_ID, ""))
+            if run is None:
                 return
-            step = episode.foreign_spans.pop(span.get_span_context().span_id, _UNKNOWN)
+            step = run.foreign_spans.pop(span.get_span_context().span_id, _UNKNOWN)
             if step is _UNKNOWN:
                 return  # did not start in the episode, or another one of us has counted it
             usage = _model_usage(attributes)
             if usage is None:
                 return
-            episode.add_usage(usage)
+            run.add_usage(usage)
             if step is not None:
                 step.add_model_usage(usage)
-        except Exception as error:  # noqa: BLE001  # the boundary
+        except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "reading the tokens of a model call")
 
     def _on_ending(self, span: Any) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from otel_episodes import _settings
+from otel_episodes._sdk import provider_set
+from otel_episodes._version import __version__
 from otel_episodes.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -35,16 +37,8 @@ provider: TracerProvider | None = None
 
 
 def enabled() -> bool:
-    """Tell, in a fraction of a microsecond, whether any tracer provider is there to record to.
-
-    `opentelemetry.trace.get_tracer_provider` reads the environment on each call while no provider is set, which
-    costs more than everything else in a call that records nothing. Its own variable tells the same at once; should
-    a later version of the API rename it, this answers yes and recording goes the ordinary way.
-    """
-    return provider is not None or getattr(trace, "_TRACER_PROVIDER", provider_unknown) is not None
-
-
-provider_unknown = object()
+    """Return True, in a fraction of a microsecond, if any tracer provider is there to record to."""
+    return provider is not None or provider_set() is not None
 
 
 _tracer: tuple[TracerProvider, Tracer] | None = None
@@ -55,8 +49,6 @@ def tracer() -> Tracer:
     global _tracer  # noqa: PLW0603  # asking the SDK for it costs ten times this
     current = provider or trace.get_tracer_provider()
     if _tracer is None or _tracer[0] is not current:
-        from otel_episodes import __version__  # noqa: PLC0415  # the package imports this module first
-
         made = current.get_tracer(SCOPE, __version__)
         if isinstance(current, trace.ProxyTracerProvider):
             return made  # a stand-in until a provider is set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from otel_episodes import _looking
+from otel_episodes import _looking, semconv
 
 # Results of these types carry neither; nearly all results are one of them.
 PLAIN = frozenset((str, int, float, bool, bytes, list, tuple, set, type(None)))
@@ -17,10 +17,38 @@ _IS_ERROR = ("isError", "is_error")
 
 
 class Usage(NamedTuple):
-    """Tokens of one or more model calls."""
+    """Tokens of one or more model calls. The parts are of input and output, not beside them."""
 
     input: int
     output: int
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    def plus(self, other: Usage) -> Usage:
+        """Return the sum."""
+        return Usage(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+# How the tokens of an episode and of a step are called.
+OF_EPISODE = (
+    semconv.TOKENS_INPUT, semconv.TOKENS_OUTPUT, semconv.TOKENS_CACHE_READ, semconv.TOKENS_CACHE_WRITE,
+    semconv.TOKENS_REASONING,
+)  # fmt: skip
+OF_STEP = (
+    semconv.STEP_TOKENS_INPUT, semconv.STEP_TOKENS_OUTPUT, semconv.STEP_TOKENS_CACHE_READ,
+    semconv.STEP_TOKENS_CACHE_WRITE, semconv.STEP_TOKENS_REASONING,
+)  # fmt: skip
+
+
+_WHOLES = Usage(input=True, output=True)
+
+
+def attributes_of(usage: Usage, names: tuple[str, ...]) -> dict[str, int]:
+    """Return usage as attributes: input and output where either is known, parts where there are any."""
+    if not any(usage):
+        return {}
+    return {name: count for name, count, always in zip(names, usage, _WHOLES, strict=True) if count or always}
 
 
 def usage_of(result: object) -> Usage | None:

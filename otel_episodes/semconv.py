@@ -18,6 +18,13 @@ GEN_AI_TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 GEN_AI_TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+# Parts of the two above, not beside them: input tokens include what was read from and written to a cache.
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+# What it was called until the first release of the conventions; read too.
+GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
 INVOKE_AGENT: Final = "invoke_agent"
 EXECUTE_TOOL: Final = "execute_tool"
 
@@ -45,6 +52,7 @@ TAGS: Final = "episode.tags"
 
 # --- ours: the outcome ---------------------------------------------------------------------------------------------
 OUTCOME: Final = "episode.outcome"
+OUTCOME_SOURCE: Final = "episode.outcome.source"
 VERDICT: Final = "episode.verdict"
 ARTIFACTS: Final = "episode.artifacts"
 COMPLETED: Final = "episode.completed"
@@ -54,15 +62,24 @@ SIGNALS: Final = "episode.signals"
 REWARD: Final = "episode.reward"
 TOKENS_INPUT: Final = "episode.tokens.input"
 TOKENS_OUTPUT: Final = "episode.tokens.output"
+TOKENS_CACHE_READ: Final = "episode.tokens.cache_read"
+TOKENS_CACHE_WRITE: Final = "episode.tokens.cache_write"
+TOKENS_REASONING: Final = "episode.tokens.reasoning"
 
 # --- ours: a step --------------------------------------------------------------------------------------------------
 STEP_KIND: Final = "episode.step.kind"
 STEP_INDEX: Final = "episode.step.index"
 STEP_ACTION: Final = "episode.step.action"
 STEP_OBSERVATION: Final = "episode.step.observation"
+# True, False, or "unknown": a call that nobody answered.
 STEP_SUCCESS: Final = "episode.step.success"
+# What the action was made from, where that was a template: steps with the same one did the same with other values.
+STEP_TEMPLATE: Final = "episode.step.template"
 STEP_TOKENS_INPUT: Final = "episode.step.tokens.input"
 STEP_TOKENS_OUTPUT: Final = "episode.step.tokens.output"
+STEP_TOKENS_CACHE_READ: Final = "episode.step.tokens.cache_read"
+STEP_TOKENS_CACHE_WRITE: Final = "episode.step.tokens.cache_write"
+STEP_TOKENS_REASONING: Final = "episode.step.tokens.reasoning"
 BATCH_COUNT: Final = "episode.step.batch.count"
 BATCH_ERRORS: Final = "episode.step.batch.errors"
 BATCH_BUSY_NS: Final = "episode.step.batch.busy_ns"
@@ -83,6 +100,16 @@ LINK_HANDLES: Final = "handles"
 # --- values --------------------------------------------------------------------------------------------------------
 KINDS: Final = ("tool_use", "decision_point", "error_handling", "milestone")
 OUTCOMES: Final = ("success", "partial", "failure", "abstained")
+# It ended, and nobody said how: neither won nor lost.
+UNKNOWN: Final = "unknown"
+# Who said the outcome: an explicit word, a score from outside, an exception that escaped, a rule in the store; or
+# nobody, and a block that ended cleanly is a success.
+OUTCOME_SOURCES: Final = ("told", "score", "exception", "rule", "default")
+TOLD: Final = "told"
+SCORE: Final = "score"
+EXCEPTION: Final = "exception"
+RULE: Final = "rule"
+DEFAULT: Final = "default"
 COMPLEXITIES: Final = ("simple", "moderate", "complex")
 
 # Operations whose gen_ai.usage.* is the sum of model calls made below them, not a call of their own.

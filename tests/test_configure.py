@@ -12,22 +12,54 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_episodes
-from otel_episodes import UsageError, configure
+from otel_episodes import Batch, Episode, Step, UsageError, configure, episode, step
 from otel_episodes._settings import Settings, from_environment
 from otel_episodes_clickhouse.spool.decode import LineDecoder
 
 
-def test_everything_exported_is_listed_documented_and_nothing_else_is_public():
-    public = {
+def test_what_is_listed_is_all_that_is_visible_and_has_a_docstring():
+    for name in otel_episodes.__all__:
+        assert getattr(otel_episodes, name) is not None
+    loaded = {
         name
         for name, value in vars(otel_episodes).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert public == set(otel_episodes.__all__) - {"__version__"}
-    assert sorted(otel_episodes.__all__) == otel_episodes.__all__
-    assert all(getattr(otel_episodes, name).__doc__ for name in public if name not in ("episode", "step"))
-    assert otel_episodes.step.__call__.__doc__
-    assert otel_episodes.episode.__call__.__doc__
+    assert loaded - {"annotations", "TYPE_CHECKING"} == set(otel_episodes.__all__) - {"__version__"}
+    assert dir(otel_episodes) == sorted(otel_episodes.__all__) == otel_episodes.__all__
+    described = [getattr(otel_episodes, name) for name in otel_episodes.__all__ if name not in ("episode", "step")]
+    assert all(value.__doc__ for value in (*described, type(step).__call__, type(episode).__call__))
+    with pytest.raises(AttributeError, match="no attribute 'stop'"):
+        otel_episodes.stop  # noqa: B018  # asking is the point
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (
+            Episode,
+            (
+                "abstain agent batch context decide end fail handle id leave_open log_step milestone partial recording "
+                "reward set_attribute start step succeed task trace_id"
+            ),
+        ),
+        (Step, "fail observe recording set_attribute tokens"),
+        (Batch, "add count fail observe recording set_attribute tokens"),
+    ],
+)
+def test_a_class_shows_what_its_user_needs(kind, names):
+    assert [name for name in dir(kind) if not name.startswith("_")] == names.split()
+
+
+def test_importing_the_package_loads_nothing_before_it_is_asked_for():
+    code = "import sys, otel_episodes; print([name for name in ('opentelemetry', 'wrapt') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys; from otel_episodes import episode, log_step\n"
+        "with episode('t'): log_step(tool='a')\n"
+        "print([name for name in ('asyncio', 'wrapt') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_settings_come_from_the_environment():

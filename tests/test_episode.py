@@ -61,36 +61,64 @@ def test_an_episode_is_a_trace_named_by_its_id_with_a_start_marker_sent_at_once(
         "episode.span": "episode",
         "gen_ai.operation.name": "invoke_agent",
         "episode.outcome": "success",
+        "episode.outcome.source": "default",
     }
 
 
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
-        (lambda ep: None, {"episode.outcome": "success"}),
+        (lambda ep: None, {"episode.outcome": "success", "episode.outcome.source": "default"}),
         (
             lambda ep: ep.succeed("all green", artifacts=["a.py"]),
-            {"episode.outcome": "success", "episode.verdict": "all green", "episode.artifacts": ("a.py",)},
+            {
+                "episode.outcome": "success",
+                "episode.outcome.source": "told",
+                "episode.verdict": "all green",
+                "episode.artifacts": ("a.py",),
+            },
         ),
         (
             lambda ep: ep.fail("no time"),
-            {"episode.outcome": "failure", "episode.verdict": "no time", "error.type": "_OTHER"},
+            {
+                "episode.outcome": "failure",
+                "episode.outcome.source": "told",
+                "episode.verdict": "no time",
+                "error.type": "_OTHER",
+            },
         ),
         (
             lambda ep: ep.partial(["a"], ["b", "c"]),
-            {"episode.outcome": "partial", "episode.completed": ("a",), "episode.failed": ("b", "c")},
+            {
+                "episode.outcome": "partial",
+                "episode.outcome.source": "told",
+                "episode.completed": ("a",),
+                "episode.failed": ("b", "c"),
+            },
         ),
-        (lambda ep: ep.partial(1, 3), {"episode.outcome": "partial", "episode.completed": 1, "episode.failed": 3}),
+        (
+            lambda ep: ep.partial(1, 3),
+            {
+                "episode.outcome": "partial",
+                "episode.outcome.source": "told",
+                "episode.completed": 1,
+                "episode.failed": 3,
+            },
+        ),
         (
             lambda ep: ep.abstain("unsure", ["no tests"]),
             {
                 "episode.outcome": "abstained",
+                "episode.outcome.source": "told",
                 "episode.verdict": "unsure",
                 "episode.stopped_at_step": 0,
                 "episode.signals": ("no tests",),
             },
         ),
-        (lambda ep: ep.reward(0.5), {"episode.outcome": "success", "episode.reward": 0.5}),
+        (
+            lambda ep: ep.reward(0.5),
+            {"episode.outcome": "success", "episode.outcome.source": "default", "episode.reward": 0.5},
+        ),
     ],
 )
 def test_outcomes(end, expected):
@@ -412,8 +440,12 @@ def test_a_hundred_episodes_at_once_in_threads_keep_their_steps_apart():
 
 
 def test_a_thread_without_context_reaches_its_episode_by_name_or_with_context():
+    def named():
+        with ep.step("named"):
+            pass
+
     with capture_episodes() as recorded, episode("t") as ep, ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: ep.step("named").__enter__().close()).result()
+        pool.submit(named).result()
         pool.submit(with_context(log_one), 1).result()
         assert pool.submit(lambda: current_step().recording).result() is False
     assert [s.attributes["episode.id"] for s in recorded.steps] == [ep.id, ep.id]

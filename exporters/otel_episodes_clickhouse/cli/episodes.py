@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from otel_episodes import UsageError, semconv
-from otel_episodes._settings import one_of
+from otel_episodes._for_store import one_of
 from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add

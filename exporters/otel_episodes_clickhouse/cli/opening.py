@@ -48,8 +48,9 @@ def writing(dsn: str | None) -> Iterator[Store]:
 @contextmanager
 def recording(dsn: str | None) -> Iterator[EpisodeSpanProcessor]:
     """Record into the spool inside the block, as an agent does; raise `StoreError` if that was not possible."""
+    from otel_episodes._for_store import recording_to  # noqa: PLC0415  # with the SDK
     from otel_episodes_clickhouse.delivery.processor import open_processor  # noqa: PLC0415  # likewise
-    from otel_episodes_clickhouse.delivery.recording import new_provider, recording_to  # noqa: PLC0415  # with the SDK
+    from otel_episodes_clickhouse.delivery.recording import new_provider  # noqa: PLC0415  # likewise
 
     processor = open_processor(dsn)
     provider = new_provider()

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from otel_episodes import Episode, UsageError, _rendering, _state, episode, semconv
-from otel_episodes._handle import Handle
-from otel_episodes._settings import one_of
+from otel_episodes import Episode, UsageError, episode, semconv
+from otel_episodes._for_store import Handle, masked_line, one_of
 from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.opening import recording
 from otel_episodes_clickhouse.cli.options import Dsn, add
@@ -118,7 +117,7 @@ def step(
         if not joined.recording:
             raise StoreError(_NOT_RECORDED)
         joined.log_step(
-            tool=tool or _rendering.one_line(action, 64, _state.settings.redactor),
+            tool=tool or masked_line(action, 64),
             action=action,
             latency_ms=latency_ms,
             success=not failed,

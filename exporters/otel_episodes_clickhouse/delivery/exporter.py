@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_episodes._processor import stamp_episodes
+from otel_episodes._for_store import provider_set, stamp_episodes
 from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class ClickHouseSpanExporter(SpanExporter):
 
 def _attach(processor: EpisodeSpanProcessor) -> None:
     # Not get_tracer_provider(): where none is set yet, that one may set one, and the SDK's own would be refused.
-    provider: Any = getattr(trace, "_TRACER_PROVIDER", None)
+    provider = provider_set()
     if isinstance(provider, TracerProvider):
         stamp_episodes(provider, by=processor)
         processor.count_user()  # what it stores comes by once more, in a batch

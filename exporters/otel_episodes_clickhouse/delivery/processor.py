@@ -9,9 +9,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import TraceFlags
 
 from otel_episodes import semconv
-from otel_episodes._boundary import report
-from otel_episodes._processor import EpisodeContextProcessor
-from otel_episodes._state import SCOPE
+from otel_episodes._for_store import SCOPE, Boundary, EpisodeContextProcessor, report
 from otel_episodes_clickhouse import config
 from otel_episodes_clickhouse.delivery.metrics import Delivery
 from otel_episodes_clickhouse.delivery.shipper import Shipper
@@ -83,17 +81,15 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
                 shipper = self._shipper
                 if shipper is not None and not shipper.running:
                     shipper.ensure_running()
-        except Exception as error:  # noqa: BLE001  # the boundary: a span must never break the code it is about
+        except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "storing a span")
 
+    @Boundary("closing the spool")
     def shutdown(self) -> None:
         """Finish the segment and ship what is left, for a moment at most; spans that end later are still stored."""
-        try:
-            self.writer.close()
-            if self._shipper is not None:
-                self._shipper.stop()
-        except Exception as error:  # noqa: BLE001  # the boundary
-            report(error, "closing the spool")
+        self.writer.close()
+        if self._shipper is not None:
+            self._shipper.stop()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Bring everything that has ended to where the next reader finds it.

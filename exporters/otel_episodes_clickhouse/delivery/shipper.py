@@ -12,9 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import context
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
-
+from otel_episodes._for_store import suppressed
 from otel_episodes_clickhouse.delivery.backoff import DEFAULT, Backoff, Pauses
 from otel_episodes_clickhouse.delivery.batch import BESIDE_AN_AGENT, GATHER_SECONDS, Batch, Pace
 from otel_episodes_clickhouse.delivery.ending import Ending, StoppedError
@@ -140,17 +138,16 @@ class Shipper:
 
     def _run(self) -> None:
         # What instruments HTTP clients must not record how spans are sent, in an application that records everything.
-        token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003  # its signature
-        try:
-            while self._gather():
-                self._attempt()
-        finally:
+        with suppressed():
             try:
-                self._send.close()
+                while self._gather():
+                    self._attempt()
             finally:
-                self._queue.release_the_lead()
-                context.detach(token)
-                self.running = False
+                try:
+                    self._send.close()
+                finally:
+                    self._queue.release_the_lead()
+                    self.running = False
 
     def _gather(self) -> bool:
         """Wait until there is something to send; False when there is nothing more to do."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from otel_episodes import semconv
-from otel_episodes._usage import usage_of
+from otel_episodes._for_store import usage_of
 from otel_episodes_clickhouse.importers import values
 from otel_episodes_clickhouse.importers.trajectory import RecordError, Trajectory, TrajectoryStep
 

@@ -7,25 +7,28 @@ cuts. Only the clock and the ids are given.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from otel_episodes import Episode, UsageError, _rendering, _state, episode
-from otel_episodes._context import attach, detach
-from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
-from otel_episodes._step import Batch, Step
-from otel_episodes._usage import Usage
-from otel_episodes_clickhouse.delivery.recording import new_provider, recording_to
+from otel_episodes import Episode, UsageError, episode, semconv
+from otel_episodes._for_store import (
+    BatchRecording,
+    Usage,
+    add_tokens,
+    attached,
+    begin_past_step,
+    masked_attributes,
+    recording_to,
+)
+from otel_episodes_clickhouse.delivery.recording import new_provider
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.importers.trajectory import RecordError
 from otel_episodes_clickhouse.spool.decode import LineDecoder
 from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_episodes_clickhouse.importers.trajectory import Trajectory, TrajectoryStep
@@ -57,7 +60,7 @@ class Recorder:
 def replay(trajectory: Trajectory, *, marker: bool = False) -> Episode:
     """Record a run at the times it happened, in the current episode's step if there is one; return its episode."""
     options = dict(trajectory.options)
-    attributes = _attributes(trajectory.attributes)
+    attributes = masked_attributes(trajectory.attributes)
     if trajectory.times_made_up:
         attributes["episode.time.synthetic"] = True
     try:
@@ -74,20 +77,17 @@ def replay(trajectory: Trajectory, *, marker: bool = False) -> Episode:
 
 
 def _replay_inside(run: Episode, trajectory: Trajectory) -> None:
-    token = attach(run.context)
-    try:
+    with attached(run.context):
         for sub_agent in trajectory.sub_agents:
             replay(sub_agent)
         for step in trajectory.steps:
             _replay_step(run, step)
         if any(trajectory.other_tokens):
-            run.add_usage(Usage(*trajectory.other_tokens))
+            add_tokens(run, Usage(*trajectory.other_tokens))
         if trajectory.reward is not None:
             run.reward(trajectory.reward)
         _say_outcome(run, trajectory)
         run.end(end_time=_end_time(trajectory))
-    finally:
-        detach(token)
 
 
 def _end_time(trajectory: Trajectory) -> int:
@@ -108,49 +108,28 @@ def _say_outcome(run: Episode, trajectory: Trajectory) -> None:
 
 
 def _replay_step(run: Episode, step: TrajectoryStep) -> None:
-    settings = _state.settings
-    recorded = _step_of(run, step)
-    arguments = None
-    if settings.capture == "full" and isinstance(step.action, dict):
-        arguments = _rendering.json(step.action, CONTENT_LIMIT, settings.redactor)
-    # A block would take its times from the clock; these are its two halves.
-    recorded.begin(arguments, start_time=step.start_time)
+    recorded = begin_past_step(
+        run,
+        step.tool,
+        start_time=step.start_time,
+        kind=step.kind,
+        action=step.action,
+        batch=bool(step.batch),
+        attributes=step.attributes,
+    )
     try:
         if step.input_tokens or step.output_tokens:
-            recorded.tokens(input=step.input_tokens, output=step.output_tokens)
+            recorded.tokens(step.input_tokens, step.output_tokens)
         if not step.success:
-            recorded.fail(step.observation or "", **({"error_type": step.error_type} if step.error_type else {}))
-        if isinstance(recorded, Batch):
+            recorded.fail(step.error_type or semconv.TOOL_ERROR, step.observation or "")
+        if isinstance(recorded, BatchRecording):
             for item in step.batch:
-                recorded.add(
-                    item.action, latency_ms=item.latency_ms, success=item.success, observation=item.observation
-                )
+                latency_ns = round(item.latency_ms * 1_000_000)
+                recorded.add(item.action, latency_ns, item.observation, success=item.success)
         for sub_agent in step.sub_agents:
             replay(sub_agent)
     finally:
         recorded.close(result=step.observation, end_time=step.start_time + step.duration)
-
-
-def _step_of(run: Episode, step: TrajectoryStep) -> Step:
-    # Arguments as they are, so that what stands under a secret's name is masked; `step` takes text.
-    action = _rendering.text(step.action, ACTION_LIMIT, _state.settings.redactor) if step.action else None
-    if step.batch:
-        return run.batch(step.tool, action=action, kind=step.kind)
-    return run.step(step.tool, kind=step.kind, action=action, attributes=_attributes(step.attributes))
-
-
-def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes from a foreign source with secrets masked and long texts cut."""
-    redactor = _state.settings.redactor
-    cleaned: dict[str, Any] = {}
-    for key, value in attributes.items():
-        if redactor is not None and redactor.secret_name(key):
-            cleaned[key] = redactor.masked(value)
-        elif isinstance(value, str):
-            cleaned[key] = _rendering.text(value, OBSERVATION_LIMIT, redactor)
-        else:
-            cleaned[key] = value
-    return cleaned
 
 
 class _SeededIds(IdGenerator):

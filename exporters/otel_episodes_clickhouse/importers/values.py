@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from otel_episodes import semconv
-from otel_episodes._usage import reports_error
+from otel_episodes._for_store import reports_error
 from otel_episodes_clickhouse.importers.trajectory import RecordError
 
 _TIME_FIELDS: Final = ("start_time", "started_at", "created_at", "created", "timestamp", "time")

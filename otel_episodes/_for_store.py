@@ -1,0 +1,153 @@
+"""The inner door: all that the store package takes from this one beyond its public API.
+
+The store records what already happened (an import, a command line), through the same code that records live runs: the
+same spans, the same redaction, the same cuts. An import contract keeps its modules from any other door.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+
+from otel_episodes import _rendering, _state, semconv
+from otel_episodes._batch import BatchRecording
+from otel_episodes._boundary import Boundary, passes, report
+from otel_episodes._checks import checked_kind, checked_name
+from otel_episodes._context import attached
+from otel_episodes._episode import run_of
+from otel_episodes._handle import Handle
+from otel_episodes._processor import EpisodeContextProcessor, stamp_episodes
+from otel_episodes._recording import StepRecording, StepSpec
+from otel_episodes._run import Outcome
+from otel_episodes._sdk import provider_set, suppressed
+from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT, one_of
+from otel_episodes._state import SCOPE
+from otel_episodes._usage import Usage, reports_error, usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from opentelemetry.trace import TracerProvider
+
+    from otel_episodes._episode import Episode
+
+__all__ = [
+    "ACTION_LIMIT",
+    "CONTENT_LIMIT",
+    "OBSERVATION_LIMIT",
+    "SCOPE",
+    "BatchRecording",
+    "Boundary",
+    "EpisodeContextProcessor",
+    "Handle",
+    "StepRecording",
+    "Usage",
+    "add_tokens",
+    "attached",
+    "begin_past_step",
+    "leave_outcome_unknown",
+    "masked_attributes",
+    "masked_line",
+    "masked_text",
+    "one_of",
+    "passes",
+    "provider_set",
+    "recording_to",
+    "report",
+    "reports_error",
+    "stamp_episodes",
+    "suppressed",
+    "tell_source",
+    "usage_of",
+]
+
+
+@contextmanager
+def recording_to(provider: TracerProvider) -> Iterator[None]:
+    """Record to this provider inside the block, outside of any span that is current, and raise our own errors."""
+    before = _state.settings, _state.provider
+    _state.settings = replace(_state.settings, strict=True)
+    _state.provider = provider
+    try:
+        with attached(Context()):
+            yield
+    finally:
+        _state.settings, _state.provider = before
+
+
+def begin_past_step(
+    episode: Episode,
+    tool: str,
+    *,
+    start_time: int,
+    kind: str = "tool_use",
+    action: object = None,
+    batch: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+) -> StepRecording:
+    """Begin a step at the time it happened; its ``close(result=..., end_time=...)`` ends it.
+
+    ``action`` is a text, or the arguments by name. A ``batch`` is a `BatchRecording`, to which items are added.
+
+    Raises:
+        UsageError: an unknown kind or an overlong name.
+    """
+    # Arguments as they are, so that what stands under a secret's name is masked.
+    spec = StepSpec(checked_name(tool), checked_kind(kind), attributes=masked_attributes(attributes or {}))
+    text = masked_text(action, ACTION_LIMIT) if action else None
+    recording = (BatchRecording if batch else StepRecording)(spec, run_of(episode), text)
+    arguments = None
+    settings = _state.settings
+    if settings.capture == "full" and isinstance(action, dict):
+        arguments = _rendering.json(action, CONTENT_LIMIT, settings.redactor)
+    recording.begin_at(start_time, arguments)
+    return recording
+
+
+def masked_text(value: object, limit: int) -> str:
+    """Return a value as a text of at most this many characters, with secrets masked."""
+    return _rendering.text(value, limit, _state.settings.redactor)
+
+
+def masked_line(value: str, limit: int) -> str:
+    """Return a text on one line of at most this many characters, with secrets masked."""
+    return _rendering.one_line(value, limit, _state.settings.redactor)
+
+
+def masked_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes from a foreign source with secrets masked and long texts cut."""
+    redactor = _state.settings.redactor
+    cleaned: dict[str, Any] = {}
+    for key, value in attributes.items():
+        if redactor is not None and redactor.secret_name(key):
+            cleaned[key] = redactor.masked(value)
+        elif isinstance(value, str):
+            cleaned[key] = _rendering.text(value, OBSERVATION_LIMIT, redactor)
+        else:
+            cleaned[key] = value
+    return cleaned
+
+
+def add_tokens(episode: Episode, usage: Usage) -> None:
+    """Add tokens that no step of the episode used."""
+    run_of(episode).add_usage(usage)
+
+
+def leave_outcome_unknown(episode: Episode) -> None:
+    """Have the episode end with an unknown outcome: nobody said how it ended."""
+    run_of(episode).outcome = Outcome(semconv.UNKNOWN, "", {})
+
+
+def tell_source(episode: Episode, source: str) -> None:
+    """Say who said the outcome that was just told, where that was not a person: a score, a rule.
+
+    Raises:
+        UsageError: an unknown source.
+    """
+    one_of("source", source, semconv.OUTCOME_SOURCES)
+    run = run_of(episode)
+    if run.outcome is not None:
+        run.outcome = run.outcome._replace(source=source)

@@ -1,0 +1,440 @@
+"""The recording of a step: its span, from the moment it begins to the moment it ends.
+
+What a user holds is a `Step`; a decorated call holds none, and is recorded by one of these alone.
+"""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span
+
+from otel_episodes import _rendering, _state, _usage, semconv
+from otel_episodes._boundary import Boundary, report
+from otel_episodes._checks import count_of, error_type_of
+from otel_episodes._context import RUN_KEY, STEP_KEY, derive, restored
+from otel_episodes._run import Outcome, implicit_run
+from otel_episodes._sdk import attach, get_current
+from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
+from otel_episodes.semconv import GEN_AI_TOOL_CALL_ARGUMENTS, STEP_ACTION, STEP_INDEX, STEP_OBSERVATION, STEP_SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+    from opentelemetry.util.types import AttributeValue
+
+    from otel_episodes._arguments import Arguments
+    from otel_episodes._run import LastFailure, Run
+    from otel_episodes._settings import Settings
+    from otel_episodes._usage import Usage
+
+_INTERNAL = SpanKind.INTERNAL
+NO_RESULT = object()
+_SPAN_NAMES = {
+    "tool_use": "execute_tool",
+    "decision_point": "decide",
+    "error_handling": "recover",
+    "milestone": "milestone",
+}
+
+
+class Failure(NamedTuple):
+    """Why a step failed."""
+
+    error_type: str
+    message: str
+
+
+class StepSpec:
+    """What all recordings of one step have in common, worked out once: for a decorator, when it decorates."""
+
+    __slots__ = ("attributes", "kind", "name", "success", "tool")
+
+    def __init__(
+        self,
+        tool: str,
+        kind: str,
+        success: Callable[[Any], bool] | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> None:
+        self.tool = tool
+        self.kind = kind
+        self.success = success
+        self.name = f"{_SPAN_NAMES[kind]} {tool}".rstrip()
+        self.attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_STEP, semconv.STEP_KIND: kind}
+        if success is None:
+            # Until it fails: an attribute costs less at the start than set later. A predicate has yet to judge.
+            self.attributes[STEP_SUCCESS] = True
+        if kind == "tool_use":
+            self.attributes[semconv.GEN_AI_OPERATION_NAME] = semconv.EXECUTE_TOOL
+        if tool and kind in ("tool_use", "error_handling"):
+            self.attributes[semconv.GEN_AI_TOOL_NAME] = tool
+        if attributes:
+            self.attributes.update(attributes)
+
+
+ANY_TOOL = StepSpec("", "tool_use")
+
+
+class StepRecording:
+    """One step being recorded: begun once, ended once."""
+
+    # Slots are read and written faster than anything else, and this is the hot path.
+    __slots__ = (
+        "_action",
+        "_arguments",
+        "_around",
+        "_closing",
+        "_context",
+        "_failure",
+        "_implicit",
+        "_message",
+        "_model_usage",
+        "_observation",
+        "_run",
+        "_span",
+        "_start_time",
+        "_unknown",
+        "_usage",
+        "spec",
+        "step",
+    )
+
+    def __init__(self, spec: StepSpec, run: Run | None = None, action: str | None = None) -> None:
+        self.spec = spec
+        # The `Step` that speaks for this recording, so that there is one; a decorated call has none until asked.
+        self.step: object | None = None
+        self._run = run
+        self._action = action
+        self._arguments: str | None = None
+        self._around: Context | None = None
+        self._closing = False
+        self._context: Any = None
+        self._failure: Failure | None = None
+        self._implicit: Run | None = None
+        self._message = ""
+        self._model_usage: Usage | None = None
+        self._observation: str | None = None
+        self._span: Span | None = None
+        self._start_time: int | None = None
+        self._unknown = False
+        self._usage: Usage | None = None
+
+    # --- while it runs ---------------------------------------------------------------------------------------------
+
+    @property
+    def recording(self) -> bool:
+        """Whether anything is recorded: false before it began, after it ended, and in a trace that is not sampled."""
+        return self._span is not None
+
+    def template(self) -> tuple[StepSpec, Run | None, str | None]:
+        """Return what a decorator is told: the step, the run it is for, and the action."""
+        return self.spec, self._run, self._action
+
+    def observe(self, observation: object) -> None:
+        """Record what came of the step; the last call wins."""
+        settings = _state.settings
+        if self._span is not None and settings.capture != "none":
+            self._observation = _rendering.text(observation, OBSERVATION_LIMIT, settings.redactor)
+
+    def tokens(self, input_: int, output: int) -> None:
+        """Record the tokens this step used."""
+        self._usage = _usage.Usage(count_of("input", input_), count_of("output", output))
+
+    def fail(self, error_type: str, reason: str) -> None:
+        """Record that the step failed."""
+        self._failure = Failure(error_type, reason)
+
+    def leave_unknown(self) -> None:
+        """Record that nobody knows whether the step succeeded: a call that was not answered."""
+        self._unknown = True
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        """Set an attribute on the step's span."""
+        if self._span is not None:
+            self._span.set_attribute(key, value)
+
+    def add_event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Add an event to the step's span."""
+        if self._span is not None:
+            self._span.add_event(name, attributes)
+
+    def add_model_usage(self, usage: Usage) -> None:
+        """Add the tokens of a model call below this step."""
+        self._model_usage = usage if self._model_usage is None else self._model_usage.plus(usage)
+
+    def describe_call(
+        self,
+        arguments: Arguments,
+        instance: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        settings: Settings,
+    ) -> None:
+        """Render the action of a decorated call, and in full its arguments."""
+        redactor = settings.redactor
+        if settings.capture == "full":
+            self._arguments = _rendering.json(arguments.named(instance, args, kwargs), CONTENT_LIMIT, redactor)
+        self._action = arguments.action(instance, args, kwargs, redactor)
+
+    # --- beginning -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """Start the span and make it the current one; return True if it records.
+
+        This is the hot path: it is one function, and what it needs is worked out before.
+        """
+        try:
+            context = get_current()
+            run = self._run
+            if run is None:
+                run = context.get(RUN_KEY)  # type: ignore[assignment]
+                if run is None:
+                    return self._begin_outside(context)
+                self._run = run
+            elif context.get(RUN_KEY) is not run:
+                context = run.context
+            if not run.recording:
+                return False
+            spec = self.spec
+            attributes = {**spec.attributes, **run.identity}
+            with run.lock:
+                # Together, so that the order of indices is the order of starts.
+                run.steps = index = run.steps + 1
+                now = time_ns()
+            if run.counts_steps:
+                attributes[STEP_INDEX] = index
+            if self._action is not None:
+                attributes[STEP_ACTION] = self._action
+            if self._arguments is not None:
+                attributes[GEN_AI_TOOL_CALL_ARGUMENTS] = self._arguments
+            links = None if run.last_failure is None else self._links(run.last_failure)
+            span = run.tracer.start_span(spec.name, context, _INTERNAL, attributes, links, self._start_time or now)
+            return span.is_recording() and self._adopt(span, context)
+        except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
+            report(error, "starting a step")
+            return False
+
+    def begin_literal(self) -> bool:
+        """Begin with an action that was given as a text, not rendered from arguments."""
+        if self._action is not None:
+            with Boundary("rendering the action of a step"):
+                self._action = _literal(self._action)
+        return self.begin()
+
+    def begin_at(self, start_time: int, arguments: str | None = None) -> bool:
+        """Begin a step that has already happened."""
+        self._start_time = start_time
+        self._arguments = arguments
+        return self.begin_literal()
+
+    def _adopt(self, span: Span, context: Context) -> bool:
+        # In this order: whatever interrupts, `close` knows what to end and what to restore.
+        self._around = get_current()
+        self._context = derived = derive(context, span, STEP_KEY, self)
+        self._span = span
+        attach(derived)
+        return True
+
+    def _begin_outside(self, context: Context) -> bool:
+        """Begin a step that no episode is around: as an episode of one step, or as a plain span.
+
+        With a span of something else around it, it belongs to that trace and stays a plain span in it.
+        """
+        if _state.settings.orphans == "span" or get_current_span(context).get_span_context().is_valid:
+            attributes = dict(self.spec.attributes)
+            if self._action is not None:
+                attributes[STEP_ACTION] = self._action
+            if self._arguments is not None:
+                attributes[GEN_AI_TOOL_CALL_ARGUMENTS] = self._arguments
+            span = _state.tracer().start_span(
+                self.spec.name, context, _INTERNAL, attributes, start_time=self._start_time
+            )
+            return span.is_recording() and self._adopt(span, context)
+        self._implicit = implicit_run(self._action or self.spec.tool, self._start_time)
+        if self._implicit is None:
+            return False
+        self._run = self._implicit
+        return self.begin()
+
+    def _links(self, failure: LastFailure) -> list[Link] | None:
+        """Link a step to the failure it answers: any, if it handles errors; the same call's, if it is made again."""
+        kind = self.spec.kind
+        if kind == "error_handling":
+            return [Link(failure.span_context, {semconv.LINK_KIND: semconv.LINK_HANDLES})]
+        if kind == "tool_use" and failure.tool == self.spec.tool and failure.action == self._action:
+            return [Link(failure.span_context, {semconv.LINK_KIND: semconv.LINK_RETRIES})]
+        return None
+
+    # --- while somebody else runs ----------------------------------------------------------------------------------
+
+    def suspend(self) -> None:
+        """Stop being the current step while somebody else runs."""
+        if self._span is not None:
+            self._leave()
+
+    def resume(self) -> None:
+        """Be the current step again."""
+        if self._span is not None:
+            self._around = get_current()
+            attach(self._context)
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    def close(
+        self,
+        error: BaseException | None = None,
+        result: object = NO_RESULT,
+        items: int | None = None,
+        *,
+        end_time: int | None = None,
+    ) -> None:
+        """End the span, once; later calls do nothing, unless the first was interrupted.
+
+        ``error`` is what escaped, ``result`` what was returned, ``items`` how many were yielded.
+        """
+        span = self._span
+        if span is None:
+            return
+        if self._closing:
+            self._finish(span, end_time)
+            return
+        self._closing = True
+        try:
+            settings = _state.settings
+            if error is not None:
+                self._failure = _failure_of(error)
+            elif result is not NO_RESULT:
+                self._read_result(result, span, settings)
+            elif items is not None and self._observation is None and settings.capture != "none":
+                self._observation = f"{items} items"
+            self._describe(span, settings)
+        except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path
+            report(problem, "describing a step")
+        finally:
+            self._end(span, end_time)
+
+    def _describe(self, span: Span, settings: Settings) -> None:
+        """Set what is known at the end only: one by one, since `set_attributes` costs more than three calls."""
+        if self._failure is not None:
+            self._describe_failure(span, self._failure, settings)
+        elif self._unknown:
+            span.set_attribute(STEP_SUCCESS, semconv.UNKNOWN)
+        elif self.spec.success is not None:
+            span.set_attribute(STEP_SUCCESS, True)  # noqa: FBT003  # the attribute's value
+        if self._observation is not None:
+            span.set_attribute(STEP_OBSERVATION, self._observation)
+        usage = self._usage or self._model_usage
+        if usage is not None:
+            for name, count in _usage.attributes_of(usage, _usage.OF_STEP).items():
+                span.set_attribute(name, count)
+
+    def _end(self, span: Span, end_time: int | None) -> None:
+        try:
+            run = self._run
+            if run is not None:
+                failed = self._failure is not None
+                if failed or run.last_failure is not None:
+                    run.step_ended(self.spec.tool, self.spec.kind, self._action, span, failed=failed)
+                if self._usage is not None and self._model_usage is None:
+                    run.add_usage(self._usage)  # model spans below were added when they ended
+            span.end(end_time)
+            self._span = None
+            if self._implicit is not None:
+                self._end_implicit(self._implicit, end_time)
+        except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path
+            report(problem, "ending a step")
+        finally:
+            if get_current() is self._context:
+                attach(self._around)  # type: ignore[arg-type]  # set together with the context
+            else:
+                self._leave()
+
+    def _finish(self, span: Span, end_time: int | None) -> None:
+        """Do what an exception of somebody else's kept `close` from doing."""
+        try:
+            if span.is_recording():
+                span.end(end_time)
+        finally:
+            self._span = None
+            self._leave()
+
+    def _end_implicit(self, run: Run, end_time: int | None) -> None:
+        if self._failure is not None:
+            attributes = {semconv.VERDICT: self._message} if self._message else {}
+            run.outcome = Outcome("failure", semconv.EXCEPTION, attributes)
+        run.end(end_time=end_time)
+
+    def _leave(self) -> None:
+        """Restore what was current around the step, where this is the current one or one below it is."""
+        current = get_current()
+        below: Any = current.get(STEP_KEY)
+        while below is not None and below is not self:
+            around = below._around  # noqa: SLF001  # of the same class
+            below = None if around is None else around.get(STEP_KEY)
+        if below is self and self._around is not None:
+            attach(restored(current, self._around))
+
+    def _describe_failure(self, span: Span, failure: Failure, settings: Settings) -> None:
+        span.set_attribute(STEP_SUCCESS, False)  # noqa: FBT003  # the attribute's value
+        span.set_attribute(semconv.ERROR_TYPE, failure.error_type)
+        message = None
+        if settings.capture != "none" and failure.message:
+            self._message = message = _rendering.one_line(failure.message, ACTION_LIMIT, settings.redactor)
+            if self._observation is None:
+                self._observation = message
+        span.set_status(Status(StatusCode.ERROR, message))
+
+    def _read_result(self, result: Any, span: Span, settings: Settings) -> None:
+        if type(result) not in _usage.PLAIN:
+            if self._usage is None and self._model_usage is None:
+                self._usage = _usage.usage_of(result)
+            if self._failure is None and _usage.reports_error(result):
+                self._failure = Failure(semconv.TOOL_ERROR, "")
+        if self._failure is None and self.spec.success is not None and not self.spec.success(result):
+            self._failure = Failure(semconv.TOOL_ERROR, "")
+        if settings.capture == "none" or result is None:
+            return
+        if self._observation is None:
+            self._observation = _rendering.text(result, OBSERVATION_LIMIT, settings.redactor)
+        if settings.capture == "full":
+            content = _rendering.text(result, CONTENT_LIMIT, settings.redactor)
+            span.set_attribute(semconv.GEN_AI_TOOL_CALL_RESULT, content)
+
+
+class StepRecorder:
+    """Records the calls of one function as steps."""
+
+    __slots__ = ("_arguments", "_run", "_spec")
+
+    def __init__(self, spec: StepSpec, arguments: Arguments, run: Run | None) -> None:
+        self._spec = spec
+        self._arguments = arguments
+        self._run = run
+
+    def prepare(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepRecording:
+        """Return the recording of one call, with the action and in full the arguments as they are at the call."""
+        settings = _state.settings
+        recording = StepRecording(self._spec, self._run)
+        if settings.capture == "none":
+            return recording
+        try:
+            recording.describe_call(self._arguments, instance, args, kwargs, settings)
+        except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
+            report(error, "rendering the arguments of a step")
+        return recording
+
+
+def _failure_of(error: BaseException) -> Failure | None:
+    if isinstance(error, SystemExit) and not error.code:
+        return None  # an orderly end
+    message = _rendering.exception_message(error)
+    return Failure(error_type_of(error), f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def _literal(action: str) -> str | None:
+    settings = _state.settings
+    return None if settings.capture == "none" else _rendering.text(action, ACTION_LIMIT, settings.redactor)

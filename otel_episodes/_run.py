@@ -1,0 +1,314 @@
+"""A run: one trace, from its root span to its end, with the ids, context, counters and tokens that its steps share.
+
+It knows neither what a step is nor what a user says of an episode: `_recording` records steps in it, `_episode` tells
+it how it ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, Status, StatusCode, get_current_span
+
+from otel_episodes import _rendering, _state, _usage, semconv
+from otel_episodes._boundary import Boundary
+from otel_episodes._checks import error_type_of
+from otel_episodes._context import RUN_KEY, derive
+from otel_episodes._handle import Handle
+from otel_episodes._sdk import following, get_current, new_trace_id, start_root
+from otel_episodes._settings import OBSERVATION_LIMIT
+from otel_episodes.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.trace import Span, SpanContext, Tracer
+
+# The runs alive in this process, for the spans of other libraries that end inside them.
+active: WeakValueDictionary[str, Run] = WeakValueDictionary()
+
+
+class LastFailure(NamedTuple):
+    """The failed step that the next one may answer."""
+
+    span_context: SpanContext
+    tool: str
+    action: str | None
+
+
+class Outcome(NamedTuple):
+    """How a run ended, and who said so."""
+
+    outcome: str
+    source: str
+    attributes: Mapping[str, Any]
+
+
+class CountsTokens(Protocol):
+    """A step, as far as a run knows: what a model call below it used is added to it."""
+
+    def add_model_usage(self, usage: _usage.Usage) -> None:
+        """Add the tokens of a model call."""
+
+
+class Run:
+    """One run of an agent: started once, ended once, by whichever process has its root span or its handle."""
+
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "attributes",
+        "context",
+        "conversation_id",
+        "counts_steps",
+        "episode",
+        "foreign_spans",
+        "handle",
+        "id",
+        "identity",
+        "inline",
+        "joined",
+        "last_failure",
+        "lock",
+        "outcome",
+        "recording",
+        "resumed",
+        "segment",
+        "span",
+        "start_time",
+        "state",
+        "steps",
+        "task",
+        "tokens",
+        "tracer",
+    )
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        agent: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        id: str = "",  # noqa: A002  # the attribute's own name
+        conversation_id: str = "",
+        inline: bool = False,
+        start_time: int | None = None,
+        resumed: Handle | None = None,
+    ) -> None:
+        self.task = task
+        self.agent = agent
+        self.attributes = dict(attributes or {})
+        self.id = id
+        self.conversation_id = conversation_id
+        self.inline = inline
+        self.start_time = start_time
+        self.resumed = resumed
+        self.segment = 0
+        self.state = "new"
+        self.joined = False
+        # Whether anything is recorded; true in a trace that is sampled.
+        self.recording = False
+        self.handle: Handle | None = None
+        self.identity: dict[str, Any] = {}
+        self.context = Context()
+        self.tracer: Tracer = None  # type: ignore[assignment]  # set by start, before any step
+        self.span: Span | None = None
+        self.lock = threading.Lock()
+        self.steps = 0
+        self.counts_steps = True
+        self.last_failure: LastFailure | None = None
+        self.foreign_spans: dict[int, CountsTokens | None] = {}
+        self.tokens = _usage.Usage(0, 0)
+        self.outcome: Outcome | None = None
+        # The `Episode` that speaks for this run, so that there is one.
+        self.episode: object | None = None
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def start(self, *, marker: bool = True) -> None:
+        """Start the run without making it the current one.
+
+        Raises:
+            UsageError: it was started before.
+        """
+        if self.state != "new":
+            raise UsageError("an episode is started once: call episode(...) again for the next one")
+        self.state = "started"
+        if _state.enabled():
+            self._begin(marker=marker)
+
+    def end(self, error: BaseException | None = None, *, end_time: int | None = None) -> None:
+        """End the run, once; later calls do nothing.
+
+        Without an outcome it is a success, or with an exception a failure. A run resumed by its handle ends only if
+        its outcome was said.
+        """
+        if self.state != "started" or (self.joined and self.outcome is None):
+            return
+        self.state = "ended"
+        self._finish(error, end_time)
+
+    # --- for steps -------------------------------------------------------------------------------------------------
+
+    def step_ended(self, tool: str, kind: str, action: str | None, span: Span, *, failed: bool) -> None:
+        """Remember a failure for the step that answers it; forget it when one has."""
+        if failed:
+            self.last_failure = LastFailure(span.get_span_context(), tool, action)
+        elif self.last_failure is not None and (kind == "error_handling" or tool == self.last_failure.tool):
+            self.last_failure = None
+
+    def add_usage(self, usage: _usage.Usage) -> None:
+        """Add tokens to the run's totals."""
+        with self.lock:
+            self.tokens = self.tokens.plus(usage)
+
+    # --- beginning -------------------------------------------------------------------------------------------------
+
+    @Boundary("starting an episode")
+    def _begin(self, *, marker: bool) -> None:
+        if self.resumed is not None and not self.resumed.ended:
+            self._join(self.resumed)
+            return
+        self.tracer = _state.tracer()
+        around = get_current()
+        links = []
+        if self.resumed is not None:
+            self.segment = self.resumed.segment + 1
+            links.append(Link(self.resumed.span_context, {semconv.LINK_KIND: semconv.LINK_RESUMES}))
+        starter = get_current_span(around)
+        if starter.get_span_context().is_valid and not self.inline:
+            links.append(Link(starter.get_span_context(), {semconv.LINK_KIND: semconv.LINK_DELEGATES}))
+        trace_id = new_trace_id(self.tracer)
+        self.id = self.id or f"{trace_id:032x}"
+        self.start_time = self.start_time or time.time_ns()
+        self._identify()
+        parent = around.get(RUN_KEY)
+        if isinstance(parent, Run):
+            self.attributes.setdefault(semconv.PARENT_ID, parent.id)
+        attributes = {**self._root_identity(), **self.attributes}
+        name = self._name()
+        if self.inline:
+            span = self.tracer.start_span(name, around, attributes=attributes, links=links, start_time=self.start_time)
+        else:
+            span = start_root(self.tracer, name, trace_id, attributes, links, self.start_time)
+        self._adopt(span, around)
+        if self.recording and not self.inline:
+            starter.add_link(span.get_span_context(), {semconv.LINK_KIND: semconv.LINK_DELEGATES})
+        if self.recording and marker:
+            self._mark_start()
+
+    def _adopt(self, span: Span, around: Context) -> None:
+        """Take the span as the root of this run."""
+        context = span.get_span_context()
+        self.span = span
+        self.recording = span.is_recording()
+        if self.recording:
+            self.tracer = following(self.tracer, context.trace_state)
+        self.handle = Handle(
+            context.trace_id,
+            context.span_id,
+            context.trace_flags.sampled,
+            self.start_time or 0,
+            self.segment,
+            episode_id=self.id,
+            agent=self.agent,
+        )
+        self.context = derive(around, span, RUN_KEY, self)
+        active[self.id] = self
+
+    def _join(self, handle: Handle) -> None:
+        """Go on with a run whose root is held by another process, or by nobody yet."""
+        self.joined = True
+        self.tracer = following(_state.tracer(), handle.span_context.trace_state)
+        self.id, self.agent, self.segment = handle.episode_id, handle.agent, handle.segment
+        self.start_time = handle.start_time
+        self.handle = handle
+        self.counts_steps = False
+        self.recording = handle.sampled
+        self._identify()
+        self.context = derive(get_current(), NonRecordingSpan(handle.span_context), RUN_KEY, self)
+        active[self.id] = self
+
+    def _name(self) -> str:
+        return f"{semconv.INVOKE_AGENT} {self.agent}".rstrip()
+
+    def _identify(self) -> None:
+        self.identity = {semconv.EPISODE_ID: self.id}
+        if self.segment:
+            self.identity[semconv.SEGMENT] = self.segment
+        if self.agent:
+            self.identity[semconv.GEN_AI_AGENT_NAME] = self.agent
+        if self.conversation_id:
+            self.identity[semconv.GEN_AI_CONVERSATION_ID] = self.conversation_id
+
+    def _root_identity(self) -> dict[str, Any]:
+        identity: dict[str, Any] = {
+            semconv.SPAN: semconv.SPAN_EPISODE,
+            semconv.GEN_AI_OPERATION_NAME: semconv.INVOKE_AGENT,
+            **self.identity,
+        }
+        if self.task:
+            identity[semconv.TASK] = _rendering.text(self.task, OBSERVATION_LIMIT, _state.settings.redactor)
+        return identity
+
+    def _mark_start(self) -> None:
+        """Send a span at once that says the run has started: its own span is only seen when it ends."""
+        attributes = {**self._root_identity(), **self.attributes, semconv.SPAN: semconv.SPAN_START}
+        del attributes[semconv.GEN_AI_OPERATION_NAME]
+        marker = self.tracer.start_span(
+            "episode.start", self.context, attributes=attributes, start_time=self.start_time
+        )
+        # A nanosecond long: Jaeger marks every span that ends when it starts with a warning of a negative duration.
+        marker.end((self.start_time or 0) + 1)
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    @Boundary("ending an episode")
+    def _finish(self, error: BaseException | None, end_time: int | None) -> None:
+        if self.handle is None:
+            return
+        self.handle = replace(self.handle, ended=True)
+        span = self._root_span(self.handle)
+        if span is None or not span.is_recording():
+            return
+        outcome = self.outcome or _outcome_of(error)
+        attributes = {**self.attributes, semconv.OUTCOME: outcome.outcome, **outcome.attributes}
+        if outcome.source:
+            attributes[semconv.OUTCOME_SOURCE] = outcome.source
+        # By handle, what other processes used is not known here: left for the reader to add up.
+        if not self.joined:
+            attributes.update(_usage.attributes_of(self.tokens, _usage.OF_EPISODE))
+        if outcome.outcome == "failure":
+            attributes.setdefault(semconv.ERROR_TYPE, "_OTHER" if error is None else error_type_of(error))
+            span.set_status(Status(StatusCode.ERROR, outcome.attributes.get(semconv.VERDICT)))
+        span.set_attributes(attributes)
+        span.end(end_time)
+
+    def _root_span(self, handle: Handle) -> Span | None:
+        if self.span is not None or not self.recording:
+            return self.span
+        # Resumed by handle: the root is written here, under the ids and the start it has had all along.
+        start = self.start_time or 0
+        return start_root(self.tracer, self._name(), handle.trace_id, self._root_identity(), [], start, handle.span_id)
+
+
+def _outcome_of(error: BaseException | None) -> Outcome:
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return Outcome("success", semconv.DEFAULT, {})
+    if _state.settings.capture == "none":
+        return Outcome("failure", semconv.EXCEPTION, {})
+    message = f"{type(error).__name__}: {_rendering.exception_message(error)}".removesuffix(": ")
+    verdict = _rendering.one_line(message, OBSERVATION_LIMIT, _state.settings.redactor)
+    return Outcome("failure", semconv.EXCEPTION, {semconv.VERDICT: verdict})
+
+
+def implicit_run(task: str, start_time: int | None) -> Run | None:
+    """Start a run around a single step; None where nothing is recorded."""
+    implicit = Run(task, attributes={semconv.IMPLICIT: True}, start_time=start_time)
+    implicit.start(marker=False)
+    return implicit if implicit.recording else None

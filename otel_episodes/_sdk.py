@@ -1,0 +1,174 @@
+"""What we know of OpenTelemetry that it does not promise: every private name, each with what is done without it.
+
+**Tracers with one thing changed.** The id of an episode is its trace's, on every span from its start, so it must be
+known before the root span is. A root whose handle was given away is written by whatever process ends the episode,
+under the ids it has had all along. And the steps of a sampled episode are sampled, all of them: an episode with holes
+in it would teach the wrong thing. The API has no call for any of this; the SDK's tracer has a public ``id_generator``
+and a public ``sampler``, and a twin of the tracer with another one of those shares everything else with the original.
+
+**The provider in force**, the variable of the current context, and the scope of a span are read where they are
+kept, since asking for them costs more than all else that a step does.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from opentelemetry.trace import Link, Span, Tracer
+    from opentelemetry.trace.span import TraceState
+
+_UNKNOWN = object()
+
+# --- the context ---------------------------------------------------------------------------------------------------
+
+# The key under which the API keeps the current span: the only one of a context that holds nothing else. Knowing it,
+# one copy of the context sets the span and the step, where `set_span_in_context` and `set_value` would make two.
+(SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())
+
+
+def _context_variable() -> ContextVar[Context] | None:
+    """Return the variable OpenTelemetry keeps its context in; None if another runtime context is in use."""
+    token: object = otel_context.attach(otel_context.get_current())
+    otel_context.detach(token)  # type: ignore[arg-type]  # whatever attach returns
+    return token.var if isinstance(token, Token) else None
+
+
+_variable = _context_variable()
+# The variable's own methods, in C, where there is one: a step uses each once.
+get_current: Callable[[], Context] = _variable.get if _variable is not None else otel_context.get_current
+attach: Callable[[Context], object] = _variable.set if _variable is not None else otel_context.attach
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Record nothing of what instrumentations see inside the block; where the API has no such key, do nothing."""
+    key = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", None)
+    before = get_current()
+    if key is not None:
+        attach(otel_context.set_value(key, True))  # noqa: FBT003  # its signature
+    try:
+        yield
+    finally:
+        attach(before)
+
+
+# --- the provider --------------------------------------------------------------------------------------------------
+
+
+def provider_set() -> Any:
+    """Return the global tracer provider, None where none is set.
+
+    `opentelemetry.trace.get_tracer_provider` reads the environment on each call while no provider is set, and may set
+    one. Should the variable be renamed, this returns an object of no use, and recording goes the ordinary way.
+    """
+    return getattr(trace, "_TRACER_PROVIDER", _UNKNOWN)
+
+
+# --- the tracer ----------------------------------------------------------------------------------------------------
+
+
+def _twin(tracer: Tracer, **changed: object) -> Tracer:
+    # What copy.copy does, in a tenth of the time.
+    twin = object.__new__(type(tracer))
+    twin.__dict__.update(tracer.__dict__, **changed)
+    return twin
+
+
+class _FixedIds:
+    """An id generator that returns the given ids; where one is not given, the original's."""
+
+    def __init__(self, original: Any, trace_id: int, span_id: int) -> None:
+        self._original = original
+        self._trace_id = trace_id
+        self._span_id = span_id
+
+    def generate_trace_id(self) -> int:
+        return self._trace_id
+
+    def generate_span_id(self) -> int:
+        return self._span_id or int(self._original.generate_span_id())
+
+    def is_trace_id_random(self) -> bool:
+        ask = getattr(self._original, "is_trace_id_random", None)
+        return bool(ask()) if ask else False
+
+
+class _Sampled:
+    """A sampling result: the SDK's own class copies the attributes once more."""
+
+    __slots__ = ("attributes", "decision", "trace_state")
+
+    def __init__(self, decision: Any, attributes: Any, trace_state: TraceState) -> None:
+        self.decision = decision
+        self.attributes = attributes
+        self.trace_state = trace_state
+
+
+class _FollowEpisode:
+    """A sampler that decides as was decided for the episode, which was: sampled."""
+
+    def __init__(self, trace_state: TraceState) -> None:
+        from opentelemetry.sdk.trace.sampling import Decision  # noqa: PLC0415  # the tracer is the SDK's, so it is there
+
+        self._decision = Decision.RECORD_AND_SAMPLE
+        self._trace_state = trace_state
+
+    def should_sample(self, *about: Any) -> _Sampled:
+        # The interface: parent_context, trace_id, name, kind, attributes, links and what later versions add.
+        attributes = about[4]
+        return _Sampled(self._decision, attributes, self._trace_state)
+
+    def get_description(self) -> str:
+        return "FollowEpisode"
+
+
+def following(tracer: Tracer, trace_state: TraceState) -> Tracer:
+    """Return the tracer for the steps of a sampled episode; one that is not the SDK's is returned as it is."""
+    if not hasattr(tracer, "sampler"):
+        return tracer
+    return _twin(tracer, sampler=_FollowEpisode(trace_state))
+
+
+def new_trace_id(tracer: Tracer) -> int:
+    """Return a new trace id from the tracer's own generator."""
+    generator = getattr(tracer, "id_generator", None)
+    return int(generator.generate_trace_id()) if generator else random.getrandbits(128) or 1
+
+
+def start_root(
+    tracer: Tracer,
+    name: str,
+    trace_id: int,
+    attributes: Mapping[str, Any],
+    links: Sequence[Link],
+    start_time: int,
+    span_id: int = 0,
+) -> Span:
+    """Start a root span with this trace id, and this span id if not 0.
+
+    A tracer that is not the SDK's chooses ids of its own: the trace is then not named as the episode is.
+    """
+    generator = getattr(tracer, "id_generator", None)
+    if generator is not None:
+        tracer = _twin(tracer, id_generator=_FixedIds(generator, trace_id, span_id))
+    return tracer.start_span(name, Context(), attributes=attributes, links=links, start_time=start_time)
+
+
+# --- a span --------------------------------------------------------------------------------------------------------
+
+
+def scope_of(span: Any) -> Any:
+    """Return the instrumentation scope of a span: one object for all spans of a tracer."""
+    scope = getattr(span, "_instrumentation_scope", _UNKNOWN)
+    return span.instrumentation_scope if scope is _UNKNOWN else scope

@@ -1,0 +1,143 @@
+"""What stops at the boundary, and what passes: errors of our own stop, those of anybody else do not."""
+
+import ctypes
+import functools
+import signal
+import sys
+import threading
+
+import pytest
+
+from otel_episodes import UsageError, current_step, episode, step
+from otel_episodes._boundary import Boundary, is_ours
+from otel_episodes.testing import capture_episodes
+
+
+class TimeIsUp(Exception):
+    pass
+
+
+@pytest.fixture
+def quiet():
+    """As in production: errors of our own are logged, not raised."""
+    with capture_episodes(strict=False) as recorded:
+        yield recorded
+
+
+def test_an_error_of_ours_is_logged_once_and_dropped_by_block_and_decorator_alike(quiet, caplog):
+    boundary = Boundary("counting beans")
+
+    @boundary
+    def count():
+        raise ValueError("no beans")
+
+    assert count() is None
+    with boundary:
+        raise ValueError("none again")
+    assert [r.getMessage() for r in caplog.records] == [
+        "otel-episodes failed while counting beans; the call itself went on, said once"
+    ]
+
+
+def test_under_test_it_is_raised_and_wrong_use_always_is(quiet):
+    with capture_episodes(), pytest.raises(ValueError, match="no beans"), Boundary("counting beans"):
+        raise ValueError("no beans")
+    with pytest.raises(UsageError), Boundary("counting beans"):
+        raise UsageError("beans are counted by hand")
+
+
+def caught(run):
+    try:
+        run()
+    except Exception as error:  # the point
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_the_exception_of_a_signal_handler_is_not_ours():
+    def on_alarm(number, frame):
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        for handler in (on_alarm, functools.partial(lambda _, *told: on_alarm(*told), "bound")):
+            signal.signal(signal.SIGALRM, handler)
+            error = caught(lambda: signal.raise_signal(signal.SIGALRM))
+            assert not is_ours(error)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_exception_of_a_trace_function_is_not_ours():
+    def give_up(frame, event, argument):
+        raise TimeIsUp
+
+    def traced():
+        def anything():
+            pass
+
+        sys.settrace(give_up)
+        anything()
+
+    before = sys.gettrace()
+    try:
+        assert not is_ours(caught(traced))
+    finally:
+        sys.settrace(before)
+
+
+def test_an_error_of_code_that_ours_called_is_ours():
+    assert is_ours(caught(lambda: int("x")))
+    assert is_ours(caught(lambda: {}["x"]))
+
+
+def test_a_storm_of_time_limits_reaches_the_program_each_time_and_leaves_no_step_current(quiet):
+    def on_alarm(number, frame):
+        raise TimeIsUp
+
+    @step
+    def tool(n):
+        return n
+
+    def work_until_interrupted():
+        while True:
+            tool(1)
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        for delay in range(1, 120):
+            with episode("t"):
+                with pytest.raises(TimeIsUp):
+                    signal.setitimer(signal.ITIMER_REAL, 0.001 + delay * 0.00001)
+                    work_until_interrupted()
+                assert not current_step().recording
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert all(span.end_time for span in quiet.steps)
+
+
+def test_an_exception_that_another_thread_throws_reaches_the_program(quiet):
+    @step
+    def tool(n):
+        return n
+
+    stopped = []
+
+    def work(ready):
+        try:
+            ready.set()
+            while True:
+                tool(1)
+        except TimeIsUp:
+            stopped.append(current_step().recording)
+
+    for _ in range(40):
+        ready = threading.Event()
+        thread = threading.Thread(target=work, args=(ready,))
+        thread.start()
+        ready.wait()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeIsUp))
+        thread.join(10)
+        assert not thread.is_alive()
+    assert stopped == [False] * 40
