@@ -264,9 +264,11 @@ async def _async_iterate(recording: Recording, generator: AsyncGenerator[Any, An
             item = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
         except StopAsyncIteration:
             recording.close(None, items=guard.items)
+            guard.disarm()
             return
         except BaseException as error:
             recording.close(error, items=guard.items)
+            guard.disarm()
             raise
         guard.items += 1
         recording.suspend()
@@ -275,6 +277,7 @@ async def _async_iterate(recording: Recording, generator: AsyncGenerator[Any, An
             sent = yield item
         except GeneratorExit:
             await _async_close(recording, generator, guard.items)
+            guard.disarm()
             raise
         except BaseException as error:  # noqa: BLE001  # thrown in by the caller, for the generator to see
             thrown = error
@@ -305,3 +308,16 @@ class _EndWhenDropped:
 
     def __del__(self) -> None:
         self.recording.close(None, items=self.items)
+
+    def disarm(self) -> None:
+        """Do nothing when the frame goes away: the recording has ended.
+
+        Without the method rather than with a flag: an exception that a signal handler raises in ``__del__`` is lost.
+        """
+        self.__class__ = _Ended  # type: ignore[assignment]
+
+
+class _Ended:
+    """What is left of an `_EndWhenDropped` whose recording has ended."""
+
+    __slots__ = ("items", "recording")

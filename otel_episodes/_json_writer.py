@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from otel_episodes import _looking
+from otel_episodes._boundary import is_ours
 from otel_episodes._cutting import MARK, clean, window
 
 if TYPE_CHECKING:
@@ -316,6 +317,8 @@ _arguments_of: Final[Any] = BaseException.__dict__["args"].__get__  # a descript
 
 def pass_on(error: Exception) -> None:
     """Raise an exception again that did not arise in what was read: a time limit that struck meanwhile."""
+    if not is_ours(error):
+        raise error
 
 
 def _key(key: object) -> str:

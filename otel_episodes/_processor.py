@@ -55,7 +55,7 @@ class EpisodeContextProcessor:
             return
         try:
             attributes = span.attributes
-            run = _run.active.get(attributes.get(semconv.EPISODE_ID, ""))
+            run = _run.active(attributes.get(semconv.EPISODE_ID, ""))
             if run is None:
                 return
             step = run.foreign_spans.pop(span.get_span_context().span_id, _UNKNOWN)

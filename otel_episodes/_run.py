@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, Status, StatusCode, get_current_span
@@ -29,8 +29,25 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext, Tracer
 
-# The runs alive in this process, for the spans of other libraries that end inside them.
-active: WeakValueDictionary[str, Run] = WeakValueDictionary()
+# The runs alive in this process, for the spans of other libraries that end inside them. Not a WeakValueDictionary: it
+# calls Python code when a run is collected, wherever that is, and an exception of a signal handler in there is lost.
+_active: dict[str, ref[Run]] = {}
+_MANY = 1000
+
+
+def active(episode_id: str) -> Run | None:
+    """Return the run with this id, if it was started in this process and has not ended."""
+    found = _active.get(episode_id)
+    return None if found is None else found()
+
+
+def _activate(run: Run) -> None:
+    if len(_active) > _MANY:
+        # Runs that were left open, and are gone: nobody else takes them out.
+        for episode_id, found in list(_active.items()):
+            if found() is None:
+                _active.pop(episode_id, None)
+    _active[run.id] = ref(run)
 
 
 class LastFailure(NamedTuple):
@@ -151,6 +168,8 @@ class Run:
         if self.state != "started" or (self.joined and self.outcome is None):
             return
         self.state = "ended"
+        if active(self.id) is self:
+            _active.pop(self.id, None)
         self._finish(error, end_time)
 
     # --- for steps -------------------------------------------------------------------------------------------------
@@ -219,7 +238,7 @@ class Run:
             agent=self.agent,
         )
         self.context = derive(around, span, RUN_KEY, self)
-        active[self.id] = self
+        _activate(self)
 
     def _join(self, handle: Handle) -> None:
         """Go on with a run whose root is held by another process, or by nobody yet."""
@@ -232,7 +251,7 @@ class Run:
         self.recording = handle.sampled
         self._identify()
         self.context = derive(get_current(), NonRecordingSpan(handle.span_context), RUN_KEY, self)
-        active[self.id] = self
+        _activate(self)
 
     def _name(self) -> str:
         return f"{semconv.INVOKE_AGENT} {self.agent}".rstrip()

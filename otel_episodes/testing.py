@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_episodes import _state, semconv
@@ -85,7 +84,7 @@ def capture_episodes(*, sampler: Sampler | None = None, **settings: Any) -> Iter
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(EpisodeContextProcessor())  # type: ignore[arg-type]  # the interface, not the class
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.add_span_processor(_Collector(exporter))
     before = _state.settings, _state.provider
     _state.settings = replace(_state.settings, **{"strict": True, **settings})
     _state.provider = provider
@@ -93,6 +92,20 @@ def capture_episodes(*, sampler: Sampler | None = None, **settings: Any) -> Iter
         yield Recorded(provider, exporter)
     finally:
         _state.settings, _state.provider = before
+
+
+class _Collector(SpanProcessor):
+    """Keep finished spans. The SDK's own processor would log any exception in here: a time limit, say, and go on."""
+
+    def __init__(self, exporter: InMemorySpanExporter) -> None:
+        self._exporter = exporter
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.context.trace_flags.sampled:
+            self._exporter.export((span,))
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 def _plain(span: ReadableSpan) -> RecordedSpan:

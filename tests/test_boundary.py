@@ -1,10 +1,8 @@
 """What stops at the boundary, and what passes: errors of our own stop, those of anybody else do not."""
 
-import ctypes
 import functools
 import signal
 import sys
-import threading
 
 import pytest
 
@@ -105,7 +103,7 @@ def test_a_storm_of_time_limits_reaches_the_program_each_time_and_leaves_no_step
 
     before = signal.signal(signal.SIGALRM, on_alarm)
     try:
-        for delay in range(1, 120):
+        for delay in range(1, 80):
             with episode("t"):
                 with pytest.raises(TimeIsUp):
                     signal.setitimer(signal.ITIMER_REAL, 0.001 + delay * 0.00001)
@@ -115,29 +113,3 @@ def test_a_storm_of_time_limits_reaches_the_program_each_time_and_leaves_no_step
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert all(span.end_time for span in quiet.steps)
-
-
-def test_an_exception_that_another_thread_throws_reaches_the_program(quiet):
-    @step
-    def tool(n):
-        return n
-
-    stopped = []
-
-    def work(ready):
-        try:
-            ready.set()
-            while True:
-                tool(1)
-        except TimeIsUp:
-            stopped.append(current_step().recording)
-
-    for _ in range(40):
-        ready = threading.Event()
-        thread = threading.Thread(target=work, args=(ready,))
-        thread.start()
-        ready.wait()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeIsUp))
-        thread.join(10)
-        assert not thread.is_alive()
-    assert stopped == [False] * 40
