@@ -21,6 +21,14 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
 HEAD = """# Command line
 
 Generated from `--help` by `python tests/cli_page.py`. How the commands go together is in the how-to pages.
+
+- `--dsn` and `--json` may stand before or after the command. Where episodes are kept is told by `--dsn`, else by
+  `OTEL_EPISODES_DSN`, else it is an embedded store in your data directory.
+- Lists are printed as JSON with `--json` and as CSV with `--csv`, everything else on stdout is for people. Problems are
+  one line on stderr.
+- The exit code is 0 when it is done, 1 when it could not be done (nothing of that id, no answer from the server), 2 for
+  wrong use.
+- `--since` takes what `30m`, `2h`, `7d`, `2w` ago was, or a date in your own time zone.
 """
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 import shlex
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from cli_fixtures import Shell, opened
+
+from otel_episodes import semconv
+from otel_episodes_clickhouse.cli import choices
+from otel_episodes_clickhouse.importers.options import FORMATS
+from otel_episodes_clickhouse.learning.jobs import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +158,13 @@ def test_an_episode_that_has_ended_is_resumed_in_a_new_segment(scratch):
         (["nonsense"], "otel-episodes --help"),
         (["step", "HANDLE", "--nonsense"], "step --help"),
         (["episodes", "--since", "soon"], "use 30m, 2h, 7d or a date"),
-        (["episodes", "--outcome", "great"], "use one of success"),
+        (["episodes", "--outcome", "great"], "'great' is not one of 'success', 'partial'"),
+        (["episodes", "--json", "--csv"], "--json and --csv: choose one"),
+        (["patterns", "--type", "x"], "'x' is not one of 'tool_sequence'"),
+        (["jobs", "run", "facts", "dreams"], "'dreams' is not one of 'facts', 'rewards', 'reflections', 'patterns'"),
+        (["evaluate", "--split", "x"], "'x' is not one of 'episode', 'task', 'time'"),
+        (["--json", "doctor", "--nonsense"], "doctor --help"),
+        (["--json", "start", "x"], "start does not print JSON"),
         (["episodes", "--limit", "0"], "1 or more"),
         (["episodes", "--dsn", "postgres://x"], "unknown scheme"),
         (["sql", " ; "], "give a statement"),
@@ -196,6 +210,53 @@ def test_recording_and_help_load_neither_engine_nor_client_nor_rich(scratch, arg
     ran = scratch.python("-c", WITHOUT_ENGINE, *arguments)
 
     assert (ran.code, ran.err) == (0, "loaded: [] False\n")
+
+
+def test_the_choices_of_options_are_those_of_the_code():
+    assert get_args(choices.Complexity) == semconv.COMPLEXITIES
+    assert get_args(choices.Kind) == semconv.KINDS
+    assert get_args(choices.FileFormat) == FORMATS
+    assert tuple(choices.Job) == JOBS
+    assert set(semconv.OUTCOMES) < set(get_args(choices.AnyOutcome))
+
+
+def test_help_lists_every_command_in_a_group(scratch):
+    out = scratch("--help").out
+
+    groups = re.findall(r"^(\w+):$", out, re.MULTILINE)
+    assert groups == ["Options", "Record", "Look", "Learn", "Advise", "Operate"]
+
+
+def test_where_and_how_may_be_said_before_the_command(scratch):
+    place = f"chdb://{scratch.home}/elsewhere"
+    handle = scratch("--dsn", place, "start", "Say it first").out.strip()
+
+    before = scratch("--json", "--dsn", place, "episodes")
+    after = scratch("episodes", "--json", "--dsn", place)
+    assert [row["Task"] for row in before.json] == ["Say it first"]
+    assert before.out == after.out
+    # What stands after the command overrides, and both override the environment.
+    nowhere = f"chdb://{scratch.home}/nowhere"
+    assert scratch("--dsn", nowhere, "episodes", "--json", "--dsn", place).out == after.out
+    assert scratch("--dsn", place, "episodes", "--json", OTEL_EPISODES_DSN=nowhere).out == after.out
+    assert scratch("--json", "--dsn", place, "sql", "SELECT Task FROM episodes").json == [{"Task": "Say it first"}]
+    assert scratch("--json", "--dsn", place, "jobs", "run", "facts").json[0]["job"] == "facts"
+    # The same mistake, the same exit code.
+    found = [scratch("--dsn", place, command, "zzzz") for command in ("show", "reflect", "outlook")]
+    assert [ran.code for ran in found] == [1, 1, 1]
+    assert scratch("--dsn", place, "patterns", "show", "zzzz").code == 1
+    assert handle
+
+
+def test_lists_are_printed_as_csv(scratch):
+    scratch("start", 'A task with "quotes", and a comma', "--tag", "a", "--tag", "b")
+
+    listed = list(csv.DictReader(io.StringIO(scratch("episodes", "--csv").out)))
+    assert [(row["Task"], row["Outcome"], row["Tools"]) for row in listed] == [
+        ('A task with "quotes", and a comma', "running", "[]")
+    ]
+    query = "SELECT 1 AS n, NULL AS nothing, ['x', 'y'] AS list WHERE {yes:Bool}"
+    assert scratch("sql", query, "--param", "yes=true", "--csv").out == 'n,nothing,list\n1,,"[""x"",""y""]"\n'
 
 
 # --- looking -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from otel_episodes import EpisodesError, UsageError, __version__
 from otel_episodes_clickhouse.cli import (
@@ -32,6 +33,32 @@ from otel_episodes_clickhouse.cli import (
     ship,
 )
 
+# The commands by what one wants; the help lists them so.
+GROUPS = {
+    "Record": ("start", "step", "complete", "import"),
+    "Look": ("episodes", "show", "sql", "demo"),
+    "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
+    "Advise": ("outlook", "next"),
+    "Operate": ("ship", "doctor", "migrate", "backfill"),
+}
+
+
+class Grouped(typer.core.TyperGroup):
+    """Lists its commands in groups; one that is in no group comes last."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # the interface
+        """Write the commands of each group with the beginning of their help."""
+        visible = {name: command for name, command in self.commands.items() if not command.hidden}
+        placed = {name for names in GROUPS.values() for name in names}
+        groups = {**GROUPS, "Other": tuple(name for name in visible if name not in placed)}
+        room = formatter.width - 6 - max(map(len, visible), default=0)
+        for title, names in groups.items():
+            rows = [(name, visible[name].get_short_help_str(room)) for name in names if name in visible]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
 EPILOG = (
     "Data goes to --dsn, else OTEL_EPISODES_DSN, else an embedded store in your data directory. "
     "Start with: otel-episodes demo"
@@ -41,6 +68,7 @@ app = typer.Typer(
     name="otel-episodes",
     help="Record what agents do as episodes and steps, and look at them. Every episode is an OpenTelemetry trace.",
     epilog=EPILOG,
+    cls=Grouped,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -73,12 +101,24 @@ _CommandError: type[Any] = typer.BadParameter.__mro__[2]
 def _main(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    dsn: Annotated[  # noqa: ARG001  # read by the commands, see options
+        str | None, typer.Option(metavar="DSN", help="As after the command.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As after the command.")] = False,
 ) -> None:
     if version:
         output.line(__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
         output.line(context.get_help())
+    elif json and not _takes_json(typer.main.get_command(app), context.invoked_subcommand):
+        raise UsageError(f"{context.invoked_subcommand} does not print JSON: leave --json out")
+
+
+def _takes_json(group: Any, name: str) -> bool:
+    command = group.commands.get(name)
+    below = getattr(command, "commands", {})
+    return any(param.name == "json" for each in (command, *below.values()) if each for param in each.params)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -105,7 +145,9 @@ def _explained(error: BaseException) -> int:
     if isinstance(error, _CommandError):
         context = getattr(error, "ctx", None)
         hint = f" (see: {context.command_path} --help)" if context is not None else ""
-        output.problem(f"{error.format_message().rstrip('.')}{hint}")
+        # What checks a value puts that in front of what it says.
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        output.problem(f"{message}{hint}")
         return int(error.exit_code)
     output.problem(str(error))
     return 2 if isinstance(error, UsageError) else 1

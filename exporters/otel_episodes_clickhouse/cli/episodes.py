@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from otel_episodes import UsageError, semconv
-from otel_episodes._for_store import one_of
-from otel_episodes_clickhouse.cli import output
-from otel_episodes_clickhouse.cli.opening import reading
-from otel_episodes_clickhouse.cli.options import Dsn, Json, add
+from otel_episodes_clickhouse.cli import output, times
+from otel_episodes_clickhouse.cli.choices import AnyOutcome
+from otel_episodes_clickhouse.cli.opening import NOTHING_YET, reading
+from otel_episodes_clickhouse.cli.options import Csv, Dsn, Json, Since, add
 from otel_episodes_clickhouse.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-OUTCOMES = (*semconv.OUTCOMES, "running", "abandoned")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _TIMES = ("StartTime", "EndTime")
 _LIMIT = 2**32 - 1
 
@@ -36,16 +33,15 @@ def register(app: typer.Typer) -> None:
 
 
 def episodes(
-    outcome: Annotated[str, typer.Option(help=f"One of {', '.join(OUTCOMES)}.")] = "",
+    outcome: Annotated[AnyOutcome | None, typer.Option(help="Only episodes that ended so.", show_default=False)] = None,
     tool: Annotated[str, typer.Option(help="Only episodes that used this tool.")] = "",
     task: Annotated[str, typer.Option(metavar="TEXT", help="Only episodes with this text in their task.")] = "",
-    since: Annotated[
-        str, typer.Option(metavar="WHEN", help="30m, 2h, 7d, or a date: 2026-01-31, 2026-01-31T09:00.")
-    ] = "",
+    since: Since = "",
     tenant: Annotated[str, typer.Option(metavar="ID", help="Only of this tenant: resource attribute tenant.id.")] = "",
     limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
     dsn: Dsn = None,
     json: Json = False,
+    csv: Csv = False,
 ) -> None:
     """List episodes, newest first.
 
@@ -54,23 +50,21 @@ def episodes(
       otel-episodes episodes --outcome failure --tool cargo --since 7d
       otel-episodes episodes --task "flaky" --json
     """
-    if outcome:
-        one_of("--outcome", outcome, OUTCOMES)
     if not 0 < limit <= _LIMIT:
         raise UsageError(f"--limit {limit} must be a whole number, 1 or more")
     filters = {
-        "outcome": outcome, "tool": tool, "task": task, "since": _since(since), "tenant": tenant, "limit": limit,
-        "ids": [],
+        "outcome": outcome or "", "tool": tool, "task": task, "since": times.since(since), "tenant": tenant,
+        "limit": limit, "ids": [],
     }  # fmt: skip
     with reading(dsn) as store:
         rows = store.query_named("list_episodes", filters)
         found = None if rows else store.query_named("count_episodes")[0]["Episodes"]
-    if json:
-        output.json([for_json(row) for row in rows])
-    elif rows:
+    if output.rows([for_json(row) for row in rows], as_json=json, as_csv=csv):
+        return
+    if rows:
         _print_episodes(rows)
     else:
-        output.note("no episodes yet: try `otel-episodes demo`" if not found else f"none of {found} episodes matches")
+        output.note(f"none of {found} episodes matches" if found else NOTHING_YET)
 
 
 def _print_episodes(rows: list[Row]) -> None:
@@ -78,21 +72,6 @@ def _print_episodes(rows: list[Row]) -> None:
 
     console = output.console()
     console.print(episodes_table(rows, console, datetime.now().astimezone()))
-
-
-def _since(text: str) -> int:
-    """Return a time in nanoseconds since 1970, 0 for no limit; raise `UsageError` for what is no time."""
-    if not text:
-        return 0
-    ago = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
-    if ago:
-        return max(1, time.time_ns() - int(ago[1]) * _UNITS[ago[2]] * 1_000_000_000)
-    try:
-        # Without an offset it is the reader's own time.
-        moment = datetime.fromisoformat(text.strip()).astimezone()
-    except (ValueError, OverflowError, OSError):
-        raise UsageError(f"--since {text} is no time: use 30m, 2h, 7d or a date like 2026-01-31") from None
-    return max(1, int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000_000)
 
 
 def for_json(row: Row) -> Row:
@@ -191,6 +170,7 @@ def sql(
     write: Annotated[bool, typer.Option("--write", help="Allow statements that change something.")] = False,
     dsn: Dsn = None,
     json: Json = False,
+    csv: Csv = False,
 ) -> None:
     """Ask the store in ClickHouse's SQL.
 
@@ -209,9 +189,7 @@ def sql(
     parameters = dict(_parameter(text) for text in param or [])
     with reading(dsn) as store:
         result = store.sql(statement, parameters, read_only=not write)
-    if json:
-        output.json([dict(zip(result.columns, row, strict=True)) for row in result.rows])
-    else:
+    if not output.rows([dict(zip(result.columns, row, strict=True)) for row in result.rows], as_json=json, as_csv=csv):
         _print_result(result)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.cli.choices import Split
 from otel_episodes_clickhouse.cli.opening import reading
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     split: Annotated[
-        str, typer.Option(help="episode, task (every tested task is new) or time (test the latest).")
+        Split, typer.Option(help="By task every tested task is new; by time the latest are tested.")
     ] = "episode",
     domain: options.Domain = "",
     folds: Annotated[int, typer.Option(min=2, max=200)] = 5,

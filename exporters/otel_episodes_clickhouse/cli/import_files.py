@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otel_episodes import UsageError
-from otel_episodes._for_store import one_of
 from otel_episodes_clickhouse.cli import output
+from otel_episodes_clickhouse.cli.choices import FileFormat
 from otel_episodes_clickhouse.cli.opening import writing
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 _Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files to read.")]
-_Format = Annotated[str, typer.Option("--format", help="chat, atif, otlp-json; auto looks at each record.")]
+_Format = Annotated[FileFormat, typer.Option("--format", help="auto looks at each record.")]
 _Task = Annotated[
     str,
     typer.Option(
@@ -83,9 +83,8 @@ def import_(
       otel-episodes import /var/lib/otelcol/traces.json --format otlp-json
     """
     from otel_episodes_clickhouse.importers.load import Tally  # noqa: PLC0415  # with the SDK
-    from otel_episodes_clickhouse.importers.options import FORMATS, ImportOptions  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.importers.options import ImportOptions  # noqa: PLC0415  # likewise
 
-    one_of("--format", format_, FORMATS)
     if success_at - success_at != 0:
         raise UsageError("--success-at must be a finite number")
     for path in files:

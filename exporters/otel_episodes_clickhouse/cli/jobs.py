@@ -11,7 +11,9 @@ import typer
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.cli.choices import Job
 from otel_episodes_clickhouse.cli.opening import reading, writing
+from otel_episodes_clickhouse.cli.times import pause, since_in_utc
 from otel_episodes_clickhouse.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
     from otel_episodes_clickhouse.learning import jobs as runner
 
-
-_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
-_YEAR_SECONDS = 365 * 86_400
 
 jobs_app = typer.Typer(help="Bring what is learned up to date.", no_args_is_help=True)
 
@@ -34,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(  # options
-    names: Annotated[list[str] | None, typer.Argument(metavar="[facts|rewards|reflections|patterns]...")] = None,
+    names: Annotated[list[Job] | None, typer.Argument(show_default=False, help="All of them by default.")] = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -49,8 +48,8 @@ def run(  # options
     since: Annotated[
         str,
         typer.Option(
-            help="Look back that far, in UTC: 2026-01-31 or '2026-01-31 12:00:00'. What arrived since the last run is "
-            "read in any case."
+            metavar="WHEN",
+            help="Look back that far: 30m, 2h, 7d, or a date. What arrived since the last run is read in any case.",
         ),
     ] = "",
     dsn: options.Dsn = None,
@@ -62,7 +61,7 @@ def run(  # options
     with reading(dsn) as store, _bars(quiet=json) as progress:
         reports = runner.run(
             store, *(names or []), full=full, formula=formula, reward=reward, success_at=success_at,
-            since=since or None, progress=progress,
+            since=since_in_utc(since), progress=progress,
         )  # fmt: skip
     if json:
         output.json([asdict(report) for report in reports])
@@ -79,7 +78,7 @@ def watch(
     """Run the jobs again and again; the store is let go of in between, and tried again if it is away or in use."""
     from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
 
-    pause, done = _seconds(every), 0
+    seconds, done = pause(every), 0
     while True:
         done += 1
         try:
@@ -91,10 +90,10 @@ def watch(
             output.problem(f"{error} (next try in {every})")
         if done == times:
             return
-        time.sleep(pause)
+        time.sleep(seconds)
 
 
-def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
+def status(dsn: options.Dsn = None, json: options.Json = False, csv: options.Csv = False) -> None:
     """Show how far each job has come; with --json the latest runs too."""
     from otel_episodes_clickhouse.learning.formulas import active_formula, reward_use  # noqa: PLC0415  # with the engine
 
@@ -104,6 +103,9 @@ def status(dsn: options.Dsn = None, json: options.Json = False) -> None:
         states = store.query_named("job_states")
         pending = store.query_named("job_pending")[0]["Episodes"]
         history = store.query_named("job_history", {"limit": 10})
+    if csv:
+        output.rows(states, as_json=json, as_csv=csv)
+        return
     if json:
         rewards = {**asdict(use), "formula": formula, "episodes": judged["Episodes"], "judged": judged["Judged"]}
         output.json({"pending_episodes": pending, "rewards": rewards, "jobs": states, "runs": history})
@@ -174,15 +176,3 @@ def _print_reports(reports: Sequence[runner.JobReport]) -> None:
             output.plural(report.written, "row"), f"{report.seconds:.1f}",
         )  # fmt: skip
     output.console().print(table)
-
-
-def _seconds(text: str) -> float:
-    unit = _DURATION_UNITS.get(text[-1:], 0)
-    try:
-        seconds = float(text[:-1]) * unit
-    except ValueError:
-        seconds = 0
-    # Nor is nan, of which no comparison is true.
-    if not 0 < seconds <= _YEAR_SECONDS:
-        raise UsageError(f"--every {text!r} is no pause of up to a year: use 30s, 5m or 1h")
-    return seconds

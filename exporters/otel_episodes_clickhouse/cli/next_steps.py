@@ -29,12 +29,12 @@ def next_steps(  # options
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 5,
     dsn: options.Dsn = None,
     json: options.Json = False,
+    csv: options.Csv = False,
 ) -> None:
     """Rank the tools by how much better runs went after them than after what else was done from here."""
     with reading(dsn) as store:
         rows = store.query_named("next_steps", {**so_far_of(store, episode, domain, task, tool), "limit": limit})
-    if json:
-        output.json(rows)
+    if output.rows(rows, as_json=json, as_csv=csv):
         return
     if not rows:
         output.line("Nothing known from here: otel-episodes jobs run")

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
 
 
+NOTHING_YET = (
+    "no episodes yet: record some (otel-episodes start, or configure() in your agent) or bring some in (otel-episodes "
+    "import); otel-episodes demo shows made-up ones, in a store of its own and not in this one"
+)
+
+
 @contextmanager
 def reading(dsn: str | None) -> Iterator[Store]:
     """Open the store with everything in it that has been recorded so far."""
@@ -24,7 +30,9 @@ def reading(dsn: str | None) -> Iterator[Store]:
     target = Target.resolve(dsn)
     if target.path is not None and not target.path.is_dir():
         raise StoreUnavailableError(
-            f"nothing is recorded at {target} yet: try `otel-episodes demo`, or name another place with --dsn"
+            f"nothing is recorded at {target} yet: record (otel-episodes start, or configure() in your agent), bring "
+            "something in (otel-episodes import), or name another place with --dsn; otel-episodes demo shows made-up "
+            "runs, in a store of its own"
         )
     with Store.open(target) as store:
         try:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
 
 # What a task or an observation must not do to the terminal: move the cursor, change colours, ring.
@@ -53,6 +55,32 @@ def json(value: object, *, indent: bool = True) -> None:
     option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     sys.stdout.buffer.write(orjson.dumps(_jsonable(value), default=str, option=option))
     sys.stdout.buffer.flush()
+
+
+def csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Print rows as CSV on stdout, lists and maps in them as JSON; ``columns`` where there may be no row to tell."""
+    import csv as library  # noqa: PLC0415  # only where asked for
+
+    import orjson  # noqa: PLC0415  # likewise
+
+    writer = library.writer(sys.stdout, lineterminator="\n")
+    names = columns or (list(rows[0]) if rows else ())
+    if names:
+        writer.writerow(names)
+    for row in rows:
+        values = [_jsonable(row[name]) for name in names]
+        writer.writerow([
+            orjson.dumps(value, default=str).decode() if isinstance(value, (dict, list)) else value for value in values
+        ])  # fmt: skip
+
+
+def rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, as_csv: bool, columns: Sequence[str] = ()) -> bool:
+    """Print rows for programs if that was asked for, and return whether it was; ``columns`` as for `csv`."""
+    if as_json:
+        json(rows)
+    elif as_csv:
+        csv(rows, columns)
+    return as_json or as_csv
 
 
 def _jsonable(value: Any) -> Any:  # what a query can return

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.cli.choices import PatternType, Verdict
 from otel_episodes_clickhouse.cli.opening import reading
+from otel_episodes_clickhouse.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 _WIDE = 110
-_TYPES = ("tool_sequence", "decision_point", "error_recovery", "context", "heuristic")
-_VERDICTS = ("good", "pitfall", "open")
 
 patterns_app = typer.Typer(invoke_without_command=True, help="List what was learned across episodes.")
 
@@ -30,11 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def patterns(  # options
     context: typer.Context,
-    kind: Annotated[
-        str, typer.Option("--type", help="tool_sequence, decision_point, error_recovery, context, heuristic.")
-    ] = "",
+    kind: Annotated[PatternType | None, typer.Option("--type", help="Only of this type.", show_default=False)] = None,
     domain: options.Domain = "",
-    verdict: Annotated[str, typer.Option(help="good, pitfall or open.")] = "",
+    verdict: Annotated[Verdict | None, typer.Option(help="Only with this verdict.", show_default=False)] = None,
     support: Annotated[int, typer.Option(help="At least so many episodes.", min=2)] = 2,
     q: Annotated[
         float, typer.Option(help="At most this share of false findings (Benjamini-Hochberg).", min=0, max=1)
@@ -42,19 +39,24 @@ def patterns(  # options
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 30,
     dsn: options.Dsn = None,
     json: options.Json = False,
+    csv: options.Csv = False,
 ) -> None:
     """List what was learned across episodes, the surest first: good ones, pitfalls, and what is still open."""
     if context.invoked_subcommand is not None:
         return
-    for name, given, known in (("type", kind, _TYPES), ("verdict", verdict, _VERDICTS)):
-        if given and given not in known:
-            raise UsageError(f"--{name} {given!r}: there are {', '.join(known)}")
-    parameters = {"type": kind, "domain": domain, "verdict": verdict, "support": support, "q": q, "limit": limit}
+    parameters = {
+        "type": kind or "",
+        "domain": domain,
+        "verdict": verdict or "",
+        "support": support,
+        "q": q,
+        "limit": limit,
+    }
     with reading(dsn) as store:
         rows = store.query_named("patterns_list", parameters)
-    if json:
-        output.json(rows)
-    elif not rows:
+    if output.rows(rows, as_json=json, as_csv=csv):
+        return
+    if not rows:
         output.line("Nothing learned yet that fits: otel-episodes jobs run (a pattern needs two episodes).")
     else:
         output.console().print(_patterns_table(rows))
@@ -71,7 +73,7 @@ def show(
         found = store.query_named("pattern_one", {"id": pattern.lower()})
         if len(found) != 1:
             which = "no pattern" if not found else "more than one pattern"
-            raise UsageError(f"{which} begins with {pattern!r}: see `otel-episodes patterns`")
+            raise StoreError(f"{which} begins with {pattern!r}: see `otel-episodes patterns`")
         parameters = {"id": found[0]["PatternId"], "limit": limit}
         episodes = store.query_named("pattern_episodes", parameters)
     if json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli import options, output
 from otel_episodes_clickhouse.cli.opening import reading
+from otel_episodes_clickhouse.errors import StoreError
 
 if TYPE_CHECKING:
     import typer
@@ -26,7 +26,7 @@ def reflect(episode: options.Episode, dsn: options.Dsn = None, json: options.Jso
         rows = store.query_named("reflection_of", {"episode": identifier})
         peers = store.query_named("reflection_peers", {"episode": identifier})
     if not rows:
-        raise UsageError(f"no reflection on {identifier} yet: it runs, or `otel-episodes jobs run` has not seen it")
+        raise StoreError(f"no reflection on {identifier} yet: it runs, or `otel-episodes jobs run` has not seen it")
     lessons: dict[str, list[str]] = rows[0]
     missing = [
         f"{row['Share']:.0%} of the successful episodes of its kind used {row['Tool']}, "
@@ -49,5 +49,5 @@ def _episode_id(store: Store, text: str) -> str:
         return text
     if len(found) != 1:
         what = "more than one episode begins with" if found else "the jobs have not seen an episode that begins with"
-        raise UsageError(f"{what} {text!r}: try `otel-episodes jobs run`, or see `otel-episodes episodes`")
+        raise StoreError(f"{what} {text!r}: try `otel-episodes jobs run`, or see `otel-episodes episodes`")
     return str(found[0])
