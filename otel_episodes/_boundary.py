@@ -112,13 +112,14 @@ def _is_told_of(frame: FrameType, interrupted: FrameType) -> bool:
 
 def _was_put(error: Exception, traceback: TracebackType) -> bool:
     frame = traceback.tb_frame
-    if _root(frame.f_globals.get("__name__")) not in _OURS or frame.f_code.co_code[traceback.tb_lasti] in _RAISE:
+    if not _is_of_ours(frame.f_globals.get("__name__")) or frame.f_code.co_code[traceback.tb_lasti] in _RAISE:
         return False
-    return not error.args or _root(type(error).__module__) not in _OURS
+    return not error.args or not _is_of_ours(type(error).__module__)
 
 
-def _root(module: object) -> str:
-    return module.split(".", 1)[0] if isinstance(module, str) else ""
+def _is_of_ours(module: object) -> bool:
+    root = module.split(".", 1)[0] if isinstance(module, str) else ""
+    return root in _OURS or root.startswith("namedtuple_")  # what a named tuple's own code calls itself
 
 
 def _log(error: Exception, doing: str) -> None:

@@ -1,8 +1,10 @@
 """What stops at the boundary, and what passes: errors of our own stop, those of anybody else do not."""
 
+import ctypes
 import functools
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -113,3 +115,29 @@ def test_a_storm_of_time_limits_reaches_the_program_each_time_and_leaves_no_step
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert all(span.end_time for span in quiet.steps)
+
+
+def test_an_exception_that_another_thread_throws_reaches_the_program(quiet):
+    @step
+    def tool(n):
+        return n
+
+    working, stopped = threading.Semaphore(0), []
+
+    def work():
+        for _ in range(20):
+            try:
+                working.release()
+                while True:
+                    tool(1)
+            except TimeIsUp:
+                stopped.append(current_step().recording)
+
+    # One thread: its end would be seen to by code of the standard library, where an exception is lost.
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(20):
+        working.acquire()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeIsUp))
+    thread.join(10)
+    assert stopped == [False] * 20
