@@ -16,11 +16,11 @@ from otel_episodes._version import __version__
 if TYPE_CHECKING:
     from otel_episodes._batch import Batch
     from otel_episodes._configure import configure
-    from otel_episodes._context import with_context
     from otel_episodes._episode import Episode, current_episode, episode
     from otel_episodes._log_step import log_step
     from otel_episodes._redaction import Redactor
     from otel_episodes._step import Step, current_step, step
+    from otel_episodes._with_context import with_context
     from otel_episodes.exceptions import EpisodesError, HandleError, SetupError, UsageError
 
 __all__ = [
@@ -58,7 +58,7 @@ _HOMES = {
     "episode": "_episode",
     "log_step": "_log_step",
     "step": "_step",
-    "with_context": "_context",
+    "with_context": "_with_context",
 }
 
 

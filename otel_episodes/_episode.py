@@ -9,7 +9,7 @@ from otel_episodes._batch import Batch, BatchRecording
 from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import checked_kind, checked_name, finite_score, parts, probability, texts, tool_name, whole
-from otel_episodes._context import RUN_KEY, restored
+from otel_episodes._context import RUN_KEY, current_value, enter_frame, leave_frame, restored
 from otel_episodes._handle import Handle
 from otel_episodes._log_step import record_logged
 from otel_episodes._recording import StepRecording, StepSpec
@@ -20,6 +20,7 @@ from otel_episodes._step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
 
     from opentelemetry.context import Context
     from opentelemetry.util.types import AttributeValue
@@ -42,10 +43,11 @@ class Episode(Block):
     Made by `episode`. Entered once; as a decorator, every call is an episode of its own.
     """
 
-    __slots__ = ("_around", "_run")
+    __slots__ = ("_around", "_frame", "_run")
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._frame: FrameType | None = None
         self._around: Context | None = None
         run.episode = self
 
@@ -218,10 +220,17 @@ class Episode(Block):
         if self._run.handle is not None:
             self._around = get_current()
             attach(self._run.context)
+            self._frame = enter_frame(self._run.context)
 
     def _close(self, error: BaseException | None) -> None:
         """End the episode and restore what was current before."""
+        frame, self._frame = self._frame, None
+        if frame is not None:
+            leave_frame(frame, self._run.context)
         try:
+            if self._around is not None and get_current().get(RUN_KEY) is None and not (frame and self._run.steps):
+                # What was done in the block where its context did not reach is not in the episode: `doctor` counts it.
+                self._run.attributes[semconv.CONTEXT_LOST] = True
             self._run.end(error)
         finally:
             if self._around is not None:
@@ -284,31 +293,34 @@ class _EpisodeRecorder:
 class _EpisodeRecording:
     """One call recorded as an episode."""
 
-    __slots__ = ("_around", "_context", "_run")
+    __slots__ = ("_around", "_inside", "_outside", "_run")
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._around: Context | None = None
-        self._context: Context | None = None
+        # What was current in a generator's episode, and around it, when it last paused.
+        self._inside: Context | None = None
+        self._outside: Context | None = None
 
     def begin(self) -> bool:
         self._run.start()
         if self._run.handle is None:
             return False
         # In a trace that is not sampled it is the current episode all the same: its steps are to know.
-        self._context = self._run.context
-        self.resume()
+        self._around = get_current()
+        attach(self._run.context)
         return True
 
     def suspend(self) -> None:
         if self._around is not None:
-            leave(self._run, self._around)
-            self._around = None
+            self._inside = get_current()
+            self._outside = restored(self._inside, self._around)
+            attach(self._outside)
 
     def resume(self) -> None:
-        if self._context is not None:
-            self._around = get_current()
-            attach(self._context)
+        if self._inside is not None:
+            self._around = around = get_current()
+            attach(self._inside if around is self._outside else restored(around, self._inside))
 
     def close(
         self,
@@ -319,8 +331,9 @@ class _EpisodeRecording:
         try:
             self._run.end(error)
         finally:
-            self.suspend()
-            self._context = None
+            if self._around is not None:
+                leave(self._run, self._around)
+                self._around = self._inside = None
 
 
 class EpisodeFactory:
@@ -422,7 +435,7 @@ episode = EpisodeFactory()
 
 def current_episode() -> Episode:
     """Return the episode this code runs in; outside of any, an episode that records nothing."""
-    run = get_current().get(RUN_KEY)
+    run = current_value(RUN_KEY)
     if not isinstance(run, Run):
         return Episode(Run(""))
     return run.episode if isinstance(run.episode, Episode) else Episode(run)

@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 from otel_episodes import _run, _state, semconv
 from otel_episodes._boundary import report
-from otel_episodes._context import RUN_KEY, STEP_KEY
+from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame
 from otel_episodes._sdk import get_current, scope_of
 from otel_episodes._usage import Usage
 
@@ -39,7 +39,10 @@ class EpisodeContextProcessor:
         context = get_current() if parent_context is None else parent_context
         run: Any = context.get(RUN_KEY)
         if run is None:
-            return
+            found = context_by_frame()
+            if found is None:
+                return
+            context, run = found, found.get(RUN_KEY)
         try:
             # What the other library has said itself stands: an agent of its own has a name of its own.
             said = span.attributes or {}

@@ -13,7 +13,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_
 from otel_episodes import _rendering, _state, _usage, semconv
 from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import count_of, error_type_of
-from otel_episodes._context import RUN_KEY, STEP_KEY, derive, restored
+from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, restored
 from otel_episodes._run import Outcome, implicit_run
 from otel_episodes._sdk import attach, get_current
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
@@ -83,6 +83,8 @@ class StepRecording:
     """One step being recorded: begun once, ended once."""
 
     # Slots are read and written faster than anything else, and this is the hot path.
+    _inside: Context
+    _outside: Context
     __slots__ = (
         "_action",
         "_arguments",
@@ -91,9 +93,11 @@ class StepRecording:
         "_context",
         "_failure",
         "_implicit",
+        "_inside",
         "_message",
         "_model_usage",
         "_observation",
+        "_outside",
         "_run",
         "_span",
         "_start_time",
@@ -107,6 +111,7 @@ class StepRecording:
         self.spec = spec
         # The `Step` that speaks for this recording, so that there is one; a decorated call has none until asked.
         self.step: object | None = None
+        # `_inside` and `_outside` are what was current in a generator's step and around it when it last paused.
         self._run = run
         self._action = action
         self._arguments: str | None = None
@@ -133,6 +138,11 @@ class StepRecording:
     def template(self) -> tuple[StepSpec, Run | None, str | None]:
         """Return what a decorator is told: the step, the run it is for, and the action."""
         return self.spec, self._run, self._action
+
+    @property
+    def context(self) -> Context | None:
+        """OpenTelemetry's context in which this is the current step, while it is recorded."""
+        return self._context if self._span is not None else None
 
     def observe(self, observation: object) -> None:
         """Record what came of the step; the last call wins."""
@@ -244,6 +254,9 @@ class StepRecording:
 
         With a span of something else around it, it belongs to that trace and stays a plain span in it.
         """
+        found = context_by_frame()
+        if found is not None:
+            return self._begin_in(found)
         if _state.settings.orphans == "span" or get_current_span(context).get_span_context().is_valid:
             attributes = dict(self.spec.attributes)
             if self._action is not None:
@@ -260,6 +273,20 @@ class StepRecording:
         self._run = self._implicit
         return self.begin()
 
+    def _begin_in(self, context: Context) -> bool:
+        """Begin where the block of a generator is around, though its context was not carried over."""
+        before = get_current()
+        attach(context)
+        began = False
+        try:
+            began = self.begin()
+        finally:
+            if began:
+                self._around = before
+            else:
+                attach(before)
+        return began
+
     def _links(self, failure: LastFailure) -> list[Link] | None:
         """Link a step to the failure it answers: any, if it handles errors; the same call's, if it is made again."""
         kind = self.spec.kind
@@ -272,15 +299,17 @@ class StepRecording:
     # --- while somebody else runs ----------------------------------------------------------------------------------
 
     def suspend(self) -> None:
-        """Stop being the current step while somebody else runs."""
-        if self._span is not None:
-            self._leave()
+        """Keep what is current inside, and make current what was current around, while somebody else runs."""
+        if self._span is not None and self._around is not None:
+            self._inside = inside = get_current()
+            self._outside = outside = restored(inside, self._around)
+            attach(outside)
 
     def resume(self) -> None:
-        """Be the current step again."""
+        """Make current what was current inside: this step, or one below it."""
         if self._span is not None:
-            self._around = get_current()
-            attach(self._context)
+            self._around = around = get_current()
+            attach(self._inside if around is self._outside else restored(around, self._inside))
 
     # --- ending ----------------------------------------------------------------------------------------------------
 

@@ -8,13 +8,13 @@ from otel_episodes import _state, semconv
 from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary
 from otel_episodes._checks import checked_kind, checked_name, tool_name
-from otel_episodes._context import STEP_KEY
+from otel_episodes._context import STEP_KEY, current_value, enter_frame, leave_frame
 from otel_episodes._recording import ANY_TOOL, StepRecorder, StepRecording, StepSpec
-from otel_episodes._sdk import get_current
 from otel_episodes.exceptions import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import FrameType
 
     from opentelemetry.util.types import AttributeValue
 
@@ -27,11 +27,12 @@ class Step(Block):
     Made by `step`. As a context manager it is entered once; as a decorator it records every call.
     """
 
-    __slots__ = ("_entered", "_recording")
+    __slots__ = ("_entered", "_frame", "_recording")
 
     def __init__(self, recording: StepRecording) -> None:
         self._recording = recording
         self._entered = False
+        self._frame: FrameType | None = None
         recording.step = self
 
     # --- in the body -----------------------------------------------------------------------------------------------
@@ -73,10 +74,14 @@ class Step(Block):
         if self._entered:
             raise UsageError("a step is entered once: call step(...) again for the next one")
         self._entered = True
-        if _state.enabled():
-            self._recording.begin_literal()
+        if _state.enabled() and self._recording.begin_literal():
+            context = self._recording.context
+            self._frame = None if context is None else enter_frame(context)
 
     def _close(self, error: BaseException | None) -> None:
+        if self._frame is not None and self._recording.context is not None:
+            leave_frame(self._frame, self._recording.context)
+            self._frame = None
         self._recording.close(error)
 
     # --- as a decorator --------------------------------------------------------------------------------------------
@@ -152,7 +157,7 @@ step = StepFactory()
 
 def current_step() -> Step:
     """Return the step this code runs in; outside of any, a step that records nothing."""
-    recording = get_current().get(STEP_KEY)
+    recording = current_value(STEP_KEY)
     if not isinstance(recording, StepRecording):
         return Step(StepRecording(ANY_TOOL))
     return recording.step if isinstance(recording.step, Step) else Step(recording)

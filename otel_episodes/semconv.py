@@ -40,6 +40,8 @@ EPISODE_ID: Final = "episode.id"
 SEGMENT: Final = "episode.segment"
 PARENT_ID: Final = "episode.parent.id"
 IMPLICIT: Final = "episode.implicit"
+# True where the block of the episode was left with another context current than it was entered in.
+CONTEXT_LOST: Final = "episode.context_lost"
 
 # --- ours: the task ------------------------------------------------------------------------------------------------
 TASK: Final = "episode.task"

@@ -531,3 +531,18 @@ def test_json_goes_to_stdout_alone(demo):
         ran = shell(*arguments, "--json")
         assert json.loads(ran.out) is not None
         assert ran.err == ""
+
+
+def test_doctor_counts_the_episodes_whose_context_was_lost(shell):
+    code = """
+import contextvars
+from otel_episodes import configure, episode
+configure()
+block = episode("request")
+contextvars.copy_context().run(block.__enter__)
+contextvars.copy_context().run(block.__exit__, None, None, None)
+"""
+    assert shell.python("-c", code).err == ""
+    shell("episodes")
+    told = {finding["name"]: finding["text"] for finding in shell("doctor", "--json").json["findings"]}
+    assert told["contexts"] == "1 episode of the last 7 days left elsewhere than entered"

@@ -1,13 +1,16 @@
 """Generators and async generators: the span covers the iteration, and nothing leaks between."""
 
 import asyncio
+import contextvars
 import gc
+import inspect
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 
-from otel_episodes import episode, step
+from otel_episodes import current_episode, current_step, episode, step, with_context
 from otel_episodes.testing import capture_episodes
 
 
@@ -223,3 +226,181 @@ def test_generators_without_a_provider_just_run():
         return [item async for item in count(2)]
 
     assert asyncio.run(collect()) == [0, 1]
+
+
+@step
+def note(text):
+    return text
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_is_current_at_a_pause_is_current_after_it(asynchronous):
+    @step
+    def reader():
+        with step("read") as reading:
+            note("first")
+            yield current_step() is reading
+            note("second")
+            yield current_step() is reading
+            current_step().fail("the file ends early")
+            current_step().tokens(input=4)
+
+    @step
+    async def async_reader():
+        with step("read") as reading:
+            note("first")
+            yield current_step() is reading
+            await asyncio.sleep(0)
+            note("second")
+            yield current_step() is reading
+            current_step().fail("the file ends early")
+            current_step().tokens(input=4)
+
+    async def collect():
+        return [item async for item in async_reader()]
+
+    with capture_episodes() as recorded, episode("t"):
+        before = trace.get_current_span()
+        assert (asyncio.run(collect()) if asynchronous else list(reader())) == [True, True]
+        assert trace.get_current_span() is before
+    first, second, read, whole = recorded.steps
+    assert first.parent_id == second.parent_id == read.span_id
+    assert (read.status, read.attributes["episode.step.tokens.input"]) == ("ERROR", 4)
+    assert (whole.status, "episode.step.tokens.input" in whole.attributes) == ("UNSET", False)
+
+
+def test_a_sub_agent_in_a_generator_keeps_its_steps_and_the_caller_keeps_its_own():
+    @step
+    def delegate():
+        with episode("look it up"):
+            note("inside, early")
+            yield
+            note("inside, late")
+
+    with capture_episodes() as recorded, episode("main"):
+        for _ in delegate():
+            note("outside")
+    task_of = {e.trace_id: e.attributes["episode.task"] for e in recorded.episodes}
+    where = {s.attributes["episode.step.observation"]: task_of[s.trace_id] for s in recorded.steps if "note" in s.name}
+    assert where == {"inside, early": "look it up", "outside": "main", "inside, late": "look it up"}
+
+
+def both_ways(decorator):
+    """Return what a generator and its caller see of each other's baggage, with and without the decorator."""
+
+    @decorator
+    def remembers():
+        seen.append(baggage.get_baggage("asked"))
+        token = context.attach(baggage.set_baggage("tenant", "blue"))
+        yield
+        seen.append((baggage.get_baggage("asked"), baggage.get_baggage("tenant")))
+        yield
+        context.detach(token)
+        seen.append((baggage.get_baggage("asked"), baggage.get_baggage("tenant")))
+
+    seen = []
+    generator = remembers()
+    for turn in range(3):
+        token = context.attach(baggage.set_baggage("asked", turn))
+        next(generator, None)
+        seen.append(baggage.get_baggage("tenant"))
+        context.detach(token)
+        seen.append(baggage.get_baggage("tenant"))
+    return seen
+
+
+def test_the_programs_own_context_goes_in_and_out_as_without_the_decorator():
+    with capture_episodes(), episode("t"):
+        assert both_ways(step) == both_ways(lambda function: function)
+        assert both_ways(episode) == both_ways(lambda function: function)
+
+
+def test_what_a_step_attaches_and_leaves_attached_stays():
+    def configure():
+        context.attach(baggage.set_baggage("tenant", "blue"))
+
+    before = context.get_current()
+    try:
+        with capture_episodes(), episode("t"), step("around"):
+            step(configure)()
+            assert baggage.get_baggage("tenant") == "blue"
+            assert current_step().recording
+    finally:
+        context.attach(before)
+
+
+def pieces_in_other_contexts(generator):
+    """Run a generator as a web server does: each piece in a thread, in a copy of the context of here."""
+    with ThreadPoolExecutor(1) as pool:
+        while pool.submit(contextvars.copy_context().run, next, generator, "end").result() != "end":
+            pass
+
+
+def test_an_episode_in_a_generator_keeps_its_steps_wherever_its_pieces_are_run():
+    def stream():
+        with episode("stream"):
+            for n in range(2):
+                note(n)
+                with step("chunk"):
+                    yield
+                    note("sent")
+                    assert current_episode().task == "stream"
+
+    with capture_episodes() as recorded:
+        pieces_in_other_contexts(stream())
+        assert current_episode().id == ""
+    (root,) = recorded.episodes
+    assert {s.trace_id for s in recorded.steps} == {root.trace_id}
+    chunks = [s.span_id for s in recorded.steps if s.name == "execute_tool chunk"]
+    assert [s.parent_id for s in recorded.steps if "note" in s.name] == [
+        root.span_id,
+        chunks[0],
+        root.span_id,
+        chunks[1],
+    ]
+    assert "episode.context_lost" not in root.attributes
+
+
+def test_an_episode_whose_context_reached_nothing_in_its_block_is_marked():
+    def dependency():
+        with episode("request"):
+            yield
+
+    with capture_episodes() as recorded:
+        generator = dependency()
+        pieces_in_other_contexts(generator)
+    assert [e.attributes.get("episode.context_lost") for e in recorded.episodes] == [True]
+
+
+def test_with_context_binds_coroutine_functions_and_generator_functions():
+    def plain():
+        return current_episode().task
+
+    async def coroutine():
+        await asyncio.sleep(0)
+        return current_episode().task
+
+    def generator():
+        yield current_episode().task
+        with step("inside") as inside:
+            yield current_step() is inside
+            yield current_step() is inside
+
+    async def async_generator():
+        for item in generator():
+            yield item
+
+    async def items(bound):
+        return [(item, current_episode().task) async for item in bound()]
+
+    with capture_episodes():
+        with episode("bound"):
+            bound = [with_context(kind) for kind in (plain, coroutine, generator, async_generator)]
+        assert inspect.iscoroutinefunction(bound[1])
+        assert inspect.isgeneratorfunction(bound[2])
+        assert inspect.isasyncgenfunction(bound[3])
+        assert bound[0]() == asyncio.run(bound[1]()) == "bound"
+        inside_and_outside = [("bound", ""), (True, ""), (True, "")]
+        assert [(item, current_episode().task) for item in bound[2]()] == inside_and_outside
+        assert asyncio.run(items(bound[3])) == inside_and_outside
+        assert current_episode().task == ""

@@ -294,6 +294,7 @@ def _open_store(store: Store) -> Iterator[Finding]:
     yield Finding("episodes", "warn" if fix else "ok", text, fix)
     yield _rewards(store)
     yield from _unknown_operations(store)
+    yield from _lost_contexts(store)
 
 
 def _rewards(store: Store) -> Finding:
@@ -314,4 +315,13 @@ def _unknown_operations(store: Store) -> Iterator[Finding]:
         yield Finding(
             "instrumentations", "warn", f"spans taken for structure, since their operation is not known: {names}",
             "if they are tools, models or agents, a newer otel-episodes may know them",
+        )  # fmt: skip
+
+
+def _lost_contexts(store: Store) -> Iterator[Finding]:
+    lost = store.query_named("lost_contexts")[0]["Episodes"]
+    if lost:
+        yield Finding(
+            "contexts", "warn", f"{output.plural(lost, 'episode')} of the last 7 days left elsewhere than entered",
+            "their steps may be missing: see 'Streaming responses and dependencies' in docs/how-to/recording.md",
         )  # fmt: skip

@@ -65,6 +65,14 @@ GROUP BY Operation
 ORDER BY Spans DESC, Operation
 LIMIT 5;
 
+-- name: lost_contexts
+-- Episodes of the last seven days whose block was left with another context current than it was entered in.
+SELECT uniqExact(TraceId) AS Episodes
+FROM otel_traces
+WHERE Timestamp >= now() - INTERVAL 7 DAY
+    AND has(mapKeys(SpanAttributes), 'episode.context_lost')
+    AND SpanAttributes['episode.span'] = 'episode';
+
 -- name: engine_version
 SELECT version() AS Version;
 
