@@ -51,7 +51,7 @@ MIDWEEK, LATER = 3, 1.5
 LEARNED = (
     "internal_facts", "internal_sequences", "internal_domain_scales", "internal_rewards", "internal_reflections",
     "internal_pattern_observations", "internal_pattern_buckets", "internal_pattern_totals",
-    "internal_pattern_evidence", "internal_pattern_keys", "internal_step_transitions",
+    "internal_pattern_evidence", "internal_pattern_keys", "internal_values",
     "internal_job_runs", "internal_job_worklist",
 )  # fmt: skip
 

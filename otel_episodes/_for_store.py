@@ -25,6 +25,7 @@ from otel_episodes._run import Outcome
 from otel_episodes._sdk import provider_set, suppressed
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT, one_of
 from otel_episodes._state import SCOPE
+from otel_episodes._template import Words, call_key, template
 from otel_episodes._usage import Usage, reports_error, usage_of
 
 if TYPE_CHECKING:
@@ -45,9 +46,11 @@ __all__ = [
     "Handle",
     "StepRecording",
     "Usage",
+    "Words",
     "add_tokens",
     "attached",
     "begin_past_step",
+    "call_key",
     "leave_outcome_unknown",
     "masked_attributes",
     "masked_line",
@@ -61,6 +64,7 @@ __all__ = [
     "stamp_episodes",
     "suppressed",
     "tell_source",
+    "template",
     "usage_of",
 ]
 

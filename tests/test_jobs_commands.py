@@ -52,7 +52,7 @@ def test_jobs_run_reports_each_job(command: Callable[..., str]) -> None:
     reports = parsed(command("jobs", "run", "--full", "--json"))
     assert [(report["job"], report["full"], report["seen"]) for report in reports] == [
         ("facts", True, 10), ("sequences", True, 10), ("rewards", True, 10), ("reflections", True, 10),
-        ("observations", True, 10), ("patterns", True, 1),
+        ("observations", True, 10), ("patterns", True, 1), ("values", True, 1),
     ]  # fmt: skip
     assert "observations (v2)" in command("jobs", "watch", "--times", "1", "--every", "1s")
     states = parsed(command("jobs", "status", "--json"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.learning import evaluate, jobs
+from otel_episodes_clickhouse.learning import advice, evaluate, jobs
 from tests.learning_data import AIRLINE, SECOND, T0, Episode, airline_episode, rows_of
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def test_the_outlook_of_an_unknown_domain_is_a_coin(storage_store: Store) -> Non
     asked = {"episode": "", "domain": "never", "task": "seen", "tools": ["x"], "ended": False}
     row = storage_store.query_named("outlook", asked)[0]
     assert (row["Probability"], row["Episodes"]) == (0.5, 0)
-    assert storage_store.query_named("next_steps", {"domain": "never", "task": "", "tools": [], "limit": 3}) == []
+    assert advice.next_steps(storage_store, {"domain": "never", "task": "", "tools": []}, 3) == []
 
 
 def test_next_steps_rank_what_led_to_success(storage_store: Store) -> None:
@@ -203,10 +203,11 @@ def test_next_steps_rank_what_led_to_success(storage_store: Store) -> None:
         *(Episode(f"n-good-{n}", steps=[("a", True), ("b", True)], domain="next") for n in range(6)),
         *(Episode(f"n-bad-{n}", outcome="failure", steps=[("a", True), ("c", True)], domain="next") for n in range(7)),
     )
-    rows = storage_store.query_named("next_steps", {"domain": "next", "task": "", "tools": ["a"], "limit": 2})
-    assert [(row["Tool"], row["Seen"], row["Won"]) for row in rows] == [("b", 6, 6), ("c", 7, 0)]
-    first = storage_store.query_named("next_steps", {"domain": "next", "task": "", "tools": [], "limit": 1})
-    assert first[0]["Tool"] == "a"
+    steps = advice.next_steps(storage_store, {"domain": "next", "task": "", "tools": ["a"]}, 2)
+    assert [(step.tool, step.seen, step.won) for step in steps] == [("b", 6, 6), ("c", 7, 0)]
+    assert steps[0].low < steps[0].value < steps[0].high
+    first = advice.next_steps(storage_store, {"domain": "next", "task": "", "tools": []}, 1)
+    assert first[0].tool == "a"
 
 
 def test_a_habit_of_failing_is_not_advised(storage_store: Store) -> None:
@@ -216,24 +217,23 @@ def test_a_habit_of_failing_is_not_advised(storage_store: Store) -> None:
           for n in range(60)),
         *(Episode(f"rare-{n}", steps=[("look", True), ("measure", True)], domain="habit") for n in range(4)),
     )  # fmt: skip
-    asked = {"domain": "habit", "task": "", "tools": ["look"], "limit": 5}
-    ranked = storage_store.query_named("next_steps", asked)
-    assert [row["Tool"] for row in ranked] == ["measure", "guess", "look"]
-    assert ranked[0]["Lift"] > 2
-    assert ranked[1]["Lift"] < 0.7
-    assert ranked[1]["Usual"] > 0.8
+    ranked = advice.next_steps(storage_store, {"domain": "habit", "task": "", "tools": ["look"]}, 5)
+    assert [step.tool for step in ranked] == ["measure", "guess", "look"]
+    assert ranked[0].lift > 2
+    assert ranked[1].lift < 0.7
+    assert ranked[1].usual > 0.8
 
 
 def ranked_by_hand(runs: list[Episode], task: str, tools: list[str]) -> list[tuple[str, float, float]]:
     """Return tool, lift and value as the formula of `next_steps` has it, written down again."""
-    counts: dict[tuple[object, ...], dict[str, list[int]]] = {}
+    counts: dict[tuple[object, ...], dict[str, list[float]]] = {}
     for run in runs:
         taken = [tool for tool, _ in run.steps if tool]
         for position, tool in enumerate(taken):
             for context in contexts_at(run.task, taken[:position]):
                 seen = counts.setdefault(context, {}).setdefault(tool, [0, 0])
                 seen[0] += 1
-                seen[1] += run.outcome == "success"
+                seen[1] += (run.outcome == "success") * round(0.95 ** (len(taken) - 1 - position), 6)
     levels = contexts_at(task, tools)
     values: dict[tuple[object, ...], float] = {}
     for place, context in enumerate(levels):
@@ -274,8 +274,8 @@ def test_next_steps_are_the_formula(storage_store: Store) -> None:
     learn(storage_store, *runs)
     for _ in range(30):
         task, tools = draw.choice(("", "one", "new")), [draw.choice("abcde") for _ in range(draw.randrange(5))]
-        asked = {"domain": "lift", "task": task, "tools": tools, "limit": 9}
-        given = {row["Tool"]: (row["Lift"], row["Value"]) for row in storage_store.query_named("next_steps", asked)}
+        asked = {"domain": "lift", "task": task, "tools": tools}
+        given = {step.tool: (step.lift, step.value) for step in advice.next_steps(storage_store, asked, 9)}
         for tool, lift, value in ranked_by_hand(runs, task, tools):
             assert given.pop(tool) == pytest.approx((lift, value), abs=1e-9), (task, tools, tool)
         assert not given
@@ -347,7 +347,7 @@ def test_the_outlook_that_is_judged_is_the_one_that_is_given(storage_store: Stor
     given = storage_store.query_named("outlook", so_far)[0]
     half = {**so_far, "tools": so_far["tools"][: (len(so_far["tools"]) + 1) // 2], "ended": False}
     given_half = storage_store.query_named("outlook", half)[0]
-    following = storage_store.query_named("next_steps", {**half, "limit": 10})
+    following = advice.next_steps(storage_store, half, 10)
     learn(storage_store, *made[20:])
     cut = {"domain": "same", "split": "time", "folds": 2, "fold": 0, "seed": 1, "keep": 1_000_000,
            "before": made[20].start, "before_id": made[20].id}  # fmt: skip
@@ -357,5 +357,5 @@ def test_the_outlook_that_is_judged_is_the_one_that_is_given(storage_store: Stor
     assert judged[made[25].id]["HalfOutlook"] == pytest.approx(given_half["Probability"])
     steps = {(row["EpisodeId"], row["Position"]): row for row in storage_store.query_named("evaluate_next", cut)}
     came = steps[made[25].id, len(half["tools"]) + 1]
-    by_habit = sorted(following, key=lambda row: -row["Usual"])
-    assert [row["Tool"] for row in by_habit][came["Place"] - 1] == so_far["tools"][len(half["tools"])]
+    by_habit = sorted(following, key=lambda step: -step.usual)
+    assert [step.tool for step in by_habit][came["Place"] - 1] == so_far["tools"][len(half["tools"])]

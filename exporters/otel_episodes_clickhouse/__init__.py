@@ -10,23 +10,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import errors
+    from otel_episodes_clickhouse.advice.advisor import AdvisedRun, Advisor, Call, Option
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
     from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
-    from otel_episodes_clickhouse.learning.advice import Advice, NextStep, advise
+    from otel_episodes_clickhouse.learning.advice import Advice, NextStep, aadvise, advise
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
     from otel_episodes_clickhouse.store.store import Result, Store
 
 __all__ = [
     "Advice",
+    "AdvisedRun",
+    "Advisor",
+    "Call",
     "ClickHouseSpanExporter",
     "EpisodeSpanProcessor",
     "JobReport",
     "NextStep",
+    "Option",
     "Result",
     "Store",
     "Target",
+    "aadvise",
     "advise",
     "errors",
     "open_processor",
@@ -36,13 +42,18 @@ __all__ = [
 # Where a public name is defined: its module and, where it is another, its name there.
 _PLACES: Final = {
     "Advice": "learning.advice",
+    "AdvisedRun": "advice.advisor",
+    "Advisor": "advice.advisor",
+    "Call": "advice.advisor",
     "ClickHouseSpanExporter": "delivery.exporter",
     "EpisodeSpanProcessor": "delivery.processor",
     "JobReport": "learning.jobs",
     "NextStep": "learning.advice",
+    "Option": "advice.advisor",
     "Result": "store.store",
     "Store": "store.store",
     "Target": "config",
+    "aadvise": "learning.advice",
     "advise": "learning.advice",
     "errors": "errors:",
     "open_processor": "delivery.processor",

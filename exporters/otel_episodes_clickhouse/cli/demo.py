@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import typer
 
     from otel_episodes_clickhouse.cli.tree import EpisodeTree
+    from otel_episodes_clickhouse.learning.advice import NextStep
     from otel_episodes_clickhouse.store.store import Store
 
 _SHOWN = "Fix the failing parser tests"
@@ -30,11 +31,11 @@ _SO_FAR = ("cargo",)
 
 @dataclass(frozen=True)
 class _Learned:
-    """What the jobs found in the demo's store, as rows of the statements that the other commands show."""
+    """What the jobs found in the demo's store, as the other commands show it."""
 
     episodes: int
     patterns: list[dict[str, Any]]
-    next_steps: list[dict[str, Any]]
+    next_steps: list[NextStep]
 
 
 def register(app: typer.Typer) -> None:
@@ -80,16 +81,16 @@ def _record(place: str) -> list[str]:
 
 
 def _learn(store: Store) -> _Learned:
-    from otel_episodes_clickhouse.learning import jobs  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import advice, jobs  # noqa: PLC0415  # with the engine
 
     jobs.run(store)
     shown = {"type": "", "domain": _DOMAIN, "verdict": "", "support": 5, "q": 1.0, "limit": 1000}
     sequences = [row for row in store.query_named("patterns_list", shown) if row["Type"] == "tool_sequence"]
-    asked = {"domain": _DOMAIN, "task": _SHOWN, "tools": list(_SO_FAR), "limit": 3}
+    asked = {"domain": _DOMAIN, "task": _SHOWN, "tools": list(_SO_FAR)}
     return _Learned(
         episodes=store.query_named("count_episodes")[0]["Episodes"],
         patterns=sorted(sequences, key=lambda row: -row["SuccessRateLow"])[:2],
-        next_steps=store.query_named("next_steps", asked),
+        next_steps=advice.next_steps(store, asked, 3),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from otel_episodes_clickhouse.cli import options, output
 from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.cli.outlook import so_far_of
+from otel_episodes_clickhouse.learning import advice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,21 +35,22 @@ def next_steps(  # options
 ) -> None:
     """Rank the tools by how much better runs went after them than after what else was done from here."""
     with reading(dsn) as store:
-        rows = store.query_named("next_steps", {**so_far_of(store, episode, domain, task, tool), "limit": limit})
+        steps = advice.next_steps(store, so_far_of(store, episode, domain, task, tool), limit)
+    rows = [{name.title(): value for name, value in asdict(step).items()} for step in steps]
     if output.rows(rows, as_json=json, as_csv=csv):
         return
-    if not rows:
+    if not steps:
         output.line("Nothing known from here: otel-episodes jobs run")
         return
-    output.console().print(table_of(rows))
+    output.console().print(table_of(steps))
 
 
-def table_of(rows: Sequence[dict[str, Any]]) -> Table:
-    """Return ranked tools as a table: how much better runs went, the share that succeeded, the habit, the counts."""
+def table_of(steps: Sequence[advice.NextStep]) -> Table:
+    """Return ranked tools as a table: how much better runs went, what they earned, the habit, the counts."""
     table: Table = output.table("TOOL", "LIFT", "VALUE", "USUAL", "SEEN", "WON")
-    for row in rows:
+    for step in steps:
         table.add_row(
-            output.one_line(row["Tool"]), f"{row['Lift']:.2f}", f"{row['Value']:.0%}", f"{row['Usual']:.0%}",
-            str(row["Seen"]), str(row["Won"]),
+            output.one_line(step.tool), f"{step.lift:.2f}", f"{step.value:.0%}", f"{step.usual:.0%}", str(step.seen),
+            str(step.won),
         )  # fmt: skip
     return table

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.learning import values
+from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from otel_episodes import Episode
     from otel_episodes_clickhouse.store.store import Store
@@ -20,9 +24,9 @@ class NextStep:
     """One tool that came next in earlier episodes that had got this far.
 
     ``lift`` ranks: how many times better runs went after this tool than after whatever else was done here, 1 where
-    nothing is known of it. ``value`` is the share of runs that succeed after it, ``usual`` how likely it is to come
-    next by habit alone. ``seen`` and ``won`` count how often it came next in the most specific context that knows it,
-    and how often in an episode that succeeded.
+    nothing is known of it. ``value`` is what runs earn after it, between 0 and 1, ``low`` and ``high`` its interval at
+    95 %; ``usual`` how likely it is to come next by habit alone. ``seen`` are the runs in which it came next in the
+    most specific context that knows it, ``won`` those of them that went well.
     """
 
     tool: str
@@ -31,6 +35,8 @@ class NextStep:
     usual: float
     seen: int
     won: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,20 @@ def advise(
         return _advice(store, so_far, limit)
 
 
+async def aadvise(
+    episode: Episode | str = "",
+    *,
+    domain: str = "",
+    task: str = "",
+    tools: Sequence[str] = (),
+    limit: int = 5,
+    dsn: str | None = None,
+) -> Advice:
+    """Ask what `advise` answers, in a thread: the loop goes on meanwhile."""
+    asked = partial(advise, episode, domain=domain, task=task, tools=tools, limit=limit, dsn=dsn)
+    return await asyncio.to_thread(asked)
+
+
 def of_episode(store: Store, identifier: str, about_to_use: Sequence[str]) -> dict[str, Any] | None:
     """Return what `outlook` and `next_steps` are asked about an episode as it is now; None where it is not recorded."""
     rows = store.query_named("run_so_far", {"episode": identifier})
@@ -93,23 +113,43 @@ def of_episode(store: Store, identifier: str, about_to_use: Sequence[str]) -> di
     # What it is about to do is asked of a run that goes on.
     ended = run["Ended"] and not about_to_use
     tools = [*run["Tools"], *about_to_use]
-    return {"episode": identifier, "domain": run["Domain"], "task": run["Task"], "tools": tools, "ended": ended}
+    return {
+        "episode": identifier, "domain": run["Domain"], "task": run["Task"], "tools": tools, "ended": ended,
+        "failed": [*run["Failed"], *(False for _ in about_to_use)],
+    }  # fmt: skip
 
 
 def _not_recorded(store: Store, identifier: str) -> NoReturn:
     raise UsageError(f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)")
 
 
+def next_steps(store: Store, so_far: Mapping[str, Any], limit: int) -> list[NextStep]:
+    """Return the tools by what runs earned after them, given what was done so far, the best first.
+
+    What can be done from here is known only by what was done from here: where three steps or more followed the last
+    tool, tools that never did come after those that have.
+    """
+    # Of a run that is described it is not told whether its steps failed: they worked.
+    failed = so_far.get("failed") or [False] * len(so_far["tools"])
+    past = [Done(tool, fail) for tool, fail in zip(so_far["tools"], failed, strict=True) if tool][-3:]
+    known = values.ask_about(store, so_far["domain"], so_far["task"], past)
+    place = Place(known, so_far["domain"], so_far["task"], past)
+    ranked = [(tool, place.worth(Asked(tool))) for tool in known.tools]
+    elsewhere = place.is_known()
+    ranked.sort(key=lambda each: (elsewhere and not place.followed(each[0]), -each[1].lift, -each[1].usual, each[0]))
+    return [
+        NextStep(tool, worth.lift, worth.value, worth.usual, worth.seen, worth.won, worth.low, worth.high)
+        for tool, worth in ranked[:limit]
+    ]
+
+
 def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:
     outlook = store.query_named("outlook", so_far)[0]
-    following = store.query_named("next_steps", {**so_far, "limit": limit})
     return Advice(
         probability=outlook["Probability"],
         domain_rate=outlook["DomainRate"],
         task_rate=outlook["TaskRate"],
         episodes=outlook["Episodes"],
         task_episodes=outlook["TaskEpisodes"],
-        next_steps=tuple(
-            NextStep(row["Tool"], row["Lift"], row["Value"], row["Usual"], row["Seen"], row["Won"]) for row in following
-        ),
+        next_steps=tuple(next_steps(store, so_far, limit)),
     )

@@ -1,4 +1,4 @@
-"""Turning what was recorded into what is learned: facts, rewards, reflections, patterns.
+"""Turning what was recorded into what is learned: facts, rewards, reflections, patterns, values.
 
 Each job reads what changed upstream since the snapshot of its last finished run (less an overlap, since a row becomes
 visible a while after its time was taken), computes those rows anew and writes the ones that differ. Rows carry the
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError
+from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.formulas import (
     Formula,
     FormulaError,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
 
 
-JOBS: Final = ("facts", "rewards", "reflections", "patterns")
+JOBS: Final = ("facts", "rewards", "reflections", "patterns", "values")
 # Longer than the longest insert: a row's time is taken when its insert begins, and it shows when that ends.
 OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
@@ -102,14 +103,19 @@ def run(
     )  # fmt: skip
     reports = [runner.facts()]
     # A user's formula may read the steps in order, which the built-in ones do not.
-    if chosen.text is not None or not {"reflections", "patterns"}.isdisjoint(wanted):
+    if chosen.text is not None or not {"reflections", "patterns", "values"}.isdisjoint(wanted):
         reports.append(runner.sequences())
     if set(wanted) != {"facts"}:
         reports.append(runner.rewards())
     if "reflections" in wanted:
         reports.append(runner.reflections())
+    if not {"patterns", "values"}.isdisjoint(wanted):
+        reports.append(runner.observations())
     if "patterns" in wanted:
-        reports += [runner.observations(), runner.patterns()]
+        reports.append(runner.patterns())
+    # What `next` asks has come with the patterns from the first.
+    if not {"patterns", "values"}.isdisjoint(wanted):
+        reports.append(runner.values())
     if formula is not None and active_formula(store) != chosen.name:
         store.execute(sql.named("set_active_formula"), {"formula": chosen.name})
     return reports
@@ -193,6 +199,11 @@ class _Runner:
         context = self._begin("patterns", "", exclusive=False)
         return self._finish(context, lambda: self._weeks(context))
 
+    def values(self) -> JobReport:
+        """Add up what calls were worth, each week of which an episode changed."""
+        context = self._begin("values", "", exclusive=False)
+        return self._finish(context, lambda: self._values(context))
+
     # --- one job ---------------------------------------------------------------------------------------------------
 
     def _batches(  # what makes one job different from the next
@@ -253,8 +264,7 @@ class _Runner:
         self._progress("patterns", 0, len(found))
         done = 0
         for weeks in self._chunks(found):
-            for statement in ("buckets_write", "transitions_write"):
-                self._store.execute(sql.named(statement), {**context, "weeks": weeks})
+            self._store.execute(sql.named("buckets_write"), {**context, "weeks": weeks})
             done += len(weeks)
             self._progress("patterns", done, len(found))
         if found:
@@ -267,6 +277,19 @@ class _Runner:
             if self._store.query_named("keys_missing", context)[0]["Missing"]:
                 self._store.execute(sql.named("keys_write"), context)
         return len(found), self._written("internal_pattern_buckets", context)
+
+    def _values(self, context: Mapping[str, Any]) -> tuple[int, int]:
+        found = self._store.query_named("values_weeks", context)
+        self._progress("values", 0, len(found))
+        done = 0
+        for weeks in self._chunks(found):
+            self._store.execute(sql.named("values_write"), {**context, "weeks": weeks})
+            done += len(weeks)
+            self._progress("values", done, len(found))
+        if found:
+            domains = [row["Domain"] for row in self._store.query_named("values_domains", context)]
+            values.write_files(self._store, domains)
+        return len(found), self._written("internal_values", context)
 
     def _chunks(self, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         """Put weeks together, up to half a batch of episodes: each of them is dozens of rows here."""

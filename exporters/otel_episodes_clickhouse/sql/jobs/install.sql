@@ -83,34 +83,34 @@ AS SELECT *, now64(6, 'UTC') AS Version
 FROM internal_buckets_changed(
     weeks = (SELECT groupUniqArray(Week) FROM internal_pattern_observations WHERE WrittenAt >= now64(6, 'UTC') - toIntervalMinute(10)));
 
--- name: internal_refresh_12_transitions
-CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_12_transitions REFRESH EVERY 1 MINUTE
+-- name: internal_refresh_12_totals
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_12_totals REFRESH EVERY 1 MINUTE
 DEPENDS ON internal_refresh_11_buckets
-APPEND TO internal_step_transitions
-AS SELECT *, now64(6, 'UTC') AS Version
-FROM internal_transitions_changed(
-    weeks = (SELECT groupUniqArray(Week) FROM internal_pattern_observations WHERE WrittenAt >= now64(6, 'UTC') - toIntervalMinute(10)));
-
--- name: internal_refresh_13_totals
-CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_13_totals REFRESH EVERY 1 MINUTE
-DEPENDS ON internal_refresh_12_transitions
 APPEND TO internal_pattern_totals
 AS SELECT *, now64(6, 'UTC') AS Version
 FROM internal_totals_changed(full = false, since = now64(6, 'UTC') - toIntervalMinute(10), snapshot = now64(6, 'UTC'));
 
--- name: internal_refresh_14_evidence
-CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_14_evidence REFRESH EVERY 1 MINUTE
-DEPENDS ON internal_refresh_13_totals
+-- name: internal_refresh_13_evidence
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_13_evidence REFRESH EVERY 1 MINUTE
+DEPENDS ON internal_refresh_12_totals
 APPEND TO internal_pattern_evidence
 AS SELECT *, now64(6, 'UTC') AS Version
 FROM internal_evidence_changed(since = now64(6, 'UTC') - toIntervalMinute(10),
     weeks = (SELECT groupUniqArray(LastWeek) FROM internal_pattern_totals WHERE Version >= now64(6, 'UTC') - toIntervalMinute(10)));
 
--- name: internal_refresh_15_keys
-CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_15_keys REFRESH EVERY 1 MINUTE
-DEPENDS ON internal_refresh_14_evidence
+-- name: internal_refresh_14_keys
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_14_keys REFRESH EVERY 1 MINUTE
+DEPENDS ON internal_refresh_13_evidence
 APPEND TO internal_pattern_keys
 AS SELECT * FROM internal_keys_changed(since = now64(6, 'UTC') - toIntervalMinute(10));
+
+-- name: internal_refresh_15_values
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_15_values REFRESH EVERY 1 MINUTE
+DEPENDS ON internal_refresh_14_keys
+APPEND TO internal_values
+AS SELECT *, now64(6, 'UTC') AS Version
+FROM internal_values_changed(
+    weeks = (SELECT groupUniqArray(Week) FROM internal_pattern_observations WHERE WrittenAt >= now64(6, 'UTC') - toIntervalMinute(10)));
 
 -- name: refreshed_views
 -- Before 0.2 their names had no prefix.

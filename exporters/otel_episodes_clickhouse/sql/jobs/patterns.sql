@@ -68,9 +68,3 @@ SELECT count() AS Missing FROM internal_unnamed_patterns(since = {snapshot:DateT
 INSERT INTO internal_pattern_keys
 SELECT * FROM internal_keys_changed(since = {snapshot:DateTime64(6, 'UTC')})
 SETTINGS optimize_move_to_prewhere_if_final = 1;
-
--- name: transitions_write
-INSERT INTO internal_step_transitions (* EXCEPT Version, Version)
-SELECT *, {snapshot:DateTime64(6, 'UTC')}
-FROM internal_transitions_changed(weeks = {weeks:Array(Date)})
-SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2, optimize_on_insert = 0;

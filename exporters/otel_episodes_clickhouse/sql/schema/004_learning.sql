@@ -209,6 +209,7 @@ CREATE TABLE IF NOT EXISTS internal_sequences
     StepOk Array(Bool) COMMENT 'whether each succeeded',
     StepNs Array(UInt64) COMMENT 'how long each took, nanoseconds',
     StepTokens Array(UInt64) COMMENT 'tokens in and out of each',
+    StepTemplates Array(String) COMMENT 'the template of each: its arguments by where their values came from; empty: none was recorded',
     StepErrors Array(String) COMMENT 'error text with numbers, paths, ids, hex and quoted text replaced; empty on a step that succeeded',
     Decisions Array(Tuple(Question String, Choice String)) COMMENT 'what was asked and chosen, in order',
     Fingerprint UInt64 COMMENT 'hash of all the above: equal means nothing changed',
@@ -294,6 +295,10 @@ CREATE TABLE IF NOT EXISTS internal_pattern_observations
     Weight UInt32 COMMENT '2^20 at the start of the week, doubling every 30 days: recency, in whole numbers',
     PatternIds Array(UInt64) COMMENT 'what it shows, each once',
     Tools Array(LowCardinality(String)) COMMENT 'the tools in order, for what follows what; at most 10,000',
+    Oks Array(Bool) COMMENT 'whether each succeeded',
+    Templates Array(String) COMMENT 'the template of each; empty: none was recorded',
+    Told Bool COMMENT 'the outcome was told, or scored; else it is a default',
+    Value Int32 COMMENT 'what the run earned, from 0 to 1, in millionths; -1: nobody judged it',
     Fingerprint UInt64 COMMENT 'hash of the row: equal means nothing changed',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
@@ -377,19 +382,27 @@ ENGINE = ReplacingMergeTree
 ORDER BY PatternId
 COMMENT 'what a pattern id means, once two episodes show it; besides the five types also counts that models need: episode, task, length, variety, tool, start, condition';
 
--- name: internal_step_transitions
+-- name: internal_values
 -- derived: by the jobs.
-CREATE TABLE IF NOT EXISTS internal_step_transitions
+CREATE TABLE IF NOT EXISTS internal_values
 (
-    ContextId UInt64 COMMENT 'a hash of domain, task (or none) and the last tools (0 to 3)',
+    Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
+    ContextId UInt64 COMMENT 'a hash of domain, task (or none) and the last calls (0 to 3)',
+    StepId UInt64 COMMENT 'a hash of domain, week, Told and CallId',
     Week Date COMMENT 'Monday of the week, UTC',
-    StepId UInt64 COMMENT 'a hash of tool and week',
+    Told Bool COMMENT 'the outcome of these runs was told, or scored; else it is a default',
+    CallId UInt64 COMMENT 'a hash of tool and template',
     Tool LowCardinality(String) COMMENT 'the tool of the step that followed',
-    Occurrences UInt64 COMMENT 'how often; 0: not any more',
-    Successes UInt64 COMMENT 'how often in an episode that succeeded',
-    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts'
+    Template String COMMENT 'its template, with a star for each literal or with the literals; empty: whatever the template',
+    Seen UInt64 COMMENT 'how often; 0: not any more',
+    Counted UInt64 COMMENT 'of these, how often in a run that was judged',
+    GainMicros Int64 COMMENT 'what these runs earned, in millionths, 5 % less for each step between this one and the end',
+    Runs UInt64 COMMENT 'in how many runs that were judged',
+    Won UInt64 COMMENT 'of these, how many earned a half or more',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
 )
 ENGINE = ReplacingMergeTree(Version)
 PARTITION BY toYYYYMM(Week)
-ORDER BY (ContextId, StepId)
-COMMENT 'what followed what, for the next steps';
+ORDER BY (Domain, ContextId, StepId)
+COMMENT 'what runs earned after a call, in the context in which it was made: what next steps are ranked by';

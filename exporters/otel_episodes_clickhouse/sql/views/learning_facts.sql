@@ -215,7 +215,8 @@ AS WITH
     steps AS
     (
         SELECT
-            EpisodeId, StepIndex, Tool, Success, DurationNs, InputTokens + OutputTokens AS Spent, Position, PositionByClock,
+            EpisodeId, StepIndex, Tool, Success, DurationNs, InputTokens + OutputTokens AS Spent, '' AS Template, Position,
+            PositionByClock,
             lowerUTF8(toLowCardinality(
                 multiIf(Success, '', ErrorMessage != '', ErrorMessage, ErrorType != '', ErrorType, 'failed'))) AS Text,
             substringUTF8(trim(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
@@ -233,15 +234,16 @@ AS WITH
         SELECT
             EpisodeId,
             if(min(StepIndex) > 0, groupArray(Position), groupArray(PositionByClock)) AS Positions,
-            -- Rows come to each array in the same order; one array of tuples takes longer than five.
-            arrayZip(groupArray(Tool), groupArray(Success), groupArray(DurationNs), groupArray(Spent), groupArray(Error)) AS Steps
+            -- Rows come to each array in the same order; one array of tuples takes longer than six.
+            arrayZip(groupArray(Tool), groupArray(Success), groupArray(DurationNs), groupArray(Spent), groupArray(Template),
+                     groupArray(Error)) AS Steps
         FROM steps
         GROUP BY EpisodeId
     )
 SELECT
     EpisodeId,
     CAST(arraySort((step, position) -> position, Steps, Positions),
-         'Array(Tuple(Tool LowCardinality(String), Ok Bool, Ns UInt64, Tokens UInt64, Error String))') AS Steps
+         'Array(Tuple(Tool LowCardinality(String), Ok Bool, Ns UInt64, Tokens UInt64, Template String, Error String))') AS Steps
 FROM gathered;
 
 -- name: internal_sequences_of
@@ -272,7 +274,8 @@ AS WITH
         SELECT
             f.*,
             tupleElement(s.InOrder, 'Tool') AS StepTools, tupleElement(s.InOrder, 'Ok') AS StepOk, tupleElement(s.InOrder, 'Ns') AS StepNs,
-            tupleElement(s.InOrder, 'Tokens') AS StepTokens, tupleElement(s.InOrder, 'Error') AS StepErrors,
+            tupleElement(s.InOrder, 'Tokens') AS StepTokens, tupleElement(s.InOrder, 'Template') AS StepTemplates,
+            tupleElement(s.InOrder, 'Error') AS StepErrors,
             arrayMap((segment, start, span, question, choice) -> (question, choice), d.Sorted) AS Decisions
         FROM facts AS f
         LEFT JOIN steps AS s ON s.StepsOf = f.EpisodeId
@@ -280,7 +283,7 @@ AS WITH
     )
 SELECT
     * EXCEPT Fingerprint,
-    cityHash64(Fingerprint, StepTools, StepOk, StepNs, StepTokens, StepErrors, Decisions) AS Fingerprint
+    cityHash64(Fingerprint, StepTools, StepOk, StepNs, StepTokens, StepTemplates, StepErrors, Decisions) AS Fingerprint
 FROM sequences;
 
 -- name: internal_sequences_changed

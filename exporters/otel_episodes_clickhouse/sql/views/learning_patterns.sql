@@ -6,10 +6,12 @@ CREATE OR REPLACE VIEW internal_tool_steps
 AS WITH 10000 AS most_steps
 SELECT
     EpisodeId, TraceId, Outcome, Task, TaskType, Domain, Language, Framework, Complexity, Tags, Decisions, StartTime, DurationNs,
-    InputTokens + OutputTokens AS Tokens, Steps, FailedSteps, DistinctTools,
+    InputTokens + OutputTokens AS Tokens, Steps, FailedSteps, DistinctTools, Completed, Failed, ExternalReward,
     sipHash64(Domain) AS DomainHash,
     arrayFilter((tool, place) -> tool != '' AND place <= most_steps, StepTools, arrayEnumerate(StepTools)) AS Tools,
     arrayFilter((ok, tool, place) -> tool != '' AND place <= most_steps, StepOk, StepTools, arrayEnumerate(StepTools)) AS Oks,
+    arrayFilter((template, tool, place) -> tool != '' AND place <= most_steps,
+        StepTemplates, StepTools, arrayEnumerate(StepTools)) AS Templates,
     if(FailedSteps = 0, [], arrayFilter((error, tool, place) -> tool != '' AND place <= most_steps,
         StepErrors, StepTools, arrayEnumerate(StepTools))) AS Errors,
     arrayMap(tool -> sipHash64(tool), Tools) AS Hashes,
@@ -160,6 +162,8 @@ ARRAY JOIN Items AS Item;
 CREATE OR REPLACE VIEW internal_observations_of
 AS WITH
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'observations', batch = {batch:UInt32})),
+    (SELECT External FROM internal_reward_settings) AS external,
+    (SELECT SuccessAt FROM internal_reward_settings) AS success_at,
     -- As recency counts: 2^20 at the start of a week, doubling every 30 days.
     start -> dateDiff('second', toStartOfDay(toMonday(start), 'UTC'), toDateTime(start, 'UTC')) / 2592000 AS months_into_week,
     scores AS
@@ -178,13 +182,25 @@ AS WITH
             toInt64(round(least(1e6, greatest(-1e6, r.Reward)) * 1e6)) AS RewardMicros,
             s.DurationNs AS DurationNs, s.Tokens AS Tokens,
             toUInt32(round(1048576 * exp2(months_into_week(s.StartTime)))) AS Weight,
-            s.PatternIds AS PatternIds, s.Tools AS Tools
+            s.PatternIds AS PatternIds, s.Tools AS Tools, s.Oks AS Oks, s.Templates AS Templates, true AS Told,
+            -- How far the run got: a score on the way to a success (under --reward external; else one between 0 and 1, since on
+            -- another scale it says nothing), without one the outcome. Nobody knows what a run was worth that was given up.
+            multiIf(
+                external AND s.ExternalReward >= success_at, 1.,
+                external AND s.ExternalReward IS NOT NULL, if(success_at > 0, greatest(0., s.ExternalReward / success_at), 0.),
+                s.ExternalReward > 0 AND s.ExternalReward < 1, s.ExternalReward,
+                s.Outcome = 'success', 1.,
+                s.Outcome IN ('failure', 'abandoned'), 0.,
+                s.Outcome = 'partial' AND s.Completed + s.Failed > 0, s.Completed / (s.Completed + s.Failed),
+                s.Outcome = 'partial', 0.5,
+                NULL) AS Earned,
+            toInt32(round(ifNull(Earned, -1.) * 1e6)) AS Value
         FROM internal_shapes AS s
         INNER JOIN scores AS r ON r.EpisodeId = s.EpisodeId
         WHERE s.EpisodeId >= {low:String} AND ({high:String} = '' OR s.EpisodeId < {high:String})
             AND ({full:Bool} OR s.EpisodeId IN work)
     )
-SELECT *, cityHash64(* EXCEPT (EpisodeId, Weight)) AS Fingerprint
+SELECT * EXCEPT Earned, cityHash64(* EXCEPT (EpisodeId, Weight, Earned)) AS Fingerprint
 FROM observations;
 
 -- name: internal_observations_changed

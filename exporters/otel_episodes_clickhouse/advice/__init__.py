@@ -1,0 +1,1 @@
+"""What was learned, for the next run."""

@@ -1,0 +1,282 @@
+"""What a call is worth, given what was done before it: the formula, over counts that somebody else looks up.
+
+Of a call in a context are counted ``n`` steps of runs that were judged, ``gain``, the sum of what these runs earned
+(0 to 1, a step further from the end getting 5 % less for each step between), and ``runs``, how many runs these were.
+Contexts go from the general to the specific: any step of the domain, after the last call, the last two, the last
+three; then, for a task that recurs, any of its steps, after the last, the last two. A context's value V is
+(gain + 0.1) / (n + 1) at the top and (gain + 3 V of its parent) / (n + 3) below. A call there is worth
+q = (gain + 3 m) / (n + 3) with m = V times its lift so far, and its lift becomes q / V. So what nobody has tried keeps
+the lift of what is more general, and a habit earns nothing by being one: **lift** ranks.
+
+Below the tool come the template of the call and then the template with its literals, in the same contexts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MASK: Final = (1 << 64) - 1
+# What stands before the first step, and for the domain: see internal_followed.
+_NOTHING: Final = 94
+_STRENGTH: Final = 3.0
+_LEAST: Final = 0.001
+_MOST: Final = 0.98
+_Z: Final = 1.96
+# Parents of the seven contexts, and from how many steps on each says what is usual.
+_PARENTS: Final = (-1, 0, 1, 2, 0, 4, 5)
+_USUAL_FROM: Final = (1, 3, 3, 3, 1, 1, 1)
+# Which of two is more specific to the task or to what was done.
+_SPECIFIC: Final = (1, 3, 4, 5, 2, 6, 7)
+# Of a template only the contexts are counted in which it is seen often enough to say anything.
+_TEMPLATE_CONTEXTS: Final = (0, 1, 4, 5)
+# A literal that one run used may have been luck, or a slip of the pen.
+_LITERAL_RUNS: Final = 2
+
+
+@lru_cache(maxsize=65536)
+def hashed(text: str) -> int:
+    """Return halfMD5 of the text, as the engine computes it."""
+    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "big")
+
+
+def mixed(made: int, part: int) -> int:
+    """Return intHash64(bitXor(made, part)), as the engine computes it."""
+    x = made ^ part ^ 0x4CF2D2BAAE6DA887
+    x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD & _MASK
+    x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53 & _MASK
+    return x ^ x >> 33
+
+
+class Counts(NamedTuple):
+    """What is counted of a call in a context, or of a context as a whole (then ``calls`` counts different tools)."""
+
+    seen: int = 0
+    n: int = 0
+    gain: float = 0.0
+    runs: int = 0
+    won: int = 0
+    calls: int = 0
+
+
+class Known(Protocol):
+    """Where counts are looked up."""
+
+    def context(self, context: int, /) -> Counts | None:
+        """Return what is counted of a context; None where it was never seen."""
+        ...
+
+    def call(self, context: int, call: int, /) -> Counts | None:
+        """Return what is counted of a call in it; None where it was never made there."""
+        ...
+
+
+class Done(NamedTuple):
+    """A step of the run so far: its tool, and whether it failed."""
+
+    tool: str
+    failed: bool = False
+
+
+class Asked(NamedTuple):
+    """A call that could be made: its tool and, where known, its template."""
+
+    tool: str
+    template: str = ""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a call is worth from here.
+
+    ``lift`` ranks: how many times better runs went after it than after whatever else was done here, 1 where nothing is
+    known of it. ``value`` is what runs earn after it, between 0 and 1, ``low`` and ``high`` its interval (Wilson, 95 %)
+    and ``alpha``, ``beta`` the Beta distribution behind it, for agents that explore by drawing from it. ``seen`` are
+    the runs that made the call in the most specific context that knows it, ``won`` those of them that went well, and
+    ``level`` which context that is, 0 where none does. ``usual`` is how likely its tool is to come next by habit alone.
+    """
+
+    lift: float
+    value: float
+    low: float
+    high: float
+    alpha: float
+    beta: float
+    seen: int
+    won: int
+    level: int
+    usual: float
+
+
+def contexts(domain: str, task: str, past: Sequence[Done]) -> tuple[int, ...]:
+    """Return the ids of the contexts that a run is in, as the job makes them: four of the domain, three of the task."""
+    last = (*past[:-4:-1], None, None, None)[:3]
+    end = _NOTHING if last[0] is None else hashed(last[0].tool) ^ last[0].failed
+    second, third = (_NOTHING if done is None else hashed(done.tool) for done in last[1:])
+    any_task = mixed(hashed("next"), hashed(domain))
+    after_one = mixed(any_task, end)
+    after_two = mixed(after_one, second)
+    found = (any_task, after_one, after_two, mixed(after_two, third))
+    if not task:
+        return found
+    same_task = mixed(any_task, hashed(task))
+    task_after_one = mixed(same_task, end)
+    return (*found, same_task, task_after_one, mixed(task_after_one, second))
+
+
+def calls(asked: Asked) -> tuple[int, ...]:
+    """Return the ids of a call: of its tool, of its template, and of the template with its literals."""
+    tool = hashed(asked.tool)
+    if not asked.template:
+        return (tool,)
+    coarse = without_literals(asked.template)
+    ids = (tool, mixed(tool, hashed(coarse)))
+    return ids if coarse == asked.template else (*ids, mixed(tool, hashed(asked.template)))
+
+
+@lru_cache(maxsize=65536)
+def without_literals(template: str) -> str:
+    """Return a template with a star for each literal."""
+    start = template.find('":"=')
+    if start < 0:
+        return template
+    end = template.index('"', start + 4)
+    return f"{template[: start + 3]}*{without_literals(template[end:])}"
+
+
+class _Found(NamedTuple):
+    """What is known of a call here: its counts and means by context, and what they come to."""
+
+    counts: Sequence[Counts | None]
+    means: Sequence[float]
+    lift: float
+    prior: float
+    deepest: Counts
+    level: int
+
+
+class Place:
+    """Where a run is: what is known of its contexts, looked up once for all calls that it could make."""
+
+    def __init__(self, known: Known, domain: str, task: str, past: Sequence[Done]) -> None:
+        self._known = known
+        self.contexts = contexts(domain, task, past)
+        self.totals = tuple(known.context(context) for context in self.contexts)
+        self._values: list[float] = []
+        self._value = 0.0
+        for total, parent in zip(self.totals, _PARENTS, strict=False):
+            n, gain = (total.n, total.gain) if total else (0, 0.0)
+            value = (
+                (gain + 0.1) / (n + 1) if parent < 0 else (gain + _STRENGTH * self._values[parent]) / (n + _STRENGTH)
+            )
+            self._values.append(value)
+            self._value = value if total or parent < 0 else self._value
+        self._weights = self._usual_weights()
+
+    def worth(self, asked: Asked) -> Worth:
+        """Return what this call is worth here."""
+        tool, *finer = calls(asked)
+        found = self._tool(tool)
+        usual = self._usual(found.counts)
+        for number, call in enumerate(finer):
+            found = self._finer(call, found, least_runs=_LITERAL_RUNS if number else 1)
+        deepest = found.deepest
+        share = deepest.runs / deepest.n if deepest.n else 0.0
+        # One run with forty looks is one proof, not forty.
+        alpha = share * deepest.gain + _STRENGTH * found.prior
+        beta = share * (deepest.n - deepest.gain) + _STRENGTH * (1 - found.prior)
+        low, high = _wilson(alpha, alpha + beta)
+        known = found.counts[found.level - 1] if found.level else None
+        runs, won = (known.runs, known.won) if known else (0, 0)
+        value = min(1.0, self._value * found.lift)
+        return Worth(found.lift, value, low, high, alpha, beta, runs, won, found.level, usual)
+
+    def is_known(self) -> bool:
+        """Return True if enough followed the last call to tell what can be done from here."""
+        here = self.totals[1]
+        return here is not None and here.seen >= _USUAL_FROM[1]
+
+    def followed(self, tool: str) -> bool:
+        """Return True if this tool ever came after the last call."""
+        return self._known.call(self.contexts[1], hashed(tool)) is not None
+
+    def _tool(self, call: int) -> _Found:
+        counts: list[Counts | None] = []
+        means: list[float] = []
+        lift, prior, deepest, level = 1.0, _bounded(self._value), Counts(), 0
+        for place, (context, total, value) in enumerate(zip(self.contexts, self.totals, self._values, strict=True)):
+            here = self._known.call(context, call) if total else None
+            if total:
+                prior = _bounded(value * lift)
+                lift, deepest = _moved(here, prior) / value, here or Counts()
+                level = place + 1 if here else level
+            counts.append(here)
+            means.append(value * lift)
+        return _Found(counts, means, lift, prior, deepest, level)
+
+    def _finer(self, call: int, coarser: _Found, least_runs: int) -> _Found:
+        """Return the same for a template of a call: how much better it did than the call as a whole, place by place."""
+        counts: list[Counts | None] = [None] * len(self.contexts)
+        means = list(coarser.means)
+        ratio, prior, deepest, level = 1.0, _bounded(self._value * coarser.lift), Counts(), 0
+        for place in _TEMPLATE_CONTEXTS:
+            whole = coarser.counts[place] if place < len(counts) else None
+            here = self._known.call(self.contexts[place], call) if whole else None
+            if here is None or here.runs < least_runs:
+                continue
+            mean = coarser.means[place]
+            prior = _bounded(mean * ratio)
+            means[place] = _moved(here, prior)
+            # What the whole would come to if it were moved likewise: where there is one template only, it is the whole.
+            ratio = means[place] / _moved(whole, mean)
+            counts[place], deepest, level = here, here, place + 1
+        if not level:
+            return coarser._replace(prior=prior, deepest=deepest)
+        return _Found(counts, means, coarser.lift * ratio, prior, deepest, level)
+
+    def _usual_weights(self) -> list[float]:
+        """Return how much each context counts in what is usual: its trust, times the distrust of more specific ones."""
+        trusts = [
+            0.0 if total is None or total.seen < least else total.seen / (total.seen + total.calls)
+            for total, least in zip(self.totals, _USUAL_FROM, strict=False)
+        ]
+        return [
+            trust * math.prod(1 - other for other, rank in zip(trusts, _SPECIFIC, strict=False) if rank > mine)
+            for trust, mine in zip(trusts, _SPECIFIC, strict=False)
+        ]
+
+    def _usual(self, found: Sequence[Counts | None]) -> float:
+        """Return how likely a tool is to come next (Witten, I. H. and Bell, T. C. 1991)."""
+        weight = sum(self._weights)
+        if not weight:
+            return 0.0
+        chance = sum(
+            share * here.seen / total.seen
+            for share, here, total in zip(self._weights, found, self.totals, strict=True)
+            if here and total and total.seen
+        )
+        return chance / weight
+
+
+def _bounded(mean: float) -> float:
+    return min(_MOST, max(_LEAST, mean))
+
+
+def _moved(here: Counts | None, mean: float) -> float:
+    if here is None:
+        return mean
+    return (here.gain + _STRENGTH * mean) / (here.n + _STRENGTH)
+
+
+def _wilson(successes: float, n: float) -> tuple[float, float]:
+    """Return the score interval (Wilson, E. B. 1927) at 95 %."""
+    share, square = successes / n, _Z * _Z
+    middle = share + square / (2 * n)
+    spread = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max(0.0, (middle - spread) / (1 + square / n)), min(1.0, (middle + spread) / (1 + square / n))
