@@ -143,7 +143,7 @@ def _replace(path: Path, parts: Sequence[bytes]) -> None:
     """Put the file in place as a whole, for the owner only: who reads sees the old one or the new one."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with open(new, "wb", opener=partial(os.open, mode=0o600)) as file:  # noqa: PTH123  # takes no mode
+        with open(new, "wb", opener=partial(os.open, mode=0o600)) as file:  # takes no mode
             file.writelines(parts)
         new.replace(path)
     except BaseException:
