@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
 from otel_episodes._template import Words, call_key, template
+from otel_episodes_clickhouse import run_jobs
+from tests.learning_data import Episode, rows_of
+
+if TYPE_CHECKING:
+    from otel_episodes_clickhouse import Store
 
 TOLD = Words("Cancel order W-4821 of Mia Kovač, and keep the voucher for 300 EUR")
 SEEN = Words('{"order": "W-4821", "items": ["lamp-77", "desk-12"], "carrier": "Ostwind"}')
@@ -47,8 +56,58 @@ def test_the_same_call_once_more_is_another_kind_of_call() -> None:
 
 
 def test_what_is_kept_of_a_run_is_bounded() -> None:
-    words = Words(" ".join(f"word{n}" for n in range(10_000)))
-    assert words.hold("word4095")
-    assert not words.hold("word4096")
+    words = Words(" ".join(f"word{n}" for n in range(50_000)))
+    words.add("one-more")
+    assert words.hold(["word49999"])
+    assert not words.hold(["more"])
     many = template({f"argument{n:02}": n for n in range(50)}, told=TOLD, seen=SEEN)
     assert many.count(":") == 20
+
+
+def value(draw: random.Random) -> Any:
+    """Return a value that an argument may have."""
+    plain: list[Any] = [
+        "order-77",
+        "Zoë Ünal",
+        "fast",
+        "ab",
+        "",
+        "two\nlines",
+        'a "quoted" one',
+        "a/b",
+        12,
+        4711,
+        0.5,
+        True,
+        None,
+    ]
+    return draw.choice([*plain, [draw.choice(plain), "order-77"], {"who": draw.choice(plain)}, "long " * 9])
+
+
+def test_the_job_makes_the_templates_that_python_makes(storage_store: Store) -> None:
+    draw = random.Random(3)
+    texts = ["order-77 of Zoë Ünal", "nothing at all", '{"who": "4711", "how": "two lines, fast"}', ""]
+    runs, expected = [], {}
+    for number in range(30):
+        calls = [{draw.choice(("id", "who", "na me")): value(draw) for _ in range(draw.randrange(4))} for _ in range(6)]
+        observed = [draw.choice(texts) for _ in calls]
+        task = draw.choice(texts)
+        runs.append(
+            Episode(
+                f"kind-{number}", task=task, domain="kinds", steps=[(draw.choice(("get", "set")), True) for _ in calls],
+                actions={place: json.dumps(call, ensure_ascii=False) for place, call in enumerate(calls)},
+                observations=dict(enumerate(observed)),
+            )
+        )  # fmt: skip
+        told, seen, made, kinds = Words(task), Words(), set(), []
+        for (tool, _), call, observation in zip(runs[-1].steps, calls, observed, strict=True):
+            key = call_key(tool, call)
+            kinds.append(template(call, told=told, seen=seen, again=key in made))
+            made.add(key)
+            seen.add(observation)
+        expected[runs[-1].id] = kinds
+    storage_store.insert_rows([row for run in runs for row in rows_of(run)])
+    run_jobs(storage_store, "values")
+    rows = storage_store.query("SELECT EpisodeId, StepTemplates FROM internal_sequences FINAL WHERE Domain = 'kinds'")
+    found = {row["EpisodeId"]: row["StepTemplates"] for row in rows}
+    assert found == expected

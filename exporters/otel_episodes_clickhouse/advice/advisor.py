@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from otel_episodes._for_store import Words, call_key, template
+from otel_episodes._for_store import OBSERVATION_LIMIT, Words, call_key, masked_text, template
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, Worth
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """A tool and what it is called with; without arguments, the tool whatever the arguments."""
+    """A tool and what it is called with, by name."""
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class AdvisedRun:
         with self._lock:
             place = Place(self._values, self._values.domain, self._task, self._past[-3:])
             asked = self._values.tools if calls is None else calls
-            options = [self._option(place, Call(call) if isinstance(call, str) else call) for call in asked]
+            options = [self._option(place, call) for call in asked]
         elsewhere = calls is None and place.is_known()
         options.sort(key=lambda option: (elsewhere and not place.followed(option.call.tool), -option.lift))
         return options[:limit]
@@ -71,25 +71,28 @@ class AdvisedRun:
         """Return what `rank` does; it takes well under a millisecond, and so does not leave the loop."""
         return self.rank(calls, limit=limit)
 
-    def observe(self, call: Call | str, *, observation: str = "", success: bool | None = True) -> None:
-        """Note a step that was taken, what came of it and whether it worked (None: nobody can tell)."""
+    def observe(self, call: Call | str, *, observation: object = "", success: bool | None = True) -> None:
+        """Note a step that was taken, what came of it and whether it worked (None: nobody can tell).
+
+        Of the observation as much is looked at as a recorded step keeps of it.
+        """
         call = Call(call) if isinstance(call, str) else call
+        text = masked_text(observation, OBSERVATION_LIMIT) if observation else ""
         with self._lock:
             self._past.append(Done(call.tool, failed=success is False))
             self._made.add(call_key(call.tool, call.arguments))
-            self._seen.add(observation)
+            self._seen.add(text)
 
-    async def aobserve(self, call: Call | str, *, observation: str = "", success: bool | None = True) -> None:
+    async def aobserve(self, call: Call | str, *, observation: object = "", success: bool | None = True) -> None:
         """Do what `observe` does."""
         self.observe(call, observation=observation, success=success)
 
-    def _option(self, place: Place, call: Call) -> Option:
-        known = ""
-        if call.arguments:
-            again = call_key(call.tool, call.arguments) in self._made
-            known = template(call.arguments, told=self._told, seen=self._seen, again=again)
-        worth = place.worth(Asked(call.tool, known))
-        return Option(**vars(worth), call=call)
+    def _option(self, place: Place, call: Call | str) -> Option:
+        if isinstance(call, str):
+            return Option(**vars(place.worth(Asked(call))), call=Call(call))
+        again = call_key(call.tool, call.arguments) in self._made
+        kind = template(call.arguments, told=self._told, seen=self._seen, again=again)
+        return Option(**vars(place.worth(Asked(call.tool, kind))), call=call)
 
 
 class Advisor:

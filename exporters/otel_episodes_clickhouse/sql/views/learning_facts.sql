@@ -215,8 +215,8 @@ AS WITH
     steps AS
     (
         SELECT
-            EpisodeId, StepIndex, Tool, Success, DurationNs, InputTokens + OutputTokens AS Spent, '' AS Template, Position,
-            PositionByClock,
+            EpisodeId, StepIndex, Tool, Success, DurationNs, InputTokens + OutputTokens AS Spent, Position, PositionByClock,
+            cityHash64(EpisodeId, SpanId) AS StepId,
             lowerUTF8(toLowCardinality(
                 multiIf(Success, '', ErrorMessage != '', ErrorMessage, ErrorType != '', ErrorType, 'failed'))) AS Text,
             substringUTF8(trim(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
@@ -229,6 +229,12 @@ AS WITH
         FROM internal_placed_steps
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     ),
+    templates AS
+    (
+        SELECT StepId AS StepOf, Made AS Template
+        FROM internal_templates_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+            low = {low:String}, high = {high:String})
+    ),
     gathered AS
     (
         SELECT
@@ -238,6 +244,7 @@ AS WITH
             arrayZip(groupArray(Tool), groupArray(Success), groupArray(DurationNs), groupArray(Spent), groupArray(Template),
                      groupArray(Error)) AS Steps
         FROM steps
+        LEFT JOIN templates ON StepOf = StepId
         GROUP BY EpisodeId
     )
 SELECT

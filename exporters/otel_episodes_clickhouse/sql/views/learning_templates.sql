@@ -1,0 +1,83 @@
+-- What kind of call a step made: each argument by where its value came from, as otel_episodes/_template.py has it. Words are compared,
+-- each as a number. The order of steps is that of the clock, which tells well enough what was seen before.
+
+-- name: internal_calls_of
+-- Steps whose arguments are known by name.
+CREATE OR REPLACE VIEW internal_calls_of
+AS WITH
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'sequences', batch = {batch:UInt32}))
+SELECT
+    EpisodeId, cityHash64(EpisodeId, SpanId) AS StepId, Action AS Arguments, toUInt64(toUnixTimestamp64Nano(StartTime)) AS At,
+    row_number() OVER (PARTITION BY EpisodeId, Tool, Action ORDER BY Position) > 1 AS Again
+FROM internal_placed_steps
+WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+    AND Tool != '' AND startsWith(Action, '{') AND isValidJSON(Action);
+
+-- name: internal_words_of
+-- When each word was first seen in a run: 1 in the task, else when the step ended that it was observed in.
+CREATE OR REPLACE VIEW internal_words_of
+AS WITH
+    text -> arrayMap(word -> cityHash64(word), extractAll(lowerUTF8(text), '[\\p{L}\\p{N}_]+')) AS words,
+    calling AS
+    (
+        SELECT EpisodeId
+        FROM internal_calls_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
+    ),
+    texts AS
+    (
+        SELECT EpisodeId, 1 AS At, Task AS Text
+        FROM internal_facts FINAL
+        WHERE EpisodeId IN calling
+        UNION ALL
+        SELECT EpisodeId, toUInt64(toUnixTimestamp64Nano(StartTime)) + DurationNs, Observation
+        FROM steps
+        WHERE EpisodeId IN calling AND Observation != ''
+    )
+SELECT EpisodeId, Word, min(At) AS SeenAt
+FROM texts
+ARRAY JOIN arrayDistinct(words(Text)) AS Word
+GROUP BY EpisodeId, Word;
+
+-- name: internal_argument_words_of
+-- One row per step, argument and word of its value, one where a value has no words, and one of a step without arguments.
+CREATE OR REPLACE VIEW internal_argument_words_of
+AS SELECT
+    EpisodeId, StepId, At, Again, replaceRegexpAll(Argument.1, '[^\\w.-]', '_') AS Name, Argument.2 AS Raw,
+    multiIf(startsWith(Raw, '"'), JSONExtractString(Raw), Raw = 'null', '', Raw) AS Text,
+    extractAll(lowerUTF8(Text), '[\\p{L}\\p{N}_]+') AS Words,
+    arrayExists(word -> lengthUTF8(word) >= 3, Words) AS Telling,
+    if(empty(Words), [0], arrayMap(word -> cityHash64(word), Words)) AS Hashes,
+    arrayJoin(Hashes) AS Word
+FROM internal_calls_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
+LEFT ARRAY JOIN arraySlice(arraySort(JSONExtractKeysAndValuesRaw(Arguments)), 1, 20) AS Argument;
+
+-- name: internal_templates_of
+CREATE OR REPLACE VIEW internal_templates_of
+AS WITH
+    arguments AS
+    (
+        SELECT
+            a.StepId AS StepId, a.Name AS Name, any(a.Again) AS CalledBefore, any(a.Raw) AS Value, any(a.Text) AS Plain,
+            any(a.Telling) AND min(w.SeenAt) > 0 AND max(w.SeenAt) <= any(a.At) AS Known,
+            multiIf(
+                Known AND max(w.SeenAt) = 1, 'told',
+                Known, 'seen',
+                startsWith(Value, '{'), 'map',
+                startsWith(Value, '['), 'list',
+                Plain = '', 'none',
+                match(Plain, '^[\\w .:/@+-]{1,24}$'), concat('=', Plain),
+                startsWith(Value, '"'), 'text',
+                'number') AS Kind
+        FROM internal_argument_words_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+            low = {low:String}, high = {high:String}) AS a
+        LEFT JOIN internal_words_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+            low = {low:String}, high = {high:String}) AS w
+            ON w.EpisodeId = a.EpisodeId AND w.Word = a.Word
+        GROUP BY a.StepId, a.Name
+    )
+SELECT
+    StepId,
+    arrayConcat(if(any(CalledBefore), ['"":"again"'], []), groupArrayIf(concat('"', Name, '":"', Kind, '"'), Value != '')) AS Kinds,
+    concat('{', arrayStringConcat(arraySort(Kinds), ','), '}') AS Made
+FROM arguments
+GROUP BY StepId;
