@@ -204,7 +204,7 @@ def test_a_span_is_what_the_trace_panel_expects(store: Store) -> None:
     assert (span["kind"], span["statusCode"], span["statusMessage"]) == ("internal", 0, "")
     assert {"key": "gen_ai.tool.name", "value": "delegate"} in span["tags"]
     assert {"key": "service.name", "value": "otel-episodes"} in span["serviceTags"]
-    (child,) = store.query(f"SELECT TraceId FROM episodes WHERE ParentEpisodeId = '{found['EpisodeId']}'")
+    (child,) = store.query(f"SELECT TraceId FROM episodes WHERE ParentId = '{found['EpisodeId']}'")
     assert {"key": "episode.link.kind", "value": "delegates"} in [tag for link in linked(span) for tag in link["tags"]]
     assert [link["traceID"] for link in linked(span)] == [child["TraceId"]]
     # What the panel gets travels as JSON.

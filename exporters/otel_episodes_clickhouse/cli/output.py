@@ -20,7 +20,7 @@ _MANY: Final = 100_000
 _BAR: Final = 40
 OUTCOME_STYLES: Final = {
     "success": "green", "partial": "yellow", "failure": "red", "abstained": "cyan", "running": "blue",
-    "abandoned": "magenta",
+    "abandoned": "magenta", "unknown": "dim",
 }  # fmt: skip
 
 

@@ -28,6 +28,8 @@ Row = dict[str, Any]
 
 BAR_WIDTH: Final = 16
 _WIDE: Final = 110
+# How a step went, and its colour; of one without an answer nobody knows.
+_SUCCESS: Final = {True: ("ok", ""), False: ("failed", "red"), None: ("unknown", "dim")}
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _KIND_WORDS: Final = {"decision_point": "decide", "error_handling": "recover", "milestone": "milestone"}
 
@@ -125,7 +127,7 @@ def _draw_head(row: Row, console: Console) -> None:
         ("tokens", tokens if row["InputTokens"] or row["OutputTokens"] else ""),
         ("reward", "" if row["ExternalReward"] is None else f"{row['ExternalReward']:g}"),
         ("artifacts", ", ".join(one_line(name) for name in row["Artifacts"])),
-        ("parent", one_line(row["ParentEpisodeId"])),
+        ("parent", one_line(row["ParentId"])),
         ("episode", one_line(row["EpisodeId"])),
         ("trace", row["TraceId"] if row["TraceId"] != row["EpisodeId"] else ""),
     ]
@@ -174,11 +176,12 @@ class _TreeWriter:
             branch, inner = self._guides(last=last)
             self._number += 1
             number = str(step["StepIndex"] or self._number)
-            ok = Text("ok") if step["Success"] else Text("failed", style="red")
+            ok, colour = _SUCCESS[step["Success"]]
             tokens = step["InputTokens"] + step["OutputTokens"]
             self._table.add_row(
-                number, Text(indent + branch, style="dim").append_text(_title(step)), ok, duration(step["DurationNs"]),
-                Text(self._bar(step), style="red" if not step["Success"] else "green"), count(tokens) if tokens else "",
+                number, Text(indent + branch, style="dim").append_text(_title(step)), Text(ok, style=colour),
+                duration(step["DurationNs"]),
+                Text(self._bar(step), style=colour or "green"), count(tokens) if tokens else "",
             )  # fmt: skip
             for text in _below_title(step):
                 # Side by side, so that a long message is broken beside the guide, not below it.
@@ -241,7 +244,7 @@ def _title(step: Row) -> Text:
 
 
 def _below_title(step: Row) -> Iterator[Text]:
-    if not step["Success"]:
+    if step["Success"] is False:
         error = one_line(step["ErrorMessage"]) or one_line(step["Observation"]) or "no reason given"
         kind = "" if step["ErrorType"] in ("", "tool_error", "_OTHER") else f"{one_line(step['ErrorType'])}: "
         yield Text(error if error.startswith(kind) else kind + error, style="red", no_wrap=False)

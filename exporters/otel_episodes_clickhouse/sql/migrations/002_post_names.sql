@@ -1,6 +1,6 @@
 -- From 0.1: relations of our own are called internal_*, and what they hold is read through the views episodes, steps,
 -- rewards, reflections and patterns. The new tables and their views are there already, so no insert passes by: old and new are
--- both filled until the old views go.
+-- both filled until the old views go. The tenant is in the keys of the new ones.
 
 -- name: 002_old_views
 -- Those that fill tables, then those that only read.
@@ -80,9 +80,10 @@ WHERE (EpisodeId, TraceId, SpanId) NOT IN (SELECT EpisodeId, TraceId, SpanId FRO
 
 -- name: 002_evaluations
 -- when: episode_evaluations
-INSERT INTO internal_evaluations (EpisodeId, TraceId, SpanId, Time, Name, Score)
-SELECT EpisodeId, TraceId, SpanId, Time, Name, Score
+INSERT INTO internal_evaluations (EpisodeId, TraceId, SpanId, Time, Name, Score, Tenant)
+SELECT EpisodeId, TraceId, SpanId, Time, Name, Score, Tenant
 FROM episode_evaluations
+LEFT ANY JOIN (SELECT TraceId, max(Tenant) AS Tenant FROM internal_roots GROUP BY TraceId) AS root USING TraceId
 WHERE (EpisodeId, TraceId, SpanId) NOT IN (SELECT EpisodeId, TraceId, SpanId FROM internal_evaluations);
 
 -- name: 002_old_tables

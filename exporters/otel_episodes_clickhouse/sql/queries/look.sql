@@ -2,15 +2,15 @@
 
 -- name: list_episodes
 SELECT
-    EpisodeId, TraceId, Task, TaskType, Domain, AgentName, Outcome, Verdict, Steps, FailedSteps, Tools, StartTime, EndTime,
-    DurationNs, InputTokens, OutputTokens, ExternalReward, Tenant
+    EpisodeId, TraceId, Task, TaskType, Domain, AgentName, Outcome, OutcomeSource, EndedHow, Verdict, Steps, FailedSteps, Tools, ModelCalls,
+    StartTime, EndTime, DurationNs, InputTokens, OutputTokens, Cost, ExternalReward, Tenant
 FROM episodes
 WHERE ({outcome:String} = '' OR Outcome = {outcome:String})
   AND ({tool:String} = '' OR has(Tools, {tool:String}))
   AND ({task:String} = '' OR positionCaseInsensitiveUTF8(Task, {task:String}) > 0)
   AND ({tenant:String} = '' OR Tenant = {tenant:String})
   AND ({since:Int64} = 0 OR StartTime >= fromUnixTimestamp64Nano({since:Int64}, 'UTC'))
-  AND (empty({ids:Array(String)}) OR EpisodeId IN {ids:Array(String)} OR ParentEpisodeId IN {ids:Array(String)})
+  AND (empty({ids:Array(String)}) OR EpisodeId IN {ids:Array(String)} OR ParentId IN {ids:Array(String)})
 ORDER BY StartTime DESC, EpisodeId
 LIMIT {limit:UInt32};
 
@@ -28,7 +28,7 @@ LIMIT 20;
 
 -- name: steps_of_episode
 SELECT
-    TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
+    TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Arguments, Action, Observation, Success, ErrorType, ErrorMessage,
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors
 FROM steps
 WHERE EpisodeId = {id:String}
@@ -53,7 +53,7 @@ WHERE TraceId IN {trace_ids:Array(String)};
 -- name: sub_agents
 SELECT EpisodeId, TraceId, Task, AgentName, Outcome, Steps, FailedSteps, StartTime, DurationNs
 FROM episodes
-WHERE ParentEpisodeId = {id:String}
+WHERE ParentId = {id:String}
 ORDER BY StartTime, EpisodeId;
 
 -- name: unknown_operations

@@ -16,9 +16,11 @@ CREATE TABLE IF NOT EXISTS internal_steps
     StepIndex UInt32 COMMENT 'position in the episode from 1, as the recording process counted; 0 where it could not know (steps added by handle)',
     Kind LowCardinality(String) COMMENT 'tool_use, decision_point, error_handling or milestone',
     Tool LowCardinality(String),
-    Action String,
-    Observation String,
-    Success Bool COMMENT 'episode.step.success; without it, by the span status: Error is a failure',
+    Arguments String COMMENT 'gen_ai.tool.call.arguments: what the tool was called with, JSON',
+    Template String COMMENT 'episode.step.template: the action without what differs from run to run',
+    Action String COMMENT 'what was done, for people: episode.step.action, else the arguments',
+    Observation String COMMENT 'what came of it: episode.step.observation, else gen_ai.tool.call.result',
+    Success Nullable(Bool) COMMENT 'episode.step.success, else by the span status: Error is a failure; NULL: nobody can tell, the call was not answered',
     ErrorType LowCardinality(String),
     ErrorMessage String COMMENT 'the status message: one line',
     StartTime DateTime64(9, 'UTC'),
@@ -36,7 +38,8 @@ CREATE TABLE IF NOT EXISTS internal_steps
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(StartTime)
-ORDER BY (EpisodeId, TraceId, SpanId)
+-- Lookups are by episode, so that it stands first; the same id of two tenants is two episodes.
+ORDER BY (EpisodeId, Tenant, TraceId, SpanId)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- name: internal_steps_mv
@@ -50,11 +53,15 @@ AS SELECT
     toUInt32OrZero(SpanAttributes['episode.step.index']) AS StepIndex,
     if(SpanAttributes['episode.step.kind'] = '', 'tool_use', SpanAttributes['episode.step.kind']) AS Kind,
     SpanAttributes['gen_ai.tool.name'] AS Tool,
-    SpanAttributes['episode.step.action'] AS Action,
-    SpanAttributes['episode.step.observation'] AS Observation,
-    if(mapContains(SpanAttributes, 'episode.step.success'),
-       SpanAttributes['episode.step.success'] = 'true',
-       StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR')) AS Success,
+    SpanAttributes['gen_ai.tool.call.arguments'] AS Arguments,
+    SpanAttributes['episode.step.template'] AS Template,
+    if(SpanAttributes['episode.step.action'] = '', Arguments, SpanAttributes['episode.step.action']) AS Action,
+    if(SpanAttributes['episode.step.observation'] = '',
+       SpanAttributes['gen_ai.tool.call.result'],
+       SpanAttributes['episode.step.observation']) AS Observation,
+    multiIf(SpanAttributes['episode.step.success'] = 'unknown', NULL,
+            SpanAttributes['episode.step.success'] != '', SpanAttributes['episode.step.success'] = 'true',
+            StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR')) AS Success,
     SpanAttributes['error.type'] AS ErrorType,
     StatusMessage AS ErrorMessage,
     Timestamp AS StartTime,
@@ -85,7 +92,9 @@ CREATE TABLE IF NOT EXISTS internal_roots
     Framework LowCardinality(String),
     Complexity LowCardinality(String),
     Tags Array(String),
-    Outcome LowCardinality(String) COMMENT 'success, partial, failure or abstained; empty on a start marker',
+    Outcome LowCardinality(String) COMMENT 'success, partial, failure, abstained or unknown (it ended, and nobody said how); empty on a start marker',
+    OutcomeSource LowCardinality(String) COMMENT 'who said so: told, score, exception, rule or default; empty: not recorded',
+    EndedHow LowCardinality(String) COMMENT 'episode.ended_how: how it came to its end, in the words of who recorded it',
     Verdict String,
     Artifacts Array(String),
     Completed UInt32 COMMENT 'of a partial outcome: how many parts were done',
@@ -109,7 +118,7 @@ CREATE TABLE IF NOT EXISTS internal_roots
 -- The span of an episode can be written twice (two processes complete the same handle): the later end stands.
 ENGINE = ReplacingMergeTree(EndTime)
 PARTITION BY toYYYYMM(StartTime)
-ORDER BY (EpisodeId, TraceId, SpanId)
+ORDER BY (EpisodeId, Tenant, TraceId, SpanId)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- name: internal_roots_mv
@@ -131,6 +140,8 @@ AS SELECT
        arrayMap(item -> JSONExtractString(item, 'stringValue'), JSONExtractArrayRaw(SpanAttributes['episode.tags'], 'values')),
        JSONExtract(SpanAttributes['episode.tags'], 'Array(String)')) AS Tags,
     SpanAttributes['episode.outcome'] AS Outcome,
+    SpanAttributes['episode.outcome.source'] AS OutcomeSource,
+    SpanAttributes['episode.ended_how'] AS EndedHow,
     SpanAttributes['episode.verdict'] AS Verdict,
     if(startsWith(SpanAttributes['episode.artifacts'], '{'),
        arrayMap(item -> JSONExtractString(item, 'stringValue'), JSONExtractArrayRaw(SpanAttributes['episode.artifacts'], 'values')),
@@ -155,7 +166,7 @@ AS SELECT
     mapFilter((key, value) -> key NOT IN (
         'episode.id', 'episode.span', 'episode.segment', 'episode.task', 'episode.task_type', 'episode.domain',
         'episode.language', 'episode.framework', 'episode.complexity', 'episode.tags', 'episode.outcome',
-        'episode.verdict', 'episode.artifacts', 'episode.completed', 'episode.failed', 'episode.stopped_at_step',
+        'episode.outcome.source', 'episode.ended_how', 'episode.verdict', 'episode.artifacts', 'episode.completed', 'episode.failed', 'episode.stopped_at_step',
         'episode.reward', 'episode.tokens.input', 'episode.tokens.output', 'episode.parent.id', 'gen_ai.agent.name',
         'gen_ai.conversation.id', 'gen_ai.operation.name'), SpanAttributes) AS Attributes,
     ResourceAttributes['tenant.id'] AS Tenant

@@ -1,5 +1,5 @@
 -- Spans of other instrumentations: what each of them says by itself, in one table, whatever the convention.
--- What they add up to is read per trace (sql/views/internal_agent_traces.sql), so late, repeated and shuffled inserts end the same.
+-- What they add up to is read per trace (sql/views/agent_traces.sql), so late, repeated and shuffled inserts end the same.
 
 -- name: internal_agent_spans
 CREATE TABLE IF NOT EXISTS internal_agent_spans
@@ -20,16 +20,25 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans
     Named Bool COMMENT 'an agent that carries a name',
     AgentName LowCardinality(String),
     Task String COMMENT 'what the user asked, where the span holds it; at most 1024 characters',
-    Action String COMMENT 'the arguments of a tool, at most 256 characters',
+    Arguments String COMMENT 'what a tool was called with, at most 16384 characters',
+    Action String COMMENT 'the same for people, at most 256 characters',
     Observation String COMMENT 'the result of a tool, at most 1024 characters',
-    Success Bool,
+    Success Nullable(Bool) COMMENT 'NULL: nobody can tell',
     ErrorType LowCardinality(String),
     ErrorMessage String COMMENT 'of the exception, else of the status: one line',
     StartTime DateTime64(9, 'UTC'),
     DurationNs UInt64,
-    InputTokens UInt64,
+    Provider LowCardinality(String) COMMENT 'of a model: gen_ai.provider.name and its like',
+    Model LowCardinality(String) COMMENT 'the one that answered, else the one that was asked for',
+    ResponseId String COMMENT 'gen_ai.response.id: the same call, whoever reports it',
+    FinishReason LowCardinality(String),
+    InputTokens UInt64 COMMENT 'cached ones included',
     OutputTokens UInt64,
+    CacheReadTokens UInt64,
+    CacheWriteTokens UInt64,
+    ReasoningTokens UInt64,
     ConversationId String,
+    ScopeName LowCardinality(String) COMMENT 'the instrumentation',
     ServiceName LowCardinality(String),
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     InsertedAt DateTime64(3, 'UTC') DEFAULT now64(3),
@@ -38,7 +47,7 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans
 -- A span that was exported before it ended and again after: the longer one stands.
 ENGINE = ReplacingMergeTree(DurationNs)
 PARTITION BY toYYYYMM(StartTime)
-ORDER BY (EpisodeId, TraceId, SpanId)
+ORDER BY (EpisodeId, Tenant, TraceId, SpanId)
 COMMENT 'spans that other instrumentations of agents, models and tools wrote; read through internal_roots_of_episodes and steps';
 
 -- name: internal_agent_spans_seen
@@ -108,10 +117,18 @@ AS SELECT
     -- The first line, without the stack that some instrumentations put behind it.
     if(Success, '', substringUTF8(trimBoth(splitByRegexp('\\n|Traceback \\(most recent', multiIf(Exception['exception.message'] != '', Exception['exception.message'],
         StatusMessage != '', StatusMessage, Texts[7] != '', Texts[7], Observation))[1]), 1, 256)) AS ErrorMessage,
+    if(Role = 'tool', substringUTF8(Texts[4], 1, 16384), '') AS Arguments,
     StartTime,
     DurationNs,
+    if(a['gen_ai.provider.name'] = '', a['gen_ai.system'], a['gen_ai.provider.name']) AS Provider,
+    if(a['gen_ai.response.model'] = '', a['gen_ai.request.model'], a['gen_ai.response.model']) AS Model,
+    a['gen_ai.response.id'] AS ResponseId,
+    JSONExtract(a['gen_ai.response.finish_reasons'], 'Array(String)')[1] AS FinishReason,
     toUInt64OrZero(Texts[8]) AS InputTokens,
     toUInt64OrZero(Texts[9]) AS OutputTokens,
+    toUInt64OrZero(a['gen_ai.usage.cache_read.input_tokens']) AS CacheReadTokens,
+    toUInt64OrZero(a['gen_ai.usage.cache_creation.input_tokens']) AS CacheWriteTokens,
+    toUInt64OrZero(a['gen_ai.usage.reasoning.output_tokens']) AS ReasoningTokens,
     Texts[10] AS ConversationId,
     ServiceName,
     Tenant
@@ -214,7 +231,7 @@ WHERE Role != '';
 -- what else turns out to be the same step seen twice is told apart where the whole trace is read.
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_steps_foreign_mv TO internal_steps
 AS SELECT
-    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, toUInt32(0) AS StepIndex, Kind, Tool, Action, Observation, Success, ErrorType,
+    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, toUInt32(0) AS StepIndex, Kind, Tool, Arguments, Action, Observation, Success, ErrorType,
     ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, toUInt32(0) AS BatchCount, toUInt32(0) AS BatchErrors, AgentName,
     ServiceName, Operation AS Convention, Tenant
 FROM internal_agent_spans

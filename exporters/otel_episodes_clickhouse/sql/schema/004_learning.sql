@@ -36,10 +36,11 @@ CREATE TABLE IF NOT EXISTS internal_decisions
     StartTime DateTime64(9, 'UTC') COMMENT 'when it started',
     Question String COMMENT 'the action of the step, with numbers, paths, ids and quoted text replaced',
     Choice String COMMENT 'what was chosen; of a step that checks or verifies, passed or failed',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (EpisodeId, TraceId, SpanId)
+ORDER BY (EpisodeId, Tenant, TraceId, SpanId)
 COMMENT 'decision steps, and steps whose action checks, verifies, validates or decides';
 
 -- name: internal_decisions_mv
@@ -56,10 +57,11 @@ AS SELECT
         '[\\s[:cntrl:]]+', ' ')), 1, 160) AS Question,
     if(Kind = 'decision_point',
        substringUTF8(replaceRegexpAll(splitByString(': ', Observation)[1], '[[:cntrl:]]+', ' '), 1, 120),
-       if(Success, 'passed', 'failed')) AS Choice
+       if(Success, 'passed', 'failed')) AS Choice,
+    Tenant
 FROM internal_steps
 WHERE EpisodeId != '' AND Convention = '' AND (Kind = 'decision_point'
-    OR (multiSearchAnyCaseInsensitive(Action, ['check', 'verif', 'validat', 'decid'])
+    OR (Success IS NOT NULL AND multiSearchAnyCaseInsensitive(Action, ['check', 'verif', 'validat', 'decid'])
         AND match(Action, '(?i)\\b(check(s|ed|ing)?|verif(y|ies|ied|ying)|validat(e|es|ed|ing)|decid(e|es|ed|ing))\\b')));
 
 -- name: internal_evaluations
@@ -71,10 +73,11 @@ CREATE TABLE IF NOT EXISTS internal_evaluations
     Time DateTime64(9, 'UTC') COMMENT 'when it was said',
     Name String COMMENT 'gen_ai.evaluation.name',
     Score Float64 COMMENT 'gen_ai.evaluation.score.value',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (EpisodeId, TraceId, SpanId, Name, Time)
+ORDER BY (EpisodeId, Tenant, TraceId, SpanId, Name, Time)
 COMMENT 'events gen_ai.evaluation.result on spans of an episode';
 
 -- name: internal_evaluations_mv
@@ -85,7 +88,8 @@ AS SELECT
     SpanId,
     event.1 AS Time,
     event.3['gen_ai.evaluation.name'] AS Name,
-    assumeNotNull(toFloat64OrNull(event.3['gen_ai.evaluation.score.value'])) AS Score
+    assumeNotNull(toFloat64OrNull(event.3['gen_ai.evaluation.score.value'])) AS Score,
+    ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
 ARRAY JOIN arrayZip(Events.Timestamp, Events.Name, Events.Attributes) AS event
 WHERE has(Events.Name, 'gen_ai.evaluation.result') AND event.2 = 'gen_ai.evaluation.result' AND EpisodeId != ''

@@ -8,20 +8,20 @@ AS WITH
     (
         SELECT
             EpisodeId, TraceId, SpanId, ParentSpanId, Role, Operation, Segment, Stamped, Remote, SpanName, Kind, Tool, Named,
-            AgentName, Task, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens,
+            AgentName, Task, Arguments, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens,
             OutputTokens, ConversationId, ServiceName, Tenant
         FROM internal_agent_spans FINAL
         UNION ALL
         -- Steps and roots of ours among them.
         SELECT
             EpisodeId, TraceId, SpanId, ParentSpanId, 'own', '', Segment, false, false, '', Kind, Tool, false,
-            '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
+            '', '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
         FROM internal_steps FINAL
         WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
         UNION ALL
         SELECT
             EpisodeId, TraceId, SpanId, '', 'root', '', Segment, false, false, '', '', '', false,
-            '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
+            '', '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
         FROM internal_roots FINAL
         WHERE EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
     ),
@@ -51,7 +51,7 @@ AS WITH
             countIf(n.Role = 'tool' OR n.Role = 'step') AS Calls,
             argMax((n.SpanId, n.SpanName, n.AgentName, n.Task, n.ConversationId, n.ServiceName, n.Operation, n.StartTime, n.InputTokens, n.OutputTokens), n.Outer) AS First,
             -- A later one of several side by side speaks for the whole: what failed before was made good, or not.
-            argMax((n.Success, if(n.ErrorMessage = '', n.ErrorType, n.ErrorMessage), n.EndTime), n.Later) AS Last,
+            argMax((ifNull(n.Success, true), if(n.ErrorMessage = '', n.ErrorType, n.ErrorMessage), n.EndTime), n.Later) AS Last,
             argMinIf(n.Task, (n.StartTime, n.SpanId), n.Task != '') AS AnyTask,
             argMinIf(n.AgentName, (n.StartTime, n.SpanId), n.AgentName != '') AS AnyAgent,
             min(n.StartTime) AS Began,
@@ -60,10 +60,10 @@ AS WITH
             groupArray(n.Id) AS Ids,
             groupArrayIf((n.Id, n.Parent, n.InputTokens, n.OutputTokens), n.Role = 'model') AS Models,
             groupArrayIf((n.Id, n.Parent, n.Tool), n.OwnTool) AS OwnTools,
-            groupArrayIf((n.Id, n.Parent, n.Success), n.Role = 'execution') AS Executions,
+            groupArrayIf((n.Id, n.Parent, ifNull(n.Success, true)), n.Role = 'execution') AS Executions,
             groupArrayIf((n.Id, n.Parent, n.Tool, n.Remote AND n.ParentSpanId != '', n.StartTime, n.EndTime), n.Role = 'tool') AS Tools,
             groupArrayIf((n.StartTime, n.SpanId, n.Id, n.Role = 'step', n.Success, n.Tool, n.DurationNs), n.Role = 'tool' OR n.Role = 'step') AS Candidates,
-            groupArrayIf((n.ParentSpanId, n.Kind, n.Action, n.Observation, n.ErrorType, n.ErrorMessage, n.InputTokens, n.OutputTokens, n.AgentName, n.ServiceName, n.Operation),
+            groupArrayIf((n.ParentSpanId, n.Kind, n.Action, n.Observation, n.ErrorType, n.ErrorMessage, n.InputTokens, n.OutputTokens, n.AgentName, n.ServiceName, n.Operation, n.Arguments),
                 n.Role = 'tool' OR n.Role = 'step') AS Details
         FROM numbered AS n
         GROUP BY n.EpisodeId, n.TraceId
@@ -133,15 +133,15 @@ SELECT
     Broken,
     Kept,
     length(Kept) AS Steps,
-    arrayCount(k -> NOT k.1.5 OR has(Broken, k.1.3), Kept) AS FailedSteps,
+    arrayCount(k -> ifNull(NOT k.1.5, false) OR has(Broken, k.1.3), Kept) AS FailedSteps,
     arrayDistinct(arrayMap(k -> toString(k.1.6), Kept)) AS Tools
 FROM resolved;
 
 -- name: internal_roots_of_episodes
 CREATE OR REPLACE VIEW internal_roots_of_episodes
 AS SELECT
-    EpisodeId, TraceId, SpanId, Ended, Segment, Task, TaskType, Domain, Language, Framework, Complexity, Tags, Outcome, Verdict,
-    Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, StartTime, EndTime, DurationNs, InputTokens, OutputTokens,
+    EpisodeId, TraceId, SpanId, Ended, Segment, Task, TaskType, Domain, Language, Framework, Complexity, Tags,
+    if(Ended AND Outcome = '', 'unknown', Outcome) AS Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, StartTime, EndTime, DurationNs, InputTokens, OutputTokens,
     ParentEpisodeId, AgentName, ConversationId, ServiceName, Attributes, Tenant
 FROM internal_roots FINAL
 WHERE EpisodeId != ''
@@ -149,24 +149,54 @@ WHERE EpisodeId != ''
 SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
-    EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, Verdict,
+    EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, if(Ended, 'rule', ''), '', Verdict,
     [], 0, 0, 0, NULL, StartTime, EndTime, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime))), InputTokens, OutputTokens,
     '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention), Tenant
 FROM internal_agent_traces
 WHERE IsEpisode;
 
 -- name: steps
+-- Every step of an episode once, no matter which instrumentation recorded it.
 CREATE OR REPLACE VIEW steps
+(
+    EpisodeId String COMMENT 'the episode',
+    TraceId String COMMENT 'the trace, lower-case hex',
+    SpanId String COMMENT 'the span, lower-case hex',
+    ParentSpanId String COMMENT 'the span above it',
+    Segment UInt16 COMMENT '0 for the first trace of an episode, one more each time it was resumed',
+    StepIndex UInt32 COMMENT 'position in the episode from 1; 0 where nobody counted: order by StartTime then',
+    Kind LowCardinality(String) COMMENT 'tool_use, decision_point, error_handling or milestone',
+    Tool LowCardinality(String) COMMENT 'what was called',
+    Arguments String COMMENT 'with what, JSON',
+    Template String COMMENT 'the action without what differs from run to run',
+    Action String COMMENT 'what was done, for people',
+    Observation String COMMENT 'what came of it',
+    Success Nullable(Bool) COMMENT 'NULL: nobody can tell, the call was not answered',
+    ErrorType LowCardinality(String) COMMENT 'the exception or error.type',
+    ErrorMessage String COMMENT 'one line',
+    StartTime DateTime64(9, 'UTC') COMMENT 'when it began',
+    DurationNs UInt64 COMMENT 'how long it took, nanoseconds',
+    InputTokens UInt64 COMMENT 'tokens in, cached ones included',
+    OutputTokens UInt64 COMMENT 'tokens out',
+    BatchCount UInt32 COMMENT 'a burst recorded as one step: how many actions it stands for; 0 for an ordinary step',
+    BatchErrors UInt32 COMMENT 'of these, how many failed',
+    AgentName LowCardinality(String) COMMENT 'whose step it is',
+    ServiceName LowCardinality(String) COMMENT 'service.name of the resource',
+    Convention LowCardinality(String) COMMENT 'empty: recorded by otel-episodes; else attribute=value by which it was recognised',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
+)
 AS SELECT
-    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Action, Observation, Success, ErrorType, ErrorMessage,
-    StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName, Convention, Tenant
+    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Arguments, Template, Action, Observation, Success,
+    ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName,
+    Convention, Tenant
 FROM internal_steps FINAL
 WHERE EpisodeId != '' AND Convention = ''
 SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
-    EpisodeId, TraceId, step.2, detail.1, Segment, 0, detail.2, step.6, detail.3, detail.4, step.5 AND NOT has(Broken, step.3), detail.5, detail.6,
-    step.1, step.7, detail.7, detail.8, 0, 0, if(detail.9 = '', AgentName, detail.9), detail.10, if(step.4, '', detail.11), Tenant
+    EpisodeId, TraceId, step.2, detail.1, Segment, 0, detail.2, step.6, detail.12, '', detail.3, detail.4,
+    if(has(Broken, step.3), false, step.5), detail.5, detail.6, step.1, step.7, detail.7, detail.8, 0, 0,
+    if(detail.9 = '', AgentName, detail.9), detail.10, if(step.4, '', detail.11), Tenant
 FROM internal_agent_traces
 ARRAY JOIN Kept.1 AS step, Kept.2 AS detail
 WHERE Own OR IsEpisode;

@@ -52,7 +52,8 @@ FROM
 -- which is the number without the index (bits 80 to 111).
 CREATE OR REPLACE VIEW internal_placed_steps
 AS SELECT
-    *,
+    -- A step of which nobody can tell is not a failed one.
+    * REPLACE (ifNull(Success, true) AS Success),
     bitShiftLeft(toUInt128(bitShiftLeft(toUInt64(Segment), 32) + StepIndex), 80)
         + bitShiftLeft(toUInt128(toUnixTimestamp64Nano(StartTime)), 17)
         + bitAnd(cityHash64(SpanId), 131070) + Success AS Position,
