@@ -9,12 +9,12 @@ from otel_episodes import _run, _state, semconv
 from otel_episodes._boundary import report
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame
 from otel_episodes._sdk import get_current, scope_of
-from otel_episodes._usage import Usage
+from otel_episodes._usage import usage_of_span
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_episodes._run import CountsTokens
+    from otel_episodes._run import CountsTokens, Run
 
 
 class EpisodeContextProcessor:
@@ -48,7 +48,8 @@ class EpisodeContextProcessor:
             said = span.attributes or {}
             span.set_attributes({key: value for key, value in run.identity.items() if key not in said})
             step: CountsTokens | None = context.get(STEP_KEY)  # type: ignore[assignment]
-            run.foreign_spans[span.get_span_context().span_id] = step
+            parent = span.parent
+            run.foreign_spans[span.get_span_context().span_id] = _ModelCall(step, parent.span_id if parent else 0)
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "stamping a span with its episode")
 
@@ -61,15 +62,9 @@ class EpisodeContextProcessor:
             run = _run.active(attributes.get(semconv.EPISODE_ID, ""))
             if run is None:
                 return
-            step = run.foreign_spans.pop(span.get_span_context().span_id, _UNKNOWN)
-            if step is _UNKNOWN:
-                return  # did not start in the episode, or another one of us has counted it
-            usage = _model_usage(attributes)
-            if usage is None:
-                return
-            run.add_usage(usage)
-            if step is not None:
-                step.add_model_usage(usage)
+            call = run.foreign_spans.pop(span.get_span_context().span_id, None)
+            if call is not None:  # else it did not start in the episode, or another one of us has counted it
+                _count(run, call, attributes)
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "reading the tokens of a model call")
 
@@ -84,7 +79,6 @@ class EpisodeContextProcessor:
         return True
 
 
-_UNKNOWN: Any = object()
 _stamped: WeakSet[Any] = WeakSet()
 
 
@@ -95,10 +89,28 @@ def stamp_episodes(provider: Any, by: EpisodeContextProcessor | None = None) -> 
         _stamped.add(provider)
 
 
-def _model_usage(attributes: Any) -> Usage | None:  # a mapping
-    if attributes.get(semconv.GEN_AI_OPERATION_NAME) in semconv.AGGREGATE_OPERATIONS:
-        return None  # the sum of calls that are counted themselves
-    counts = [attributes.get(key) for key in (semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS)]
-    if not any(isinstance(count, int) for count in counts):
-        return None
-    return Usage(*(count if isinstance(count, int) else 0 for count in counts))
+class _ModelCall:
+    """A span of another library that has begun: where it stands, and whether a call below it was counted."""
+
+    __slots__ = ("counted", "parent_id", "step")
+
+    def __init__(self, step: CountsTokens | None, parent_id: int) -> None:
+        self.step = step
+        self.parent_id = parent_id
+        self.counted = False
+
+
+def _count(run: Run, call: _ModelCall, attributes: Any) -> None:
+    """Count a model call once, however many spans tell of it: the innermost, and each response's id once."""
+    usage = usage_of_span(attributes)
+    if usage is not None and not call.counted and run.is_new(attributes.get(semconv.GEN_AI_RESPONSE_ID)):
+        run.add_usage(usage)
+        if call.step is not None:
+            call.step.add_model_usage(usage)
+    # Not past a tool or an agent: what is called in there is not the call around it.
+    if (usage is not None or call.counted) and (
+        attributes.get(semconv.GEN_AI_OPERATION_NAME) not in semconv.AGGREGATE_OPERATIONS
+    ):
+        around = run.foreign_spans.get(call.parent_id)
+        if around is not None:
+            around.counted = True

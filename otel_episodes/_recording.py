@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otel_episodes._arguments import Arguments
     from otel_episodes._run import LastFailure, Run
     from otel_episodes._settings import Settings
-    from otel_episodes._usage import Usage
+    from otel_episodes._usage import Found, Usage
 
 _INTERNAL = SpanKind.INTERNAL
 NO_RESULT = object()
@@ -89,9 +89,11 @@ class StepRecording:
         "_action",
         "_arguments",
         "_around",
+        "_below",
         "_closing",
         "_context",
         "_failure",
+        "_found",
         "_implicit",
         "_inside",
         "_message",
@@ -121,6 +123,9 @@ class StepRecording:
         self._failure: Failure | None = None
         self._implicit: Run | None = None
         self._message = ""
+        # The usage that steps below this one counted, and what this one's own was found on.
+        self._below: list[Found] | None = None
+        self._found: Found | None = None
         self._model_usage: Usage | None = None
         self._observation: str | None = None
         self._span: Span | None = None
@@ -348,6 +353,10 @@ class StepRecording:
 
     def _describe(self, span: Span, settings: Settings) -> None:
         """Set what is known at the end only: one by one, since `set_attributes` costs more than three calls."""
+        if self._below is not None and self._usage is not None and self._found is None:
+            said = _usage.Found(self._usage, "", None)
+            if _usage.is_counted(said, self._below):
+                self._usage = None  # what was said is what the steps below used
         if self._failure is not None:
             self._describe_failure(span, self._failure, settings)
         elif self._unknown:
@@ -370,6 +379,8 @@ class StepRecording:
                     run.step_ended(self.spec.tool, self.spec.kind, self._action, span, failed=failed)
                 if self._usage is not None and self._model_usage is None:
                     run.add_usage(self._usage)  # model spans below were added when they ended
+                if self._usage is not None or self._model_usage is not None or self._below is not None:
+                    self._tell_around()
             span.end(end_time)
             self._span = None
             if self._implicit is not None:
@@ -390,6 +401,32 @@ class StepRecording:
         finally:
             self._span = None
             self._leave()
+
+    def _find_usage(self, found: Found | None) -> None:
+        """Take usage that was found as this step's, unless it was said or counted before, here or below."""
+        if found is None:
+            return
+        own = self._usage or self._model_usage
+        if own is not None:
+            # Said, or told by a model's span: what it was found on is handed up all the same.
+            self._found = found._replace(usage=own)
+            if self._run is not None:
+                self._run.is_new(found.response_id)
+        elif (self._below is None or not _usage.is_counted(found, self._below)) and (
+            self._run is None or self._run.is_new(found.response_id)
+        ):
+            self._found, self._usage = found, found.usage
+
+    def _tell_around(self) -> None:
+        """Tell the step around this one what was counted, so that it is not counted again there."""
+        around: Any = None if self._around is None else self._around.get(STEP_KEY)
+        if around is None:
+            return
+        told = list(self._below or ())
+        own = self._usage or self._model_usage
+        if own is not None:
+            told.append(self._found or _usage.Found(own, "", None))
+        around._below = [*(around._below or ()), *told]  # noqa: SLF001  # of the same class
 
     def _end_implicit(self, run: Run, end_time: int | None) -> None:
         if self._failure is not None:
@@ -419,8 +456,7 @@ class StepRecording:
 
     def _read_result(self, result: Any, span: Span, settings: Settings) -> None:
         if type(result) not in _usage.PLAIN:
-            if self._usage is None and self._model_usage is None:
-                self._usage = _usage.usage_of(result)
+            self._find_usage(_usage.found_on(result))
             if self._failure is None and _usage.reports_error(result):
                 self._failure = Failure(semconv.TOOL_ERROR, "")
         if self._failure is None and self.spec.success is not None and not self.spec.success(result):

@@ -78,6 +78,7 @@ class Run:
 
     __slots__ = (
         "__weakref__",
+        "_responses",
         "agent",
         "attributes",
         "context",
@@ -139,7 +140,9 @@ class Run:
         self.steps = 0
         self.counts_steps = True
         self.last_failure: LastFailure | None = None
-        self.foreign_spans: dict[int, CountsTokens | None] = {}
+        # What `_processor` knows of other libraries' spans that have begun in this run, by span id.
+        self.foreign_spans: dict[int, Any] = {}
+        self._responses: set[str] = set()
         self.tokens = _usage.Usage(0, 0)
         self.outcome: Outcome | None = None
         # The `Episode` that speaks for this run, so that there is one.
@@ -185,6 +188,16 @@ class Run:
         """Add tokens to the run's totals."""
         with self.lock:
             self.tokens = self.tokens.plus(usage)
+
+    def is_new(self, response_id: object) -> bool:
+        """Return True once for each id of a model's response, and always for what has none."""
+        if type(response_id) is not str or not response_id:
+            return True
+        with self.lock:
+            if response_id in self._responses:
+                return False
+            self._responses.add(response_id)
+            return True
 
     # --- beginning -------------------------------------------------------------------------------------------------
 
@@ -300,7 +313,7 @@ class Run:
         if outcome.source:
             attributes[semconv.OUTCOME_SOURCE] = outcome.source
         # By handle, what other processes used is not known here: left for the reader to add up.
-        if not self.joined:
+        if not self.joined and any(self.tokens):
             attributes.update(_usage.attributes_of(self.tokens, _usage.OF_EPISODE))
         if outcome.outcome == "failure":
             attributes.setdefault(semconv.ERROR_TYPE, "_OTHER" if error is None else error_type_of(error))
