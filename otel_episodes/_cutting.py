@@ -43,6 +43,23 @@ def window(value: str, room: int, redactor: Redactor | None) -> tuple[str, bool]
     return kept, True
 
 
+def short_text(value: str, limit: int, redactor: Redactor | None) -> str:
+    """Return a text of at most ``limit`` characters, with secrets masked."""
+    if len(value) <= limit:
+        if value.isascii() and (redactor is None or not redactor.suspects(value)):
+            return value  # nearly always
+        return cut(clean(value, redactor), limit)
+    kept, more = window(value, limit, redactor)
+    return cut(kept, limit, more=more)
+
+
+def short_line(value: str, limit: int, redactor: Redactor | None) -> str:
+    """Return a text of at most ``limit`` characters on one line, with secrets masked."""
+    # Masked before the lines are joined: some secrets are known by where a line begins.
+    kept, more = window(value, limit, redactor)
+    return cut(" ".join(kept.split()), limit, more=more)
+
+
 def cut(value: str, limit: int, *, more: bool = False) -> str:
     """Cut a text to ``limit`` characters and mark it; JSON that is cut stays JSON.
 

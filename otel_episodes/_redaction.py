@@ -8,8 +8,8 @@ that the work grows with the length of a text and no faster, whatever the text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 MASK = "[REDACTED]"
 
@@ -149,8 +149,7 @@ _SHORTEST_CARD = 13
 _DIGEST = 12
 
 
-@dataclass(frozen=True)
-class Redactor:
+class Redactor(NamedTuple):
     """Mask secrets by name and by shape.
 
     ``names`` are further words that make a name secret (compared in lower case, as a whole word); ``patterns`` are
@@ -160,9 +159,13 @@ class Redactor:
     """
 
     names: frozenset[str] = frozenset()
-    patterns: tuple[re.Pattern[str], ...] = field(default=())
+    patterns: tuple[re.Pattern[str], ...] = ()
     emails: bool = False
-    hash_key: bytes | str = field(default="", repr=False)
+    hash_key: bytes | str = ""
+
+    def __repr__(self) -> str:
+        # Never the key.
+        return f"Redactor(names={self.names!r}, patterns={self.patterns!r}, emails={self.emails!r})"
 
     def secret_name(self, name: str) -> bool:
         """Tell whether a value under this name must be masked."""
@@ -214,23 +217,23 @@ class Redactor:
         """Return the text with whatever looks like a credential masked."""
         if self.suspects(text):
             folded = text.lower()
-            replace = self._replace
+            replace = self._mask
             for hints, pattern in _compiled():
                 if any(hint in folded for hint in hints):
                     text = pattern.sub(replace, text)
-            text = _CARD.sub(self._replace_card, text)
+            text = _CARD.sub(self._mask_card, text)
             if self.emails and "@" in text:
                 text = re.sub(_EMAIL, replace, text)
             for pattern in self.patterns:
                 text = pattern.sub(replace, text)
         return text
 
-    def _replace(self, match: re.Match[str]) -> str:
+    def _mask(self, match: re.Match[str]) -> str:
         kept = match.groupdict().get("keep") or ""
         secret = match.group()[len(kept) :]
         return match.group() if secret.startswith(MASK[:-1]) else kept + self.masked(secret)
 
-    def _replace_card(self, match: re.Match[str]) -> str:
+    def _mask_card(self, match: re.Match[str]) -> str:
         return self.masked(_digits(match)) if _is_card(match) else match.group()
 
 

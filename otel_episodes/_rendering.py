@@ -5,7 +5,7 @@ from __future__ import annotations
 from json import loads
 from typing import TYPE_CHECKING, Any
 
-from otel_episodes._cutting import MARK, clean, cut, window
+from otel_episodes._cutting import MARK, cut, short_line, short_text
 from otel_episodes._json_writer import ARRAY_ITEM, OBJECT_END, JsonWriter, encoded_key, exception_message, pass_on
 
 if TYPE_CHECKING:
@@ -22,12 +22,9 @@ def text(value: object, limit: int, redactor: Redactor | None) -> str:
             # A path, a date, an unknown object: one string as JSON, which reads better without its quotes.
             return str(loads(rendered)) if rendered.startswith('"') else rendered
         value = str.__str__(value)  # a subclass: its own methods are not asked
-    if len(value) <= limit:
-        if value.isascii() and (redactor is None or not redactor.suspects(value)):
-            return value  # nearly always
-        return cut(clean(value, redactor), limit)
-    kept, more = window(value, limit, redactor)
-    return cut(kept, limit, more=more)
+    if len(value) <= limit and value.isascii() and (redactor is None or not redactor.suspects(value)):
+        return value  # nearly always, and not for the price of one more call
+    return short_text(value, limit, redactor)
 
 
 def json(value: object, limit: int, redactor: Redactor | None) -> str:
@@ -74,6 +71,4 @@ def _shares(values: dict[str, Any], room: int, redactor: Redactor | None) -> dic
 
 def one_line(value: object, limit: int, redactor: Redactor | None) -> str:
     """Render an error message on one line."""
-    # Masked before the lines are joined: some secrets are known by where a line begins.
-    kept, more = window(value if type(value) is str else text(value, limit, redactor), limit, redactor)
-    return cut(" ".join(kept.split()), limit, more=more)
+    return short_line(value if type(value) is str else text(value, limit, redactor), limit, redactor)

@@ -5,7 +5,6 @@ Each name is imported when it is first used: what records loads neither the engi
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ _PLACES: Final = {
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  # not for those who only record
+
     module_name, colon, attribute = _PLACES[name].partition(":")
     module = import_module(f"{__name__}.{module_name}")
     value = module if colon and not attribute else getattr(module, attribute or name)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 could not, 2 wrong use."""
+    if sys.argv[1:2] and sys.argv[1] in ("start", "step", "complete"):
+        from otel_episodes_clickhouse.cli import quick  # noqa: PLC0415  # not for the others
+
+        if quick.run(sys.argv[1:]):
+            return
     try:
         from otel_episodes_clickhouse.cli.app import run  # noqa: PLC0415  # its packages may not be installed
     except ModuleNotFoundError as error:
@@ -16,6 +20,8 @@ def main() -> None:
             "pip install 'otel-episodes[embedded]', or [clickhouse] to use a server only\n"
         )
         sys.exit(1)
+    import logging  # noqa: PLC0415  # not for the commands above
+
     # What the storage part has to say, as a line like our own.
     logging.basicConfig(level=logging.WARNING, format="otel-episodes: %(message)s")
     sys.exit(run())

@@ -5,9 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-Complexity = Literal["simple", "moderate", "complex"]
-Kind = Literal["tool_use", "decision_point", "error_handling", "milestone"]
-Outcome = Literal["success", "partial", "failure", "abstained"]
 AnyOutcome = Literal["success", "partial", "failure", "abstained", "unknown", "running", "abandoned"]
 PatternType = Literal["tool_sequence", "decision_point", "error_recovery", "context", "heuristic"]
 Verdict = Literal["good", "pitfall", "open"]
@@ -23,3 +20,4 @@ class Job(StrEnum):
     rewards = "rewards"
     reflections = "reflections"
     patterns = "patterns"
+    values = "values"

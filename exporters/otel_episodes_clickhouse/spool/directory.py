@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from otel_episodes_clickhouse.spool.locks import try_lock
+from otel_episodes_clickhouse.spool.flock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +34,12 @@ class SpoolLimitError(OSError):
 
 
 @contextmanager
-def open_directory(path: Path) -> Iterator[int]:
+def open_directory(path: Path | str) -> Iterator[int]:
     """Open a spool's directory, which is no symbolic link and not another user's; every file below is found from it."""
     try:
         descriptor = os.open(path, _DIRECTORY_FLAGS)
     except NotADirectoryError:
-        if path.is_symlink():
+        if os.path.islink(path):  # noqa: PTH114  # a path or a text
             raise PermissionError(errno.ELOOP, "a symbolic link, which is not followed", str(path)) from None
         raise
     try:
@@ -54,18 +51,18 @@ def open_directory(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def make_directory(path: Path) -> None:
-    """Make a spool's directory, and those above it, for the owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def make_directory(path: Path | str) -> None:
+    """Make a spool's directory, and the one above it, for the owner only."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120  # a path or a text
     with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
+        os.mkdir(path, mode=0o700)  # noqa: PTH102  # likewise
 
 
-def create_segment(directory: Path, *, fsync: bool = False) -> tuple[int, int, str]:
+def create_segment(directory: Path | str, *, fsync: bool = False) -> tuple[int, int, str]:
     """Create this process's next segment, locked and with its header; return descriptor, bytes in it and name."""
     make_directory(directory)
-    name = f"{time.time_ns():019d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-    header = orjson.dumps({"format": FORMAT, "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
+    name = f"{time.time_ns():019d}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
+    header = f'{{"format":{FORMAT},"pid":{os.getpid()}}}\n'.encode()
     # Under its final name only once it is locked: a reader takes an unlocked segment for a finished one.
     hidden = f".{name}{NEW_SUFFIX}"
     with open_directory(directory) as parent:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from otel_episodes_clickhouse.spool.locks import try_lock
+from otel_episodes_clickhouse.spool.flock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

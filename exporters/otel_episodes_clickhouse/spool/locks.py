@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from otel_episodes_clickhouse.spool.flock import try_lock
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
@@ -112,17 +114,6 @@ def is_held(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file, exclusively by default, without waiting; False when another open file has it."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        raise
-    return True
 
 
 def _command() -> str:

@@ -21,7 +21,7 @@ from otel_episodes_clickhouse.spool.directory import (
     is_segment_name,
     open_directory,
 )
-from otel_episodes_clickhouse.spool.locks import try_lock
+from otel_episodes_clickhouse.spool.flock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
