@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _SHOWN = "Fix the failing parser tests"
 _DOMAIN = "parser"
-# What the next run has done when it asks.
-_SO_FAR = ("cargo",)
+# What the next run has done when it asks, and that it failed.
+_SO_FAR = "cargo"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _learn(store: Store) -> _Learned:
     jobs.run(store)
     shown = {"type": "", "domain": _DOMAIN, "verdict": "", "support": 5, "q": 1.0, "limit": 1000}
     sequences = [row for row in store.query_named("patterns_list", shown) if row["Type"] == "tool_sequence"]
-    asked = {"domain": _DOMAIN, "task": _SHOWN, "tools": list(_SO_FAR)}
+    asked = {"domain": _DOMAIN, "task": _SHOWN, "tools": [_SO_FAR], "failed": [True]}
     return _Learned(
         episodes=store.query_named("count_episodes")[0]["Episodes"],
         patterns=sorted(sequences, key=lambda row: -row["SuccessRateLow"])[:2],
@@ -114,7 +114,7 @@ def _print_learned(learned: _Learned) -> None:
             f"  {' → '.join(row['Key'])}: {row['Successes']} of {row['Support']} such runs succeeded"
             f" ({row['SuccessRateLow']:.0%} to {row['SuccessRateHigh']:.0%})", highlight=False,
         )  # fmt: skip
-    console.print(f"\nThe next run of that task, once it has used {_SO_FAR[-1]}, is told (otel-episodes next):\n")
+    console.print(f"\nThe next run of that task, once {_SO_FAR} has failed, is told (otel-episodes next):\n")
     console.print(next_steps.table_of(learned.next_steps))
 
 

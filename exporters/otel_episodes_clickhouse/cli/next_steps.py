@@ -28,6 +28,7 @@ def next_steps(  # options
     domain: options.Domain = "",
     task: Annotated[str, typer.Option(help="The task, word for word.")] = "",
     tool: options.Tools = None,
+    failed: Annotated[bool, typer.Option("--failed", help="The last of these tools failed.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 5,
     dsn: options.Dsn = None,
     json: options.Json = False,
@@ -35,7 +36,7 @@ def next_steps(  # options
 ) -> None:
     """Rank the tools by how much better runs went after them than after what else was done from here."""
     with reading(dsn) as store:
-        steps = advice.next_steps(store, so_far_of(store, episode, domain, task, tool), limit)
+        steps = advice.next_steps(store, so_far_of(store, episode, domain, task, tool, failed=failed), limit)
     rows = [{name.title(): value for name, value in asdict(step).items()} for step in steps]
     if output.rows(rows, as_json=json, as_csv=csv):
         return

@@ -45,11 +45,14 @@ def outlook(  # options
     output.line(f"{row['Probability']:.0%} likely to succeed ({', '.join(past)})")
 
 
-def so_far_of(store: Store, episode: str, domain: str, task: str, tools: list[str] | None) -> dict[str, Any]:
-    """Return what the statements of the outlook are told of a run: of a recorded one, or of one described."""
-    if not episode:
-        return {"episode": "", "domain": domain, "task": task, "tools": tools or [], "ended": False}
+def so_far_of(
+    store: Store, episode: str, domain: str, task: str, tools: list[str] | None, *, failed: bool = False
+) -> dict[str, Any]:
+    """Return what is asked about a run: a recorded one, or one that is described, whose last tool may have failed."""
     about_to_use = tools or []
+    if not episode:
+        last = [*(False for _ in about_to_use[1:]), failed] if about_to_use else []
+        return {"episode": "", "domain": domain, "task": task, "tools": about_to_use, "failed": last, "ended": False}
     # By its whole id it is read by key; the beginning of one has to be looked for in all.
     so_far = of_episode(store, episode, about_to_use)
     return so_far or of_episode(store, episodes.find(store, episode)["EpisodeId"], about_to_use) or {}
