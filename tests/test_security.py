@@ -86,7 +86,7 @@ def test_read_only_sql_changes_writes_and_reaches_nothing(storage_store: Store, 
     present, absent = tmp_path / "present.csv", tmp_path / "absent"
     present.write_text("topsecret\n1\n")
     with pytest.raises(QueryError) as refused:
-        storage_store.sql(text.format(file=present, out=absent))
+        storage_store.sql_here(text.format(file=present, out=absent), {})
     assert "topsecret" not in str(refused.value)
     assert not absent.exists()
     assert storage_store.query(counted) == before
@@ -103,13 +103,13 @@ def test_read_only_sql_changes_writes_and_reaches_nothing(storage_store: Store, 
         "DESCRIBE internal_steps",
         "EXPLAIN SELECT count() FROM episodes",
         "EXISTS TABLE episodes",
-        "SELECT count() FROM merge(currentDatabase(), '^episode_ro')",
+        "SELECT count() FROM merge(currentDatabase(), '^internal_ro')",
         "SELECT format('{}', 'x'), extractURLParameter('http://x?a=1', 'a')",
         "SELECT count() FROM episodes WHERE has(Tools, {tool:String}) /* tab\there */ AND Task != 'it''s \\n \\\\'",
     ],
 )
 def test_read_only_sql_answers_every_question_about_the_store(storage_store: Store, text: str) -> None:
-    assert storage_store.sql(text, {"tool": "it's \"`;--"}).columns
+    assert storage_store.sql_here(text, {"tool": "it's \"`;--"}).columns
 
 
 NAMES = [

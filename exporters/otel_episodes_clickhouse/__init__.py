@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.learning.advice import Advice, NextStep, aadvise, advise
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
-    from otel_episodes_clickhouse.store.store import Result, Store
+    from otel_episodes_clickhouse.store.confined_sql import Result
+    from otel_episodes_clickhouse.store.store import Store
 
 __all__ = [
     "Advice",
@@ -49,7 +50,7 @@ _PLACES: Final = {
     "JobReport": "learning.jobs",
     "NextStep": "learning.advice",
     "Option": "advice.advisor",
-    "Result": "store.store",
+    "Result": "store.confined_sql",
     "Store": "store.store",
     "Target": "config",
     "aadvise": "learning.advice",

@@ -13,7 +13,8 @@ def main() -> None:
         if quick.run(sys.argv[1:]):
             return
     try:
-        from otel_episodes_clickhouse.cli.app import run  # noqa: PLC0415  # its packages may not be installed
+        from otel_episodes_clickhouse.cli import walls  # noqa: PLC0415  # its packages may not be installed
+        from otel_episodes_clickhouse.cli.app import run  # noqa: PLC0415  # likewise
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"otel-episodes: the command line needs more packages ({error.name} is missing): "
@@ -24,4 +25,5 @@ def main() -> None:
 
     # What the storage part has to say, as a line like our own.
     logging.basicConfig(level=logging.WARNING, format="otel-episodes: %(message)s")
+    walls.one_command()
     sys.exit(run())

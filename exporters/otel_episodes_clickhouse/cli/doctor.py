@@ -62,6 +62,7 @@ def doctor(
     """
     target = Target.resolve(dsn)
     findings = [_versions(), _place(target, dsn), *_spool(target), _can_write_spool(target), *_store(target)]
+    findings += [_walls()] if target.embedded else []
     if json:
         from otel_episodes_clickhouse.spool.ledger import Ledger  # noqa: PLC0415  # not for the other commands
 
@@ -96,6 +97,16 @@ def _versions() -> Finding:
     text = f"otel-episodes {__version__}, Python {platform.python_version()}"
     text += "".join(f", {name} {version or 'not installed'}" for name, version in found.items())
     return Finding("versions", "ok", text)
+
+
+def _walls() -> Finding:
+    from otel_episodes_clickhouse.store.confinement import available  # noqa: PLC0415  # not for the other commands
+
+    walls = available()
+    if walls.whole:
+        return Finding("walls", "ok", f"otel-episodes sql and formulas reach the store alone (kernel: {walls})")
+    text = f"the kernel walls off {walls}: otel-episodes sql and formulas are held by what they are made of alone"
+    return Finding("walls", "warn", text, "Linux 5.13 or later with Landlock and seccomp has them")
 
 
 def _version(package: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from otel_episodes import UsageError, semconv
-from otel_episodes_clickhouse.cli import output, times
+from otel_episodes_clickhouse.cli import output, times, walls
 from otel_episodes_clickhouse.cli.choices import AnyOutcome
 from otel_episodes_clickhouse.cli.opening import NOTHING_YET, reading
 from otel_episodes_clickhouse.cli.options import Csv, Dsn, Json, Since, add
@@ -17,7 +17,8 @@ from otel_episodes_clickhouse.errors import StoreError
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.cli.tree import EpisodeTree
-    from otel_episodes_clickhouse.store.store import Result, Store
+    from otel_episodes_clickhouse.store.confined_sql import Result
+    from otel_episodes_clickhouse.store.store import Store
 
 Row = dict[str, Any]
 
@@ -187,10 +188,14 @@ def sql(
     if not statement.strip().rstrip(";"):
         raise UsageError('give a statement: otel-episodes sql "SELECT count() FROM episodes"')
     parameters = dict(_parameter(text) for text in param or [])
-    with reading(dsn) as store:
-        result = store.sql(statement, parameters, read_only=not write)
+    result = _written(dsn, statement, parameters) if write else walls.ask(dsn, statement, parameters)
     if not output.rows([dict(zip(result.columns, row, strict=True)) for row in result.rows], as_json=json, as_csv=csv):
         _print_result(result)
+
+
+def _written(dsn: str | None, statement: str, parameters: dict[str, str]) -> Result:
+    with reading(dsn) as store:
+        return store.sql(statement, parameters, read_only=False)
 
 
 def _parameter(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.cli import options, output
+from otel_episodes_clickhouse.cli import options, output, walls
 from otel_episodes_clickhouse.cli.choices import Job
 from otel_episodes_clickhouse.cli.opening import reading, writing
 from otel_episodes_clickhouse.cli.times import pause, since_in_utc
@@ -56,11 +56,15 @@ def run(  # options
     json: options.Json = False,
 ) -> None:
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
-    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import formulas  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # likewise
 
+    # Read before the walls, behind which its file is not.
+    read = formulas.formula_named(formula) if formula else None
+    walls.confine(dsn)
     with reading(dsn) as store, _bars(quiet=json) as progress:
         reports = runner.run(
-            store, *(names or []), full=full, formula=formula, reward=reward, success_at=success_at,
+            store, *(names or []), full=full, formula=read, reward=reward, success_at=success_at,
             since=since_in_utc(since), progress=progress,
         )  # fmt: skip
     if json:
@@ -76,14 +80,17 @@ def watch(
     dsn: options.Dsn = None,
 ) -> None:
     """Run the jobs again and again; the store is let go of in between, and tried again if it is away or in use."""
-    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import formulas  # noqa: PLC0415  # with the engine
+    from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # likewise
 
+    read = formulas.formula_named(formula) if formula else None
+    walls.confine(dsn)
     seconds, done = pause(every), 0
     while True:
         done += 1
         try:
             with reading(dsn) as store:
-                _print_reports(runner.run(store, formula=formula))
+                _print_reports(runner.run(store, formula=read))
         except StoreUnavailableError as error:
             if error.lasting or done == times:
                 raise

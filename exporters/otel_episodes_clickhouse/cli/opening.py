@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.config import Target
@@ -22,11 +22,11 @@ NOTHING_YET = (
 )
 
 
-@contextmanager
-def reading(dsn: str | None) -> Iterator[Store]:
-    """Open the store with everything in it that has been recorded so far."""
-    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
+LATELY: Final = "what was recorded lately could not be brought in ({})"
 
+
+def recorded(dsn: str | None) -> Target:
+    """Return the store, in which something has been recorded; raise `StoreUnavailableError` where nothing has."""
     target = Target.resolve(dsn)
     if target.path is not None and not target.path.is_dir():
         raise StoreUnavailableError(
@@ -34,12 +34,20 @@ def reading(dsn: str | None) -> Iterator[Store]:
             "something in (otel-episodes import), or name another place with --dsn; otel-episodes demo shows made-up "
             "runs, in a store of its own"
         )
-    with Store.open(target) as store:
+    return target
+
+
+@contextmanager
+def reading(dsn: str | None) -> Iterator[Store]:
+    """Open the store with everything in it that has been recorded so far."""
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
+
+    with Store.open(recorded(dsn)) as store:
         try:
             store.drain()
         except (QueryError, SchemaError) as error:
             # An account that may only read, say: what is in the store can be shown all the same.
-            output.problem(f"what was recorded lately could not be brought in ({error})")
+            output.problem(LATELY.format(error))
         yield store
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.errors import QueryError
+from otel_episodes_clickhouse.errors import QueryError, StoreError
+from otel_episodes_clickhouse.store import read_only_sql
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
@@ -22,6 +26,7 @@ _BUILT_IN: Final = {"parity-1": "internal_reward_parity_1", "v2": "internal_rewa
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
 _NUMBER: Final = re.compile(r"^(?:LowCardinality\()?(?:Nullable\()?(?:U?Int\d+|B?Float\d+|Decimal.*|Bool)\)*$")
 _CODE_SYNTAX: Final = 62
+_FORMULA_BYTES: Final = 1_000_000
 
 
 class FormulaError(UsageError):
@@ -45,7 +50,7 @@ def formula_named(text: str) -> Formula:
         raise FormulaError(f"no formula {text!r}: use {', '.join(_BUILT_IN)}, or a file that ends in .sql")
     path = Path(text)
     try:
-        body = path.read_text(encoding="utf-8")
+        body = _read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise FormulaError(f"cannot read the formula {text}: {error}") from error
     named = sql.parse(body)
@@ -57,19 +62,27 @@ def formula_named(text: str) -> Formula:
     return Formula(f"{stem}@{digest[:8]}", f"internal_reward_user_{digest[:16]}", select)
 
 
+def _read_text(path: Path) -> str:
+    """Return the text of a file; raise OSError for what has no end, and for more than anybody writes by hand."""
+    with path.open("rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(_FORMULA_BYTES + 1)
+    if len(content) > _FORMULA_BYTES:
+        raise OSError(errno.EFBIG, f"longer than {_FORMULA_BYTES:,} bytes", str(path))
+    return content.decode("utf-8")
+
+
 def install_formula(store: Store, formula: Formula) -> None:
-    """Make a user's formula a view; raise `FormulaError` when it does not parse or lacks a column."""
+    """Make a user's formula a view; raise `FormulaError` when it asks for more than the store, or lacks a column.
+
+    It is looked at before there is a view of it: what is refused leaves nothing behind.
+    """
     if formula.text is None:
         return
     # The one place where our text meets another: a view has to be created from the user's own SELECT.
-    view = sql.Statement("formula", sql.named("formula_view").text.replace("SELECT 1", formula.text))
-    try:
-        store.query_named("formula_parses", {"text": formula.text})
-        store.execute(view, {"formula_view": formula.view})
-    except QueryError as error:
-        what = "does not parse" if error.code == _CODE_SYNTAX else "is refused"
-        raise FormulaError(f"formula {formula.name} {what}: {error}") from error
-    types = {row["Name"]: row["Type"] for row in store.query_named("view_columns", {"table": formula.view})}
+    select = sql.named("formula_select").text.replace("SELECT 1", formula.text)
+    types = _columns(store, formula, select)
     missing = [name for name in ("EpisodeId", *_COMPONENTS) if name not in types]
     if missing:
         raise FormulaError(
@@ -78,6 +91,23 @@ def install_formula(store: Store, formula: Formula) -> None:
     wrong = [f"{name} {types[name]}" for name in _COMPONENTS if not _NUMBER.match(types[name])]
     if wrong:
         raise FormulaError(f"formula {formula.name}: {', '.join(wrong)} must be a number")
+    view = sql.Statement("formula", f"{sql.named('formula_view').text}\n{select}")
+    try:
+        store.execute(view, {"formula_view": formula.view})
+    except QueryError as error:
+        raise FormulaError(f"formula {formula.name} is refused: {error}") from error
+
+
+def _columns(store: Store, formula: Formula, select: str) -> dict[str, str]:
+    text = formula.text or ""
+    try:
+        store.query_named("formula_parses", {"text": text})
+        read_only_sql.check_select(store, text)
+        return store.columns_of(select)
+    except StoreError as error:
+        code = error.code if isinstance(error, QueryError) else None
+        what = "does not parse" if code == _CODE_SYNTAX else "is refused"
+        raise FormulaError(f"formula {formula.name} {what}: {error}") from error
 
 
 def active_formula(store: Store) -> str:
@@ -119,19 +149,22 @@ def use_reward(store: Store, reward: str | None, success_at: float | None = None
     return chosen
 
 
-def chosen_formula(store: Store, formula: str | None) -> Formula:
+def chosen_formula(store: Store, formula: str | Formula | None) -> Formula:
     """Return the formula of that name or file, made a view if it is a user's; None: the one in use."""
     if formula is not None:
-        chosen = formula_named(formula)
+        chosen = formula if isinstance(formula, Formula) else formula_named(formula)
         install_formula(store, chosen)
         return chosen
     name = active_formula(store)
     if name in _BUILT_IN:
         return formula_named(name)
     digest = name.rpartition("@")[2]
-    views = [
-        row["Name"] for row in store.query_named("user_formula_views", {"prefix": f"internal_reward_user_{digest}"})
-    ]
+    views = store.query_named("user_formula_views", {"prefix": f"internal_reward_user_{digest}"})
     if not views:
         raise FormulaError(f"the formula {name} is in use but its view is gone: name it again with --formula")
-    return Formula(name, views[0], "")
+    try:
+        # A version before this one let more pass.
+        read_only_sql.check_select(store, views[0]["Statement"])
+    except QueryError as error:
+        raise FormulaError(f"the formula {name} is in use and is refused: {error}") from error
+    return Formula(name, views[0]["Name"], "")

@@ -72,7 +72,7 @@ class Progress(Protocol):
 def run(
     store: Store,
     *jobs: str,
-    formula: str | None = None,
+    formula: str | Formula | None = None,
     reward: str | None = None,
     success_at: float | None = None,
     full: bool = False,

@@ -1,32 +1,59 @@
-"""What a user's read-only SQL must not do, beyond what the engine's own read-only mode refuses.
+"""What a question to the store may be made of: the first wall around SQL that is not ours.
 
-Measured on ClickHouse 26.9: with ``readonly = 1`` the embedded engine still writes files (INTO OUTFILE), reads any
-file (``file(path)``), asks any address for a structure (DESCRIBE of a table function) and runs KILL. The engine
-itself takes the statement apart, so that comments, quoted names or another notation of a string hide nothing.
+A statement is allowed for what the engine's own parser says is in it, not refused for words: its syntax tree (EXPLAIN
+AST, which runs nothing) may hold only the kinds of node that a question is made of, and functions from a list of
+harmless ones, ``sql/harmless_functions.txt``. What the tree does not show (the function of an APPLY, the condition of
+a SHOW) is refused, or has to fit a grammar as a whole. Behind this wall stand the engine's read-only mode, and for the
+embedded engine the kernel: see `confined_sql`.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from otel_episodes_clickhouse.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-_READS: Final = ("SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS")
-_STRING: Final = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)
-_CALL: Final = re.compile(r"\b(\w+)\s*\(")
-# Table functions that make rows up, or read only what the account may read anyway.
-_HARMLESS: Final = frozenset((
-    "dictionary", "format", "fuzzJSON", "fuzzQuery", "generateRandom", "generateSeries", "generate_series", "loop",
-    "merge", "mergeTreeAnalyzeIndexes", "mergeTreeIndex", "mergeTreeProjection", "null", "numbers", "numbers_mt",
-    "primes", "values", "view", "viewExplain", "viewIfPermitted", "zeros", "zeros_mt",
+_NODE: Final = re.compile(r" *(?P<kind>[A-Za-z:]+)(?: (?P<rest>.*))?", re.DOTALL)
+_CHILDREN: Final = re.compile(r" \(children \d+\)\Z")
+_ALIAS: Final = re.compile(r" \(alias (.*)\)\Z", re.DOTALL)
+_WORD: Final = re.compile(r"\w+")
+# Of these a question is made; none of them does anything, whatever it is given.
+_QUESTION: Final = frozenset((
+    "SelectWithUnionQuery", "SelectIntersectExceptQuery", "SelectQuery", "ExpressionList", "Subquery", "WithElement",
+    "TablesInSelectQuery", "TablesInSelectQueryElement", "TableExpression", "TableIdentifier", "TableJoin", "ArrayJoin",
+    "SampleRatio", "Identifier", "Literal", "Function", "Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher",
+    "ColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "QualifiedColumnsListMatcher", "ColumnsTransformerList",
+    "ColumnsExceptTransformer", "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement",
+    "OrderByElement", "InterpolateElement", "WindowDefinition", "WindowListElement", "Collation",
 ))  # fmt: skip
-# Functions, not tables, that reach outside.
-_OUTSIDE: Final = frozenset(("file", "catboostEvaluate"))
+_EXPLAINED: Final = frozenset((
+    "EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN QUERY TREE", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE",
+))  # fmt: skip
+_NAME: Final = r"(?:\w+|`[\w$ -]*`)(?:\.(?:\w+|`[\w$ -]*`))?"
+_STRING: Final = r"'(?:[^'\\]|\\.)*'"
+# Questions about the store itself, whose trees show too little: as the engine writes them, from their first letter to
+# their last.
+_CATALOGUE: Final = re.compile(
+    rf"SHOW (?:(?:FULL )?(?:TABLES|COLUMNS|INDEX|INDEXES|INDICES|KEYS|DICTIONARIES)|DATABASES|FUNCTIONS|SETTINGS"
+    rf"|PROCESSLIST|GRANTS|ENGINES)(?: FROM {_NAME})?(?: FROM {_NAME})?(?: (?:NOT )?I?LIKE {_STRING})?(?: LIMIT \d+)?"
+    rf"|SHOW CREATE (?:TABLE |VIEW |DATABASE |DICTIONARY )?{_NAME}"
+    rf"|EXISTS (?:TEMPORARY )?(?:TABLE |VIEW |DATABASE |DICTIONARY )?{_NAME}",
+    re.DOTALL,
+)
+_READS: Final = frozenset(("SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"))
+_SUFFIXES: Final = (
+    "If", "Array", "Map", "State", "SimpleState", "Merge", "ForEach", "Distinct", "OrDefault", "OrNull", "Resample",
+    "ArgMin", "ArgMax", "Null", "Tuple",
+)  # fmt: skip
 _UNKNOWN_FUNCTION: Final = 46
+_ALLOWS: Final = "`otel-episodes sql --write` allows it"
 
 
 class Asking(Protocol):
@@ -36,29 +63,153 @@ class Asking(Protocol):
         """Run a statement of ours that returns rows."""
         ...
 
+    def syntax_tree(self, text: str, parameters: Mapping[str, Any]) -> list[str]:
+        """Return the lines of a statement's syntax tree, with these parameters in their places."""
+        ...
 
-def check(store: Asking, text: str) -> None:
+
+class RefusedError(QueryError):
+    """A statement that the engine would take, and that is not only a question."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Names in small letters: of the engine's functions that are not in the list, and of the store's own views."""
+
+    functions: frozenset[str]
+    table_functions: frozenset[str]
+    views: frozenset[str]
+
+    @classmethod
+    def ask(cls, store: Asking) -> Known:
+        """Ask the engine."""
+        names = {row["Kind"]: set(row["Names"]) for row in store.query_named("known_functions")}
+        functions, table_functions = names["function"], names["table function"]
+        return cls(
+            frozenset(name for name in functions if not is_harmless(name)),
+            frozenset(table_functions - _harmless()),
+            frozenset(names["view"] - functions - table_functions),
+        )
+
+
+def check(store: Asking, text: str, parameters: Mapping[str, Any]) -> None:
     """Raise `QueryError` for a statement that is not only a question to the tables of the store."""
+    plain = _one_statement(store, text)
     try:
-        plain = store.query_named("formatted", {"text": text})[0]["Text"]
+        _check_question(store, text, plain, parameters)
+    except RefusedError as error:
+        raise QueryError(f"{error}: {_ALLOWS}") from None
+
+
+def _check_question(store: Asking, text: str, plain: str | None, parameters: Mapping[str, Any]) -> None:
+    if plain is not None and _CATALOGUE.fullmatch(plain):
+        return
+    word = re.split(r"[\s(]", (plain or text).lstrip("( \n\t"), maxsplit=1)[0].upper()
+    if word not in _READS:
+        raise RefusedError(f"{word} is not a question, and this is read-only")
+    if word in ("SHOW", "EXISTS"):
+        raise RefusedError(f"this {word} says more than is known to be harmless: ask system.tables or system.columns")
+    check_tree(store.syntax_tree(text, parameters), Known.ask(store), select=False)
+
+
+def check_select(store: Asking, text: str) -> None:
+    """Raise `QueryError` for anything but one SELECT that only asks the tables of the store."""
+    _one_statement(store, text)
+    check_tree(store.syntax_tree(text, {}), Known.ask(store), select=True)
+
+
+def check_tree(lines: Iterable[str], known: Known, *, select: bool) -> None:
+    """Raise `QueryError` for what is in the lines of EXPLAIN AST and not known to be harmless.
+
+    A name with a line break in it adds lines of its own, which can only make a statement be refused: every node's own
+    line begins with its kind.
+    """
+    tree = list(lines)
+    top = tree[0].partition(" ")[0] if tree else ""
+    if top not in ({"SelectWithUnionQuery"} if select else {"SelectWithUnionQuery", "DescribeQuery", "Explain"}):
+        raise RefusedError(f"{top or 'nothing'} is not a question, and this is read-only")
+    if top == "Explain":
+        explained = _CHILDREN.sub("", tree[0]).removeprefix("Explain ")
+        if explained not in _EXPLAINED:
+            raise RefusedError(f"{explained} is not known to be harmless")
+        if len(tree) > 1 and tree[1] == " Set":
+            del tree[1]
+        _check_output(tree, "SelectWithUnionQuery")
+    else:
+        _check_output(tree, "ExpressionList" if top == "SelectWithUnionQuery" else "TableExpression")
+    own = known.views | _lambdas(tree) - known.table_functions - known.functions
+    for line in tree[1:]:
+        _check_node(line, own, known.functions)
+
+
+def _check_output(tree: list[str], only: str) -> None:
+    """Refuse what stands beside the question itself: INTO OUTFILE, FORMAT, SETTINGS."""
+    beside = [line.strip() for line in tree[1:] if line[:1] == " " and line[1:2] != " "]
+    for node in [line for line in beside if not re.match(rf"{only}\b", line)]:
+        if node.startswith("Literal"):
+            raise RefusedError(
+                "INTO OUTFILE writes a file, and this is read-only: redirect the output of SELECT instead"
+            )
+        if node.startswith("Identifier"):
+            raise RefusedError("FORMAT is not taken here: use --json, or read the rows")
+        raise RefusedError(f"{node.partition(' ')[0].upper()} is not taken here: ask without it")
+
+
+def _check_node(line: str, own: frozenset[str], outside: frozenset[str]) -> None:
+    found = _NODE.fullmatch(line)
+    kind = found["kind"] if found else ""
+    if found is None or kind not in _QUESTION:
+        raise RefusedError(_refusal(kind, line))
+    if kind == "SelectWithUnionQuery" and not line.endswith(" (children 1)"):
+        raise RefusedError("INTO OUTFILE, FORMAT and SETTINGS are not taken inside a question")
+    name = _ALIAS.sub("", _CHILDREN.sub("", found["rest"] or ""))
+    if kind == "Function" and not (name.lower() in own or is_harmless(name)):
+        raise RefusedError(f"{name}() is not known to be harmless: it may reach outside of the store")
+    # Where a function is wanted, as in arrayMap(file, ...), its bare name is one.
+    if kind == "Identifier" and name.lower() in outside:
+        raise RefusedError(f"{name} is a function that reaches outside of the store: call a column something else")
+    if kind == "TableIdentifier" and re.search(r"[/\\]|://", name):
+        raise RefusedError(f"{name} is a file or an address, not a table of the store")
+
+
+def _refusal(kind: str, line: str) -> str:
+    if kind == "ColumnsApplyTransformer":
+        return "APPLY does not say which function it calls: write the calls out"
+    if kind == "Set":
+        return "SETTINGS is not taken here: ask without it"
+    return f"{kind or line.strip()} is not known to be harmless"
+
+
+def is_harmless(name: str) -> bool:
+    """Return True if a function of that name, perhaps with the suffixes of aggregate functions, is a harmless one."""
+    known = _harmless()
+    if name.lower() in known:
+        return True
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix) and len(name) > len(suffix):
+            return is_harmless(name.removesuffix(suffix))
+    return False
+
+
+@cache
+def _harmless() -> frozenset[str]:
+    file = resources.files("otel_episodes_clickhouse") / "sql" / "harmless_functions.txt"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return frozenset(name.lower() for line in lines if not line.startswith("#") for name in line.split())
+
+
+def _lambdas(tree: list[str]) -> frozenset[str]:
+    """Return the names that the statement itself gives to functions, in small letters: WITH x -> x + 1 AS f."""
+    found = (re.fullmatch(r" *Function lambda \(alias (\w+)\) \(children \d+\)", line) for line in tree)
+    return frozenset(one[1].lower() for one in found if one)
+
+
+def _one_statement(store: Asking, text: str) -> str | None:
+    """Return the one statement as the engine writes it; None on a server before 23.10, which cannot say."""
+    try:
+        return str(store.query_named("formatted", {"text": text})[0]["Text"])
     except QueryError as error:
         if error.code == _UNKNOWN_FUNCTION and "formatQuerySingleLine" in str(error):
-            return  # a server before 23.10, whose own read-only mode has to do
-        raise QueryError(_syntax(str(error)), code=error.code) from error
-    bare = _STRING.sub("''", plain)
-    word = bare.split(None, 1)[0].upper().lstrip("(")
-    if word not in _READS:
-        raise QueryError(f"{word} is no question, and this is read-only: `otel-episodes sql --write` allows it")
-    if re.search(r"\bINTO OUTFILE\b", bare):
-        raise QueryError("INTO OUTFILE writes a file, and this is read-only: redirect the output instead")
-    functions = {row["Name"] for row in store.query_named("table_functions")} - _HARMLESS | _OUTSIDE
-    # Some names are known in any case of letters.
-    folded = {name.lower() for name in functions}
-    for name in _CALL.findall(bare):
-        if name.lower() in folded:
-            raise QueryError(f"{name}() reaches outside of the store: `otel-episodes sql --write` allows it")
-
-
-def _syntax(message: str) -> str:
-    # The engine speaks of our question about the statement; the user asked only the statement.
-    return message.partition(": In scope ")[0]
+            return None
+        # The engine speaks of our question about the statement; the user asked only the statement.
+        raise QueryError(str(error).partition(": In scope ")[0], code=error.code) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -28,7 +28,8 @@ from otel_episodes_clickhouse.schema import migrations
 from otel_episodes_clickhouse.spool import drain as draining
 from otel_episodes_clickhouse.spool.locks import ProcessLock
 from otel_episodes_clickhouse.spool.row import COLUMNS, Row
-from otel_episodes_clickhouse.store import chdb_engine, read_only_sql
+from otel_episodes_clickhouse.store import chdb_engine, confined_sql, read_only_sql
+from otel_episodes_clickhouse.store.confined_sql import Result
 from otel_episodes_clickhouse.store.connections import Connections
 from otel_episodes_clickhouse.store.insert import InsertBody
 
@@ -109,15 +110,6 @@ _SUBSECOND: Final = re.compile(r"(?:Nullable\()?DateTime64\((\d)")
 _UNKNOWN_DATABASE: Final = 81
 
 
-@dataclass(frozen=True)
-class Result:
-    """The answer to a user's own SQL."""
-
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
 class Store:
     """An open store; a context manager. One thread at a time.
 
@@ -134,13 +126,15 @@ class Store:
         self._migrated = False
 
     @classmethod
-    def open(cls, target: Target, *, wait_seconds: float = 30.0, read_only: bool = False) -> Store:
+    def open(
+        cls, target: Target, *, wait_seconds: float = 30.0, read_only: bool = False, locked: bool = False
+    ) -> Store:
         """Connect, waiting that long for another process to let go of the embedded store.
 
-        ``read_only`` refuses `migrate`, `insert_rows` and `drain` on this store.
-        Raises `StoreLockedError`, or `StoreUnavailableError` when there is no answer.
+        ``read_only`` refuses `migrate`, `insert_rows` and `drain` on this store; ``locked`` leaves the lock to the
+        process that started this one. Raises `StoreLockedError`, or `StoreUnavailableError` when there is no answer.
         """
-        lock = _lock(target, wait_seconds) if target.embedded else None
+        lock = _lock(target, wait_seconds) if target.embedded and not locked else None
         store = cls(target, lock, read_only=read_only)
         try:
             store._writer = store._connect()
@@ -156,15 +150,18 @@ class Store:
 
     def close(self) -> None:
         """Close the connections, then release the lock; harmless when repeated."""
-        for client in (self._reader, self._writer):
-            if client is not None:
-                client.close()
-        self._reader = self._writer = None
+        self._close_connections()
         if self._connections is not None:
             self._connections.clear()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _close_connections(self) -> None:
+        for client in (self._reader, self._writer):
+            if client is not None:
+                client.close()
+        self._reader = self._writer = None
 
     def __enter__(self) -> Self:
         return self
@@ -291,19 +288,48 @@ class Store:
         return self.query(sql.named(name).text, parameters)
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True) -> Result:
-        """Run a user's own SQL; unless told otherwise the engine itself refuses whatever would change something."""
+        """Run a user's own SQL: unless told otherwise a question to this store, which can change and reach nothing.
+
+        The embedded engine is closed meanwhile, and asked in a process of its own (see `confined_sql`).
+        """
         text = text.strip().rstrip(";")
-        given = dict(parameters or {})
+        given = _used(text, parameters or {})
         if not read_only:
             self._refuse_when_read_only("change anything")
             return _result(self._write(lambda client: client.query(text, given)))
-        read_only_sql.check(self, text)
         if not self.target.embedded:
-            return _result(self._read(lambda client: client.query(text, given, settings={"readonly": 1})))
+            return self.sql_here(text, given)
+        self._close_connections()
+        return confined_sql.ask(self.target, text, given, locked=True).result
+
+    def sql_here(self, text: str, parameters: Mapping[str, Any]) -> Result:
+        """Ask a user's question in this process, where only the first wall and the engine's own mode stand."""
+        text = text.strip().rstrip(";")
+        given = _used(text, parameters)
+        read_only_sql.check(self, text, given)
+        return _result(self._read_only(text, given))
+
+    def columns_of(self, select: str) -> dict[str, str]:
+        """Return the columns and types of a SELECT of a user's that `read_only_sql.check_select` let pass.
+
+        In read-only mode the engine itself refuses tables that are files or addresses, which in a view it would take.
+        """
+        return {str(row[0]): str(row[1]) for row in self._read_only(f"DESCRIBE (\n{select}\n)", {}).result_rows}
+
+    def syntax_tree(self, text: str, parameters: Mapping[str, Any]) -> list[str]:
+        """Return the lines of EXPLAIN AST for one statement of a user's, which is parsed and not run."""
+        # The engine takes the statement of a tree as text only. No format is asked for: that would be the statement's.
+        given = dict(parameters)
+        answer = self._read(lambda client: client.raw_query(f"EXPLAIN AST {text}", parameters=given))
+        return answer.decode(errors="replace").rstrip("\n").split("\n")
+
+    def _read_only(self, text: str, parameters: dict[str, Any]) -> QueryResult:
+        if not self.target.embedded:
+            return self._read(lambda client: client.query(text, parameters, settings={"readonly": 1}))
         client = self._connect()
         try:
             client.command(sql.named("be_read_only").text)
-            return _result(self._attempt(client, lambda ready: ready.query(text, given)))
+            return self._attempt(client, lambda ready: ready.query(text, parameters))
         finally:
             client.close()
 
@@ -389,6 +415,11 @@ class Store:
     def _refuse_when_read_only(self, doing: str) -> None:
         if self.read_only:
             raise StoreError(f"cannot {doing}: this store was opened read-only")
+
+
+def _used(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are in a statement: without any, the client would replace %(name)s by itself."""
+    return {name: value for name, value in parameters.items() if re.search(rf"\{{{re.escape(name)}:", text)}
 
 
 def _in_traces(batch: Sequence[Row]) -> Iterator[list[Row]]:

@@ -34,9 +34,12 @@ SETTINGS optimize_move_to_prewhere_if_final = 1;
 SELECT formatQuery({text:String}) AS Text;
 
 -- name: formula_view
--- A user's formula is a SELECT, which stands in place of SELECT 1: kept as a view so that every statement above can read it
--- by name. What it reads has names of its own, which stay when our relations change theirs.
-CREATE OR REPLACE VIEW {formula_view:Identifier} AS
+-- A user's formula is kept as a view so that every statement above can read it by name.
+CREATE OR REPLACE VIEW {formula_view:Identifier} AS;
+
+-- name: formula_select
+-- The user's SELECT stands in place of SELECT 1. What it reads has names of its own, which stay when our relations change
+-- theirs.
 WITH
     reward_inputs AS (SELECT * FROM internal_reward_inputs),
     reward_facts AS (SELECT * FROM internal_reward_facts)

@@ -95,8 +95,8 @@ INSERT INTO internal_settings (Name, Value) SELECT 'reward_source', {reward:Stri
 -- name: set_active_formula
 INSERT INTO internal_settings (Name, Value) SELECT 'reward_formula', {formula:String};
 
--- name: view_columns
-SELECT name AS Name, type AS Type FROM system.columns WHERE database = currentDatabase() AND table = {table:String};
-
 -- name: user_formula_views
-SELECT name AS Name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String}) ORDER BY name;
+SELECT name AS Name, as_select AS Statement
+FROM system.tables
+WHERE database = currentDatabase() AND startsWith(name, {prefix:String})
+ORDER BY name;

@@ -61,5 +61,12 @@ SET readonly = 1;
 -- As the engine reads it: one statement, no comments, no quoted names, strings in one notation.
 SELECT formatQuerySingleLine({text:String}) AS Text;
 
--- name: table_functions
-SELECT name AS Name FROM system.table_functions;
+-- name: known_functions
+-- Views with parameters are called as functions are. Some names are known in any case of letters.
+SELECT 'function' AS Kind, groupArray(lower(name)) AS Names FROM system.functions
+UNION ALL
+SELECT 'table function' AS Kind, groupArray(lower(name)) AS Names FROM system.table_functions
+UNION ALL
+SELECT 'view' AS Kind, groupArray(lower(name)) AS Names
+FROM system.tables
+WHERE database = currentDatabase() AND engine = 'View';

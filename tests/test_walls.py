@@ -1,0 +1,192 @@
+"""Nobody's SQL gets out: thousands of generated statements and formulas against each wall, with canaries behind it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from canaries import canaries
+from hostile_sql import expression, statement
+
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse.learning import formulas
+from otel_episodes_clickhouse.store import confinement
+from otel_episodes_clickhouse.store.confined_sql import ConfinedEngine
+from otel_episodes_clickhouse.store.store import Store
+
+# The whole campaign by hand: OTEL_EPISODES_CAMPAIGN=1 pytest tests/test_walls.py
+SHARE = 1.0 if os.environ.get("OTEL_EPISODES_CAMPAIGN") else 0.1
+SEED = 20_261_128
+needs_kernel = pytest.mark.skipif(
+    not confinement.available().whole, reason=f"this kernel walls off {confinement.available()}"
+)
+# What answers in `confined_engine`, without the first wall and the engine's own read-only mode.
+UNCHECKED = """
+from otel_episodes_clickhouse.store import store
+def sql_here(self, text, parameters):
+    return store._result(self._read(lambda client: client.query(text, parameters)))
+store.Store.sql_here = sql_here
+"""
+
+
+class UncheckedEngine(ConfinedEngine):
+    """Takes every statement, with nothing but the kernel to hold it."""
+
+    START = ConfinedEngine.START.replace("serve(request)", f"exec({UNCHECKED!r}); serve(request)")
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    made = Target.resolve(f"chdb://{tmp_path_factory.mktemp('walls') / 'store'}")
+    with Store.open(made) as store:
+        store.migrate()
+    return made
+
+
+@pytest.mark.campaign
+def test_no_generated_statement_gets_through_the_first_wall(target: Target, tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    assert target.path is not None
+    with Store.open(target) as store, canaries(tmp_path, target.path) as watched:
+        for _ in range(int(4000 * SHARE)):
+            text = statement(dice, watched.places())
+            said = _answer(lambda: str(store.sql_here(text, {}).rows))  # noqa: B023  # called at once
+            assert watched.secret not in said, text
+            assert (watched.opened(), watched.fetched, watched.written()) == (0, 0, []), text
+
+
+@needs_kernel
+@pytest.mark.campaign
+def test_no_generated_statement_gets_through_the_second_wall_alone(target: Target, tmp_path: Path) -> None:
+    dice = random.Random(SEED + 1)
+    assert target.path is not None
+    left = int(2000 * SHARE)
+    tried: list[str] = []
+    with canaries(tmp_path, target.path) as watched:
+        while left:
+            with UncheckedEngine(target) as engine:
+                while left:
+                    left -= 1
+                    text = statement(dice, watched.places())
+                    # What changes the store is the first wall's: this one is about what lies outside.
+                    if text.lstrip("(/*-#! x\n").upper().startswith(("CREATE", "INSERT", "BACKUP")):
+                        continue
+                    tried.append(text)
+                    said = _in_time(engine, text)
+                    assert watched.secret not in said, text
+                    assert (watched.opened(), watched.fetched, watched.written()) == (0, 0, []), text
+                    if said.startswith("StoreError: the process"):
+                        # A statement can crash the engine or wait for ever: the next one gets another.
+                        break
+    assert tried
+
+
+@pytest.mark.campaign
+def test_no_generated_formula_gets_out_or_leaves_a_view(target: Target, tmp_path: Path) -> None:
+    dice = random.Random(SEED + 2)
+    assert target.path is not None
+    rest = ", ".join(f"1 AS {name}" for name in ("Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality"))
+    file = tmp_path / "mine.sql"
+    with Store.open(target) as store, canaries(tmp_path, target.path) as watched:
+        for _ in range(int(1000 * SHARE)):
+            hostile = expression(dice, watched.places())
+            text = f"SELECT EpisodeId, toFloat64(length(toString({hostile}))) AS Total, {rest}, 0 AS LearningBonus"
+            file.write_text(
+                f"{text} FROM reward_inputs" + dice.choice(("", " INTO OUTFILE 'absent'", ";", "; SELECT 1"))
+            )
+            watched.opened()
+            formula = formulas.formula_named(str(file))
+            said = _answer(lambda: formulas.install_formula(store, formula))  # noqa: B023  # called at once
+            assert watched.secret not in said, text
+            assert (watched.opened(), watched.fetched, watched.written()) == (0, 0, []), text
+        views = store.query("SELECT name FROM system.tables WHERE startsWith(name, 'internal_reward_user')")
+    assert views == []
+
+
+def _in_time(engine: ConfinedEngine, text: str) -> str:
+    late = threading.Timer(5, engine._process.kill)
+    late.start()
+    try:
+        return _answer(lambda: str(engine.ask(text, {}).result.rows))
+    finally:
+        late.cancel()
+
+
+def _answer(ask: object) -> str:
+    try:
+        return str(ask())  # type: ignore[operator]
+    except (StoreError, formulas.FormulaError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@needs_kernel
+def test_a_statement_cannot_write_into_the_store_s_own_directory(target: Target) -> None:
+    assert target.path is not None
+    file = target.path / "absent"
+    with UncheckedEngine(target) as engine, pytest.raises(StoreError, match="Permission denied"):
+        engine.ask(f"SELECT 1 INTO OUTFILE '{file}'", {})
+    assert not file.exists()
+
+
+@needs_kernel
+def test_what_asks_the_engine_has_no_secrets_of_the_environment(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AN_API_KEY", "made-up-secret")
+    with UncheckedEngine(target) as engine, pytest.raises(StoreError):
+        engine.ask("SELECT file('/proc/self/environ')", {})
+    kept = subprocess.run([sys.executable, "-c", ENVIRONMENT], capture_output=True, text=True, check=True)
+    assert "made-up-secret" not in kept.stdout
+
+
+ENVIRONMENT = """
+from otel_episodes_clickhouse.store.confined_sql import _environment
+print(_environment("/tmp"))
+"""
+
+
+def test_large_results_and_values_of_every_kind_come_through(target: Target) -> None:
+    with ConfinedEngine(target) as engine:
+        many = engine.ask("SELECT number, toString(number) AS t FROM numbers(300000)", {}).result
+        kinds = engine.ask(
+            "SELECT toDate('2026-01-31'), toDateTime64('2026-01-31 01:02:03', 3), toDecimal32(1, 2), toUInt256(7), "
+            "toUUID('00000000-0000-0000-0000-000000000001'), toIPv4('127.0.0.1'), map('a', [1]), (1, 'b'), NULL, "
+            "inf, unhex('ff')",
+            {},
+        ).result
+    assert (len(many.rows), many.rows[-1]) == (300_000, (299_999, "299999"))
+    assert [str(value) for value in kinds.rows[0]] == [
+        "2026-01-31", "2026-01-31 01:02:03", "1.00", "7", "00000000-0000-0000-0000-000000000001", "127.0.0.1",
+        "{'a': [1]}", "(1, 'b')", "None", "inf", "ff",
+    ]  # fmt: skip
+
+
+def test_the_process_that_asks_ends_with_the_one_that_started_it(target: Target) -> None:
+    assert target.path is not None
+    script = ASKING.format(path=str(target.path))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        child = int(asking.stdout.readline())
+        asking.send_signal(signal.SIGINT)
+        assert asking.wait(timeout=30) != 0
+    until = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+
+
+ASKING = """
+from otel_episodes_clickhouse.store.confined_sql import ConfinedEngine
+from otel_episodes_clickhouse.config import Target
+with ConfinedEngine(Target.resolve("chdb://{path}")) as engine:
+    print(engine._process.pid, flush=True)
+    engine.ask("SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(number)", {{}})
+"""
