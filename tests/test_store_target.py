@@ -64,6 +64,7 @@ def test_user_password_and_options_reach_the_client() -> None:
         "password": "p@ss",
         "verify": "false",
         "settings": {"max_threads": "2"},
+        "compress": "gzip",
     }
 
 

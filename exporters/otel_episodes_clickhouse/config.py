@@ -117,6 +117,8 @@ class Target:
             arguments.update(username=self.username or "default", password=self.secret())
         if settings:
             arguments["settings"] = settings
+        # Of answers: the only packing that the client undoes piece by piece.
+        arguments["compress"] = "gzip" if self.compression != "" else False
         return arguments
 
     def option(self, name: str, default: str = "") -> str:

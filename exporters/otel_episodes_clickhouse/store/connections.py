@@ -14,10 +14,12 @@ import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.errors import ConfigurationError, StoreUnavailableError
+from otel_episodes_clickhouse.store import answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +34,19 @@ _FILES: Final = ("ca_cert", "client_cert", "client_cert_key")
 _BUNDLED_CAS: Final = "certifi"
 _KNOCK_SECONDS: Final = 0.5
 _KNOCK_BYTES: Final = 4096
+_REDIRECT: Final = 300
+_EXCEPTION: Final = "X-ClickHouse-Exception-Code"
 
 
 class Connections:
     """A pool for one target, in the place of clickhouse-connect's own (``pool_mgr``)."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, seconds: float) -> None:
         self._target = target
+        self._seconds = seconds
+        self._watch = answers.Watch()
         self._pool = _pool(target)
+        answers.watched(self._pool, self._watch)
         # Of the last answer: 0 and None before the first.
         self.status = 0
         self.retry_after: float | None = None
@@ -49,7 +56,7 @@ class Connections:
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
-        """Give every request inside the block that long, from the first byte sent to the first of its answer."""
+        """Give every request inside the block that long, from the first byte sent to the last of its answer."""
         self._deadline = seconds
         try:
             yield
@@ -57,28 +64,52 @@ class Connections:
             self._deadline = None
 
     def request(self, method: str, url: str, **arguments: Any) -> BaseHTTPResponse:
-        """Send a request once; raise `StoreUnavailableError` when no answer comes."""
+        """Send a request once; raise `StoreUnavailableError` when no answer comes, or one without an end."""
         from urllib3 import Timeout  # noqa: PLC0415  # comes with clickhouse-connect
         from urllib3.exceptions import HTTPError  # noqa: PLC0415  # likewise
 
         if self._deadline is not None:
             # urllib3 sends under the time limit of connecting.
             arguments["timeout"] = Timeout(total=self._deadline, connect=self._deadline, read=self._deadline)
+        streams = not arguments.get("preload_content", True)
         self.status, self.retry_after = 0, None
         self.asking_since = time.monotonic()
         try:
-            response = self._pool.request(method, url, **{**arguments, "retries": False})
-        except HTTPError as error:
+            with self._watch.within(self._deadline or self._seconds):
+                options = {**arguments, "retries": False, "preload_content": False}
+                return self._answer(self._pool.request(method, url, **options), streams=streams)
+        except (HTTPError, OSError) as error:
             # Ours, so that the client neither repeats the request nor logs it.
             raise self._unavailable(error) from error
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(f"{self._target} does not answer: {error}") from error
         finally:
             self.asking_since = 0.0
+
+    def _answer(self, response: BaseHTTPResponse, *, streams: bool) -> BaseHTTPResponse:
         self.status = response.status
         self.retry_after = retry_after_seconds(response.headers.get("Retry-After"))
-        return response
+        refused = response.status >= _REDIRECT or _EXCEPTION in response.headers
+        try:
+            answers.check_encoding(response)
+            if streams and not refused:
+                until = time.monotonic() + (self._deadline or self._seconds)
+                # Pieces are read by the client, as it needs them.
+                setattr(response, "stream", partial(answers.read_pieces, self._watch, response.stream, until))  # noqa: B010
+                return response
+            limit = (
+                answers.ERROR_BYTES if refused else answers.INSERT_BYTES if self._deadline else answers.COMMAND_BYTES
+            )
+            whole = answers.read_whole(response, limit, cut=refused)
+        except BaseException:
+            response.close()
+            raise
+        self._watch.let_go()
+        return whole
 
     def clear(self) -> None:
         """Close the connections that are idle."""
+        self._watch.let_go()
         self._pool.clear()
 
     def _unavailable(self, error: Exception) -> StoreUnavailableError:
@@ -90,7 +121,8 @@ class Connections:
                 "ca_cert=/path/to/ca.pem",
                 lasting=True,
             )
-        return StoreUnavailableError(f"{self._target} does not answer: {_reason(error)}")
+        reason = "no whole answer in time" if self._watch.late else _reason(error)
+        return StoreUnavailableError(f"{self._target} does not answer: {reason}")
 
 
 def knock(target: Target) -> bool:
@@ -123,9 +155,11 @@ def _answers(connection: socket.socket, target: Target) -> bool:
             context.wrap_socket(connection, server_hostname=target.host).close()
         else:
             connection.sendall(f"GET /ping HTTP/1.0\r\nHost: {target.host}\r\n\r\n".encode())
-            # To its end, or the server would see the connection break; a page at most.
+            # To its end, or the server would see the connection break; a page and half a second at most.
+            until = time.monotonic() + _KNOCK_SECONDS
             while len(heard) < _KNOCK_BYTES and (more := connection.recv(_KNOCK_BYTES)):
                 heard += more
+                connection.settimeout(max(0.001, until - time.monotonic()))
     except TimeoutError:
         return bool(heard)
     except OSError:

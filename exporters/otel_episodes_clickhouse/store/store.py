@@ -52,6 +52,10 @@ logger = logging.getLogger(__name__)
 _NANOSECONDS: Final = {"DateTime64*": "int"}
 _CONNECT_SECONDS: Final = 5
 _ANSWER_SECONDS: Final = 300
+# A server that has just woken up is asked for its version.
+_OPENING_SECONDS: Final = 30
+# Of what a server says about an error.
+_MESSAGE_LENGTH: Final = 4000
 
 # One INSERT is one block, whatever its size and however many days it spans: only then does a repeated insert have
 # the same parts, and its token removes all of them. async_insert would drop the token in most versions. What is in one
@@ -341,11 +345,13 @@ class Store:
                 chdb_engine.load()
                 return self._client(self.target.client_arguments())
         if self._connections is None:
-            self._connections = Connections(self.target)
+            seconds = float(self.target.option("send_receive_timeout", str(_ANSWER_SECONDS)))
+            self._connections = Connections(self.target, seconds=seconds)
         defaults = {"connect_timeout": _CONNECT_SECONDS, "send_receive_timeout": _ANSWER_SECONDS}
         # Sessions would forbid two statements at once, and nothing here needs one.
         own = {"autogenerate_session_id": False, "pool_mgr": self._connections}
-        return self._client({**defaults, **self.target.client_arguments(), **own})
+        with self._connections.deadline(_OPENING_SECONDS):
+            return self._client({**defaults, **self.target.client_arguments(), **own})
 
     def _client(self, arguments: dict[str, Any]) -> Client:
         import clickhouse_connect  # noqa: PLC0415  # 0.3 s: not for those who only record
@@ -385,7 +391,7 @@ class Store:
 
         if isinstance(error, StoreError):
             raise error
-        message = self.target.without_secrets(_PREFIX.sub("", str(error)))
+        message = self.target.without_secrets(_PREFIX.sub("", str(error)))[:_MESSAGE_LENGTH]
         # A secret in it must not come back with a traceback.
         cause = error if message in str(error) else None
         code = getattr(error, "code", None)
