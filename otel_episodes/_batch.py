@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from otel_episodes import _rendering, _state, semconv
 from otel_episodes._boundary import Boundary
 from otel_episodes._checks import milliseconds
-from otel_episodes._recording import Failure, StepRecording
+from otel_episodes._failures import Failure
+from otel_episodes._recording import StepRecording
 from otel_episodes._settings import ACTION_LIMIT
 from otel_episodes._step import Step
 

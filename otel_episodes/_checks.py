@@ -38,6 +38,14 @@ def checked_kind(kind: str) -> str:
     return kind
 
 
+def checked_expected(expected: object) -> tuple[type[BaseException], ...]:
+    """Return exception classes, or raise `UsageError`."""
+    kinds = expected if isinstance(expected, (tuple, list, set, frozenset)) else (expected,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise UsageError(f"expected={expected!r} must be exception classes: expected=(KeyError, LookupError)")
+    return tuple(kinds)
+
+
 def number(value: object) -> float | None:
     """Return a number of any numeric type as a float; None for what is not a number."""
     if isinstance(value, (bool, str, bytes, bytearray)) or type(value).__name__ in _TRUTHS:

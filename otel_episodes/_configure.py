@@ -34,6 +34,7 @@ def configure(  # each is one independent choice
     capture: Capture | None = None,
     orphans: Orphans | None = None,
     redactor: Redactor | None = _UNCHANGED,
+    stacks: bool | None = None,
     include_agents: bool = False,
     ship: bool | None = None,
     tracer_provider: TracerProvider | None = None,
@@ -45,8 +46,8 @@ def configure(  # each is one independent choice
     sends the same spans to a collector as well (``http://host:4318``, ``grpc://host:4317``); alone, it replaces the
     store. ``ship=False`` (or ``OTEL_EPISODES_SHIP=false``) leaves it to the command ``otel-episodes ship`` to talk to
     the server: this process only writes files. ``include_agents`` stores agent spans of other instrumentations too,
-    outside of episodes. ``capture``, ``orphans`` and ``redactor`` change what is recorded, see the README; what is
-    not given stays as it is.
+    outside of episodes. ``capture``, ``orphans``, ``stacks`` and ``redactor`` change what is recorded, see the README;
+    what is not given stays as it is.
 
     Calling it again with the same destination changes nothing twice. The store writes each span to a file before the
     step returns; no database is opened in this process unless the destination is a server.
@@ -55,7 +56,7 @@ def configure(  # each is one independent choice
         SetupError: a package that this needs is not installed.
         UsageError: an argument cannot be right.
     """
-    changes = {"capture": capture, "orphans": orphans}
+    changes = {"capture": capture, "orphans": orphans, "stacks": stacks}
     settings = replace(_state.settings, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]
     if redactor is not _UNCHANGED:
         settings = replace(settings, redactor=redactor)

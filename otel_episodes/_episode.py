@@ -8,7 +8,17 @@ from otel_episodes import _rendering, _state, semconv
 from otel_episodes._batch import Batch, BatchRecording
 from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary, report
-from otel_episodes._checks import checked_kind, checked_name, finite_score, parts, probability, texts, tool_name, whole
+from otel_episodes._checks import (
+    checked_expected,
+    checked_kind,
+    checked_name,
+    finite_score,
+    parts,
+    probability,
+    texts,
+    tool_name,
+    whole,
+)
 from otel_episodes._context import RUN_KEY, current_value, enter_frame, leave_frame, restored
 from otel_episodes._handle import Handle
 from otel_episodes._log_step import record_logged
@@ -147,10 +157,11 @@ class Episode(Block):
         kind: str = "tool_use",
         action: str | None = None,
         success: Callable[[Any], bool] | None = None,
+        expected: type[BaseException] | tuple[type[BaseException], ...] = (),
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Step:
         """Make a step of this episode, wherever it is entered: in a thread without context, too."""
-        spec = StepSpec(checked_name(tool), checked_kind(kind), success, attributes)
+        spec = StepSpec(checked_name(tool), checked_kind(kind), success, attributes, checked_expected(expected))
         return Step(StepRecording(spec, self._run, action))
 
     def batch(self, tool: str, *, action: str | None = None, kind: str = "tool_use") -> Batch:

@@ -6,7 +6,7 @@ What a user holds is a `Step`; a decorated call holds none, and is recorded by o
 from __future__ import annotations
 
 from time import time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span
 
@@ -14,6 +14,7 @@ from otel_episodes import _rendering, _state, _usage, semconv
 from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import count_of, error_type_of
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, restored
+from otel_episodes._failures import AGAIN, ENDED, FAILED, Failure, describe, ending_of, failure_of, said_by
 from otel_episodes._run import Outcome, implicit_run
 from otel_episodes._sdk import attach, get_current
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
@@ -41,17 +42,10 @@ _SPAN_NAMES = {
 }
 
 
-class Failure(NamedTuple):
-    """Why a step failed."""
-
-    error_type: str
-    message: str
-
-
 class StepSpec:
     """What all recordings of one step have in common, worked out once: for a decorator, when it decorates."""
 
-    __slots__ = ("attributes", "kind", "name", "success", "tool")
+    __slots__ = ("attributes", "expected", "kind", "name", "success", "tool")
 
     def __init__(
         self,
@@ -59,7 +53,9 @@ class StepSpec:
         kind: str,
         success: Callable[[Any], bool] | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
+        expected: tuple[type[BaseException], ...] = (),
     ) -> None:
+        self.expected = expected
         self.tool = tool
         self.kind = kind
         self.success = success
@@ -87,6 +83,7 @@ class StepRecording:
     _outside: Context
     __slots__ = (
         "_action",
+        "_again",
         "_arguments",
         "_around",
         "_below",
@@ -116,6 +113,7 @@ class StepRecording:
         # `_inside` and `_outside` are what was current in a generator's step and around it when it last paused.
         self._run = run
         self._action = action
+        self._again = False
         self._arguments: str | None = None
         self._around: Context | None = None
         self._closing = False
@@ -340,7 +338,7 @@ class StepRecording:
         try:
             settings = _state.settings
             if error is not None:
-                self._failure = _failure_of(error)
+                self._escaped(error, span, settings)
             elif result is not NO_RESULT:
                 self._read_result(result, span, settings)
             elif items is not None and self._observation is None and settings.capture != "none":
@@ -374,7 +372,7 @@ class StepRecording:
         try:
             run = self._run
             if run is not None:
-                failed = self._failure is not None
+                failed = self._failure is not None or self._again
                 if failed or run.last_failure is not None:
                     run.step_ended(self.spec.tool, self.spec.kind, self._action, span, failed=failed)
                 if self._usage is not None and self._model_usage is None:
@@ -444,6 +442,19 @@ class StepRecording:
         if below is self and self._around is not None:
             attach(restored(current, self._around))
 
+    def _escaped(self, error: BaseException, span: Span, settings: Settings) -> None:
+        """Take what escaped from the step: a failure, or an exception that steers and was expected to be raised."""
+        ending = ending_of(error, self.spec.expected)
+        if ending == FAILED:
+            self._failure = failure_of(error, settings)
+            return
+        self._unknown = ending != ENDED
+        self._again = ending == AGAIN
+        if not isinstance(error, SystemExit):
+            span.set_attribute(semconv.STEP_ENDED_BY, error_type_of(error))
+            if self._observation is None and settings.capture != "none":
+                self._observation = _rendering.one_line(said_by(error), OBSERVATION_LIMIT, settings.redactor)
+
     def _describe_failure(self, span: Span, failure: Failure, settings: Settings) -> None:
         span.set_attribute(STEP_SUCCESS, False)  # noqa: FBT003  # the attribute's value
         span.set_attribute(semconv.ERROR_TYPE, failure.error_type)
@@ -453,6 +464,8 @@ class StepRecording:
             if self._observation is None:
                 self._observation = message
         span.set_status(Status(StatusCode.ERROR, message))
+        if failure.details or failure.error is not None:
+            describe(span, failure, settings)
 
     def _read_result(self, result: Any, span: Span, settings: Settings) -> None:
         if type(result) not in _usage.PLAIN:
@@ -491,13 +504,6 @@ class StepRecorder:
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "rendering the arguments of a step")
         return recording
-
-
-def _failure_of(error: BaseException) -> Failure | None:
-    if isinstance(error, SystemExit) and not error.code:
-        return None  # an orderly end
-    message = _rendering.exception_message(error)
-    return Failure(error_type_of(error), f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
 
 def _literal(action: str) -> str | None:

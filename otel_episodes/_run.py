@@ -19,6 +19,7 @@ from otel_episodes import _rendering, _state, _usage, semconv
 from otel_episodes._boundary import Boundary
 from otel_episodes._checks import error_type_of
 from otel_episodes._context import RUN_KEY, derive
+from otel_episodes._failures import ENDED, FAILED, ending_of, failure_of
 from otel_episodes._handle import Handle
 from otel_episodes._sdk import following, get_current, new_trace_id, start_root
 from otel_episodes._settings import OBSERVATION_LIMIT
@@ -330,13 +331,18 @@ class Run:
 
 
 def _outcome_of(error: BaseException | None) -> Outcome:
-    if error is None or (isinstance(error, SystemExit) and not error.code):
+    """Return the outcome of a run of which nobody told one."""
+    settings = _state.settings
+    ending = ENDED if error is None else ending_of(error)
+    if error is None or ending == ENDED:
         return Outcome("success", semconv.DEFAULT, {})
-    if _state.settings.capture == "none":
-        return Outcome("failure", semconv.EXCEPTION, {})
-    message = f"{type(error).__name__}: {_rendering.exception_message(error)}".removesuffix(": ")
-    verdict = _rendering.one_line(message, OBSERVATION_LIMIT, _state.settings.redactor)
-    return Outcome("failure", semconv.EXCEPTION, {semconv.VERDICT: verdict})
+    if ending != FAILED:
+        return Outcome(semconv.UNKNOWN, "", {})  # it steers: what comes of the run is yet to be seen
+    failure = failure_of(error, settings)
+    told: dict[str, Any] = {semconv.ERROR_TYPE: failure.error_type, **failure.details}
+    if settings.capture != "none":
+        told[semconv.VERDICT] = _rendering.one_line(failure.message, OBSERVATION_LIMIT, settings.redactor)
+    return Outcome("failure", semconv.EXCEPTION, told)
 
 
 def implicit_run(task: str, start_time: int | None) -> Run | None:

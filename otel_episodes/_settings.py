@@ -32,6 +32,7 @@ class Settings:
 
     ``capture``: ``none`` keeps no action, observation or error message; ``summary`` keeps the action (256 characters)
     and the observation (1,024); ``full`` adds the arguments and the result as JSON (32,768 each).
+    ``stacks``: whether a failure keeps where its exception was: the innermost frames, with secrets masked.
     ``orphans``: a step with no episode and no other span around it becomes an ``episode`` of one step, or stays a
     plain ``span``.
     """
@@ -40,6 +41,7 @@ class Settings:
     orphans: Orphans = "episode"
     redactor: Redactor | None = field(default_factory=Redactor)
     strict: bool = False
+    stacks: bool = False
 
     def __post_init__(self) -> None:
         one_of("capture", self.capture, get_args(Capture))
@@ -56,6 +58,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read settings from the environment.
 
     ``OTEL_EPISODES_CAPTURE`` (none, summary, full), ``OTEL_EPISODES_ORPHANS`` (episode, span),
+    ``OTEL_EPISODES_STACKS`` (true: see `Settings`),
     ``OTEL_EPISODES_REDACT`` (true, false), ``OTEL_EPISODES_REDACT_KEY`` (see `Redactor`: secrets become their keyed
     hash instead of a mask), ``OTEL_EPISODES_STRICT`` (true: raise our own errors, for tests).
     ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` set to true, SPAN_ONLY or SPAN_AND_EVENT means ``full``
@@ -70,5 +73,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         capture=capture,  # type: ignore[arg-type]  # checked in __post_init__
         orphans=environ.get("OTEL_EPISODES_ORPHANS", "episode").lower(),  # type: ignore[arg-type]  # likewise
         redactor=Redactor(hash_key=environ.get("OTEL_EPISODES_REDACT_KEY", "")) if redact else None,
+        stacks=environ.get("OTEL_EPISODES_STACKS", "").lower() in _TRUE,
         strict=environ.get("OTEL_EPISODES_STRICT", "").lower() in _TRUE,
     )

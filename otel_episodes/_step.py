@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from otel_episodes import _state, semconv
 from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary
-from otel_episodes._checks import checked_kind, checked_name, tool_name
+from otel_episodes._checks import checked_expected, checked_kind, checked_name, tool_name
 from otel_episodes._context import STEP_KEY, current_value, enter_frame, leave_frame
 from otel_episodes._recording import ANY_TOOL, StepRecorder, StepRecording, StepSpec
 from otel_episodes.exceptions import UsageError
@@ -95,7 +95,7 @@ class Step(Block):
             raise UsageError(f"a step decorates a callable, not {type(function).__name__}")
         spec, run, action = self._recording.template()
         if not spec.tool:
-            spec = StepSpec(tool_name(function), spec.kind, spec.success, spec.attributes)
+            spec = StepSpec(tool_name(function), spec.kind, spec.success, spec.attributes, spec.expected)
         return decorate(function, StepRecorder(spec, Arguments(function, action), run))
 
 
@@ -115,6 +115,7 @@ class StepFactory:
         kind: str = ...,
         action: str | None = ...,
         success: Callable[[Any], bool] | None = ...,
+        expected: type[BaseException] | tuple[type[BaseException], ...] = ...,
         attributes: Mapping[str, AttributeValue] | None = ...,
     ) -> Step: ...
 
@@ -127,6 +128,7 @@ class StepFactory:
         kind: str = "tool_use",
         action: str | None = None,
         success: Callable[[Any], bool] | None = None,
+        expected: type[BaseException] | tuple[type[BaseException], ...] = (),
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Any:
         """Record a step: ``@step``, ``@step(tool="grep")``, ``with step("cargo") as s``, ``async with step(...)``.
@@ -135,7 +137,8 @@ class StepFactory:
         ``decision_point`` and ``milestone`` it names the decision or milestone. ``action`` is what is done; for a
         decorator it is a format string over the arguments (``"search {pattern}"``), without it the arguments
         themselves are the action. ``success`` judges what a decorated function returns. The step fails by an escaping
-        exception, by `Step.fail`, by ``success``, or by a result that has ``isError``.
+        exception, by `Step.fail`, by ``success``, or by a result that has ``isError``. ``expected`` are exceptions that
+        are not failures; those by which frameworks steer (an interrupt, a retry) are known.
 
         Raises:
             UsageError: an unknown kind, an empty or overlong name, or an action naming an argument that is not there.
@@ -145,7 +148,7 @@ class StepFactory:
         name = first or tool
         if not isinstance(name, str):
             raise UsageError(f"the tool's name is a string, not {type(name).__name__}")
-        spec = StepSpec(checked_name(name), checked_kind(kind), success, attributes)
+        spec = StepSpec(checked_name(name), checked_kind(kind), success, attributes, checked_expected(expected))
         return Step(StepRecording(spec, action=action))
 
     def __repr__(self) -> str:

@@ -73,6 +73,12 @@ STEP_KIND: Final = "episode.step.kind"
 STEP_INDEX: Final = "episode.step.index"
 STEP_ACTION: Final = "episode.step.action"
 STEP_OBSERVATION: Final = "episode.step.observation"
+# What led to a failure: the exceptions before it, the notes on it, the parts of a group.
+ERROR_CAUSES: Final = "episode.error.causes"
+ERROR_NOTES: Final = "episode.error.notes"
+ERROR_PARTS: Final = "episode.error.parts"
+# The exception that ended a step without failing it: it steers (an interrupt, a retry), or it was expected.
+STEP_ENDED_BY: Final = "episode.step.ended_by"
 # True, False, or "unknown": a call that nobody answered.
 STEP_SUCCESS: Final = "episode.step.success"
 # What the action was made from, where that was a template: steps with the same one did the same with other values.
