@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import wrapt
 
 from otel_episodes import _state
-from otel_episodes._drive import drive_async_generator, drive_coroutine, drive_generator, drive_rest, named
+from otel_episodes._drive import drive_async_generator, drive_coroutine, drive_generator, finish, named
+from otel_episodes._usage import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -112,10 +112,9 @@ def _function(
             if not recording.begin():
                 return wrapped(*args, **kwargs)
             result = wrapped(*args, **kwargs)
-            if type(result) is CoroutineType:
-                # A plain function that returns a coroutine (a lambda, a callable object): the work is yet to be done.
-                recording.suspend()
-                return drive_rest(recording, result)
+            if type(result) not in PLAIN:
+                # It may be yet to run: a coroutine that a lambda returns, a generator, a task, a stream.
+                return finish(recording, result)
             recording.close(None, result)
         except BaseException as error:
             recording.close(error)

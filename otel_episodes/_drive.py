@@ -1,5 +1,9 @@
 """Running coroutines and generators in somebody's place, with a recording around them.
 
+What a function returns may not be all of it yet: a generator, a task, a client's stream. The recording ends with that.
+A generator is replaced by one that runs it, a stream is left what it is with its inner generator replaced, a future is
+asked to tell.
+
 A generator is left and entered again at each of its pauses. What is current inside when it pauses is current inside
 when it goes on; its caller gets back what was current there. That holds for the span, the episode and the step; what
 else a program attaches goes in and out as it would without us.
@@ -7,12 +11,23 @@ else a program attaches goes in and out as it would without us.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from itertools import islice
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from otel_episodes import _looking
+from otel_episodes._boundary import Boundary, report
+from otel_episodes._usage import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 
 G = TypeVar("G")
+
+_FUTURES: Final = frozenset((("_asyncio", "Future"), ("asyncio", "Future"), ("concurrent", "Future")))
+_ITERATES: Final = ("__next__", "__anext__", "__iter__", "__aiter__")
+# An object that iterates over a generator of its own keeps it among its first attributes.
+_LOOKED_AT: Final = 32
 
 
 class Recording(Protocol):
@@ -23,6 +38,9 @@ class Recording(Protocol):
 
     def close(self, error: BaseException | None = ..., result: object = ..., items: int | None = ...) -> None:
         """End it, once; later calls do nothing, unless the first was interrupted."""
+
+    def see(self, item: object) -> None:
+        """Look at an item that is yielded: a model's stream tells its usage there."""
 
     def suspend(self) -> None:
         """Keep what is current inside, and make current what the caller had."""
@@ -55,11 +73,10 @@ async def drive_coroutine(recording: Recording, call: Callable[[], Coroutine[Any
         if not recording.begin():
             return await call()
         result = await call()
-        recording.close(None, result)
+        return finish(recording, result)
     except BaseException as error:
         close_with(recording, error)
         raise
-    return result
 
 
 async def drive_rest(recording: Recording, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -67,18 +84,24 @@ async def drive_rest(recording: Recording, coroutine: Coroutine[Any, Any, Any]) 
     try:
         recording.resume()
         result = await coroutine
-        recording.close(None, result)
+        return finish(recording, result)
     except BaseException as error:
         close_with(recording, error)
         raise
-    return result
 
 
-def drive_generator(recording: Recording, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Run a generator with the recording around each of its pieces."""
+def drive_generator(
+    recording: Recording, generator: Generator[Any, Any, Any], begun: _EndWhenDropped | None = None
+) -> Generator[Any, Any, Any]:
+    """Run a generator with the recording around each of its pieces.
+
+    ``begun`` is given where the recording has begun before: it ends it, should the generator be dropped unused.
+    """
     items = 0
     try:
-        if not recording.begin():
+        if begun is not None:
+            recording.resume()
+        elif not recording.begin():
             return (yield from generator)
         sent: Any = None
         thrown: BaseException | None = None
@@ -89,6 +112,7 @@ def drive_generator(recording: Recording, generator: Generator[Any, Any, Any]) -
                 recording.close(None, items=items)
                 return stop.value
             items += 1
+            recording.see(item)
             recording.suspend()
             sent = thrown = None
             try:
@@ -105,14 +129,89 @@ def drive_generator(recording: Recording, generator: Generator[Any, Any, Any]) -
     except BaseException as error:
         close_with(recording, error, items)
         raise
+    finally:
+        if begun is not None:
+            begun.disarm()
 
 
-async def drive_async_generator(recording: Recording, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    """Run an async generator with the recording around each of its pieces."""
-    guard = _EndWhenDropped(recording)
+def finish(recording: Recording, result: Any) -> Any:
+    """Close a recording with what was returned, or have it end with that; return what the caller gets."""
+    kind = type(result)
+    if kind in PLAIN or not _goes_on(recording, result, kind):
+        recording.close(None, result)
+        return result
+    recording.suspend()
+    if kind is CoroutineType:
+        return drive_rest(recording, result)
+    if kind is GeneratorType:
+        return named(drive_generator(recording, result, _EndWhenDropped(recording)), result)
+    if kind is AsyncGeneratorType:
+        return named(drive_async_generator(recording, result, _EndWhenDropped(recording)), result)
+    return result
+
+
+def _goes_on(recording: Recording, result: Any, kind: type) -> bool:
+    """Return True if what was returned has yet to run; see to it that the recording ends with it."""
+    if kind in (CoroutineType, GeneratorType, AsyncGeneratorType):
+        return True
+    try:
+        return _is_pending(recording, result, kind) or _is_stream(recording, result, kind)
+    except Exception as error:  # noqa: BLE001  # the boundary, and an answer
+        report(error, "looking for a stream")
+        return False
+
+
+def _is_pending(recording: Recording, result: Any, kind: type) -> bool:
+    if not any((_looking.package_of(base), _looking.name_of(base)) in _FUTURES for base in _looking.mro(kind)):
+        return False
+
+    @Boundary("ending a step with its task")
+    def tell(future: Any) -> None:
+        if future.cancelled():
+            import asyncio  # noqa: PLC0415  # whose future this is
+
+            recording.close(asyncio.CancelledError())
+            return
+        # Not by the method: the loop reports an exception that nobody has asked for.
+        error = getattr(future, "_exception", None)
+        if error is None:
+            recording.close(None, getattr(future, "_result", None))
+        else:
+            recording.close(error)
+
+    if result.done():
+        tell(result)
+    else:
+        result.add_done_callback(tell)
+    return True
+
+
+def _is_stream(recording: Recording, result: Any, kind: type) -> bool:
+    """Return True for an object that iterates over a generator it holds, as clients of models return."""
+    if all(_looking.class_value(kind, name) is _looking.MISSING for name in _ITERATES):
+        return False
+    held = _looking.own_dict(result)
+    for name, value in islice(held.items(), _LOOKED_AT):
+        if type(value) is GeneratorType:
+            held[name] = named(drive_generator(recording, value, _EndWhenDropped(recording)), value)
+            return True
+        if type(value) is AsyncGeneratorType:
+            held[name] = named(drive_async_generator(recording, value, _EndWhenDropped(recording)), value)
+            return True
+    return False
+
+
+async def drive_async_generator(
+    recording: Recording, generator: AsyncGenerator[Any, Any], begun: _EndWhenDropped | None = None
+) -> AsyncGenerator[Any, Any]:
+    """Run an async generator with the recording around each of its pieces; see `drive_generator`."""
+    guard = begun or _EndWhenDropped(recording)
     try:
         # There is no ``yield from`` to hand over with: one that records nothing is driven all the same.
-        recording.begin()
+        if begun is not None:
+            recording.resume()
+        else:
+            recording.begin()
         sent: Any = None
         thrown: BaseException | None = None
         while True:
@@ -122,6 +221,7 @@ async def drive_async_generator(recording: Recording, generator: AsyncGenerator[
                 recording.close(None, items=guard.items)
                 return
             guard.items += 1
+            recording.see(item)
             recording.suspend()
             sent = thrown = None
             try:

@@ -322,6 +322,9 @@ class _EpisodeRecording:
         attach(self._run.context)
         return True
 
+    def see(self, item: object) -> None:
+        """Do nothing: usage is found by the steps."""
+
     def suspend(self) -> None:
         if self._around is not None:
             self._inside = get_current()

@@ -100,6 +100,7 @@ class StepRecording:
         "_run",
         "_span",
         "_start_time",
+        "_streamed",
         "_unknown",
         "_usage",
         "spec",
@@ -128,6 +129,7 @@ class StepRecording:
         self._observation: str | None = None
         self._span: Span | None = None
         self._start_time: int | None = None
+        self._streamed: dict[str, Usage] | None = None
         self._unknown = False
         self._usage: Usage | None = None
 
@@ -192,6 +194,21 @@ class StepRecording:
         if settings.capture == "full":
             self._arguments = _rendering.json(arguments.named(instance, args, kwargs), CONTENT_LIMIT, redactor)
         self._action = arguments.action(instance, args, kwargs, redactor)
+
+    def see(self, item: object) -> None:
+        """Take the usage on an item of a stream; what is told again and again as it grows is taken once."""
+        if type(item) in _usage.PLAIN or self._span is None:
+            return
+        try:
+            found = _usage.found_on_item(item)
+            if found is not None:
+                streamed = self._streamed = self._streamed or {}
+                # An event without an id is about the response that the one before it was about.
+                response_id = found.response_id or next(reversed(streamed), "")
+                before = streamed.pop(response_id, found.usage)
+                streamed[response_id] = found.usage.most(before)
+        except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
+            report(error, "reading the tokens of a stream")
 
     # --- beginning -------------------------------------------------------------------------------------------------
 
@@ -337,6 +354,8 @@ class StepRecording:
         self._closing = True
         try:
             settings = _state.settings
+            if self._streamed is not None:
+                self._find_streamed(self._streamed)
             if error is not None:
                 self._escaped(error, span, settings)
             elif result is not NO_RESULT:
@@ -352,7 +371,7 @@ class StepRecording:
     def _describe(self, span: Span, settings: Settings) -> None:
         """Set what is known at the end only: one by one, since `set_attributes` costs more than three calls."""
         if self._below is not None and self._usage is not None and self._found is None:
-            said = _usage.Found(self._usage, "", None)
+            said = _usage.Found(self._usage, "", _usage.NOT_KEPT)
             if _usage.is_counted(said, self._below):
                 self._usage = None  # what was said is what the steps below used
         if self._failure is not None:
@@ -409,11 +428,24 @@ class StepRecording:
             # Said, or told by a model's span: what it was found on is handed up all the same.
             self._found = found._replace(usage=own)
             if self._run is not None:
-                self._run.is_new(found.response_id)
+                self._run.is_new(found.response_id, found.response)
         elif (self._below is None or not _usage.is_counted(found, self._below)) and (
-            self._run is None or self._run.is_new(found.response_id)
+            self._run is None or self._run.is_new(found.response_id, found.response)
         ):
             self._found, self._usage = found, found.usage
+
+    def _find_streamed(self, streamed: Mapping[str, Usage]) -> None:
+        if self._usage is not None or self._model_usage is not None:
+            return
+        for response_id, usage in streamed.items():
+            found = _usage.Found(usage, response_id, _usage.NOT_KEPT)
+            if self._below is not None and _usage.is_counted(found, self._below):
+                continue
+            if self._run is None or self._run.is_new(response_id, _usage.NOT_KEPT):
+                self._found = found
+                self._usage = usage if self._usage is None else self._usage.plus(usage)
+        if self._found is not None and self._usage is not None:
+            self._found = self._found._replace(usage=self._usage)
 
     def _tell_around(self) -> None:
         """Tell the step around this one what was counted, so that it is not counted again there."""
@@ -423,7 +455,7 @@ class StepRecording:
         told = list(self._below or ())
         own = self._usage or self._model_usage
         if own is not None:
-            told.append(self._found or _usage.Found(own, "", None))
+            told.append(self._found or _usage.Found(own, "", _usage.NOT_KEPT))
         around._below = [*(around._below or ()), *told]  # noqa: SLF001  # of the same class
 
     def _end_implicit(self, run: Run, end_time: int | None) -> None:

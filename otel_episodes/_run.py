@@ -143,7 +143,7 @@ class Run:
         self.last_failure: LastFailure | None = None
         # What `_processor` knows of other libraries' spans that have begun in this run, by span id.
         self.foreign_spans: dict[int, Any] = {}
-        self._responses: set[str] = set()
+        self._responses: dict[str, ref[Any] | None] = {}
         self.tokens = _usage.Usage(0, 0)
         self.outcome: Outcome | None = None
         # The `Episode` that speaks for this run, so that there is one.
@@ -190,15 +190,19 @@ class Run:
         with self.lock:
             self.tokens = self.tokens.plus(usage)
 
-    def is_new(self, response_id: object) -> bool:
-        """Return True once for each id of a model's response, and always for what has none."""
+    def is_new(self, response_id: object, response: ref[Any] | None = None) -> bool:
+        """Return False if a model's response was counted: a span told its id, or it is the same object.
+
+        ``response`` is the object, None for a span. Two objects of one id are two: not every server has ids of worth.
+        """
         if type(response_id) is not str or not response_id:
             return True
         with self.lock:
-            if response_id in self._responses:
-                return False
-            self._responses.add(response_id)
-            return True
+            if response_id not in self._responses:
+                self._responses[response_id] = response
+                return True
+            known = self._responses[response_id]
+        return known is not None and response is not None and (known() is None or known() is not response())
 
     # --- beginning -------------------------------------------------------------------------------------------------
 

@@ -65,17 +65,22 @@ class Found(NamedTuple):
 
     usage: Usage
     response_id: str
-    response: ref[Any] | None
+    response: ref[Any]
 
     def is_of(self, other: Found) -> bool:
         """Return True if both are of one model call."""
         if self.response_id and other.response_id:
             return self.response_id == other.response_id
-        mine = None if self.response is None else self.response()
-        return self.usage == other.usage or (
-            mine is not None and other.response is not None and mine is other.response()
-        )
+        mine = self.response()
+        return self.usage == other.usage or (mine is not None and mine is other.response())
 
+
+class _Gone:
+    """What a reference to nothing refers to."""
+
+
+# Of a response that cannot be referred to.
+NOT_KEPT: Final[ref[Any]] = ref(_Gone())
 
 # How the tokens of an episode and of a step are called.
 OF_EPISODE = (
@@ -186,11 +191,11 @@ def _response_id(result: object) -> str:
     return found if type(found) is str else ""
 
 
-def _reference(result: object) -> ref[Any] | None:
+def _reference(result: object) -> ref[Any]:
     try:
         return ref(result)
     except TypeError:
-        return None  # a dict, say
+        return NOT_KEPT  # a dict, say
 
 
 def _get(value: object, name: str) -> Any:  # any attribute

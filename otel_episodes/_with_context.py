@@ -78,6 +78,9 @@ class _Place:
         self.resume()
         return True
 
+    def see(self, item: object) -> None:
+        pass
+
     def suspend(self) -> None:
         self._inside = get_current()
         self._restore()

@@ -113,15 +113,18 @@ def test_different_calls_count_each_and_so_does_the_same_response_without_an_id(
     assert handed_up(agent)[0] == (67, 9)
 
 
-def test_a_response_with_the_id_of_one_that_was_counted_is_not_counted_again():
+def test_a_response_with_an_id_that_comes_from_a_cache_counts_once():
+    kept = Response(30, 4, "resp-1")
+
     @step
-    def cached():
-        return Response(30, 4, "resp-1")
+    def cached(response):
+        return response
 
     with capture_episodes() as recorded, episode("t"):
-        cached()
-        cached()
-    assert counted(recorded)[0] == (30, 4)
+        cached(kept)
+        cached(kept)
+        cached(Response(7, 1, "resp-1"))  # not the same: a server that gives every response this id
+    assert counted(recorded)[0] == (37, 5)
 
 
 def chat(recorded, name, tokens, *, operation="chat", response_id="", inside=None):
