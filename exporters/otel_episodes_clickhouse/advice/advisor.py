@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from otel_episodes._for_store import OBSERVATION_LIMIT, Words, call_key, masked_text, template
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.learning import values
-from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, Worth
+from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, Worth, contexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,8 +60,9 @@ class AdvisedRun:
         that is known of three steps or more. A tool that is given by its name alone is judged whatever its arguments.
         """
         with self._lock:
-            place = Place(self._values, self._values.domain, self._task, self._past[-3:])
-            asked = self._values.tools if calls is None else calls
+            known = self._values
+            place = Place(known, contexts(known.domain, self._task, self._past[-3:], known.tenant))
+            asked = known.tools if calls is None else calls
             options = [self._option(place, call) for call in asked]
         elsewhere = calls is None and place.is_known()
         options.sort(key=lambda option: (elsewhere and not place.followed(option.call.tool), -option.lift))
@@ -109,21 +110,21 @@ class Advisor:
     def __init__(self, target: Target, known: Values) -> None:
         self._target = target
         self._values = known
-        self._read = _written(target, known.domain)
+        self._read = _written(target, known.domain, known.tenant)
 
     @classmethod
-    def open(cls, *, domain: str = "", dsn: str | None = None) -> Self:
+    def open(cls, *, domain: str = "", tenant: str = "", dsn: str | None = None) -> Self:
         """Load what is known of a domain; of one that nobody knows yet, nothing, and every call is worth the same.
 
         Raises `StoreError` where a server does not answer.
         """
         target = Target.resolve(dsn)
-        return cls(target, _load(target, domain))
+        return cls(target, _load(target, domain, tenant))
 
     @classmethod
-    async def aopen(cls, *, domain: str = "", dsn: str | None = None) -> Self:
+    async def aopen(cls, *, domain: str = "", tenant: str = "", dsn: str | None = None) -> Self:
         """Do what `open` does, without keeping the loop."""
-        return await asyncio.to_thread(cls.open, domain=domain, dsn=dsn)
+        return await asyncio.to_thread(cls.open, domain=domain, tenant=tenant, dsn=dsn)
 
     @property
     def domain(self) -> str:
@@ -136,8 +137,8 @@ class Advisor:
 
     def refresh(self) -> None:
         """Load what was learned since, which of files is done as a run begins; runs that go on keep what they have."""
-        self._read = _written(self._target, self.domain)
-        self._values = _load(self._target, self.domain)
+        self._read = _written(self._target, self.domain, self._values.tenant)
+        self._values = _load(self._target, self.domain, self._values.tenant)
 
     async def arefresh(self) -> None:
         """Do what `refresh` does, without keeping the loop."""
@@ -145,7 +146,7 @@ class Advisor:
 
     def close(self) -> None:
         """Forget what was loaded."""
-        self._values = values.from_rows(self.domain, (), ())
+        self._values = values.from_rows(self.domain, (), (), self._values.tenant)
 
     def __enter__(self) -> Self:
         return self
@@ -164,25 +165,25 @@ class Advisor:
         self.close()
 
     def _current(self) -> Values:
-        if self._target.embedded and _written(self._target, self.domain) != self._read:
+        if self._target.embedded and _written(self._target, self.domain, self._values.tenant) != self._read:
             self.refresh()
         return self._values
 
 
-def _load(target: Target, domain: str) -> Values:
+def _load(target: Target, domain: str, tenant: str) -> Values:
     if target.embedded:
-        return values.read_file(target, domain)
+        return values.read_file(target, domain, tenant)
     from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the client
 
     with Store.open(target) as store:
-        return values.ask(store, domain)
+        return values.ask(store, domain, tenant)
 
 
-def _written(target: Target, domain: str) -> int:
+def _written(target: Target, domain: str, tenant: str) -> int:
     """Return when the file of a domain was written; 0 where there is none."""
     if not target.embedded:
         return 0
     try:
-        return values.file_of(target, domain).stat().st_mtime_ns
+        return values.file_of(target, domain, tenant).stat().st_mtime_ns
     except FileNotFoundError:
         return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.learning import values
-from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place
+from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, contexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,6 +115,7 @@ def of_episode(store: Store, identifier: str, about_to_use: Sequence[str]) -> di
     tools = [*run["Tools"], *about_to_use]
     return {
         "episode": identifier, "domain": run["Domain"], "task": run["Task"], "tools": tools, "ended": ended,
+        "tenant": run["Tenant"],
         "failed": [*run["Failed"], *(False for _ in about_to_use)],
     }  # fmt: skip
 
@@ -132,8 +133,10 @@ def next_steps(store: Store, so_far: Mapping[str, Any], limit: int) -> list[Next
     # Of a run that is described it is not told whether its steps failed: they worked.
     failed = so_far.get("failed") or [False] * len(so_far["tools"])
     past = [Done(tool, fail) for tool, fail in zip(so_far["tools"], failed, strict=True) if tool][-3:]
-    known = values.ask_about(store, so_far["domain"], so_far["task"], past)
-    place = Place(known, so_far["domain"], so_far["task"], past)
+    tenant = so_far.get("tenant", "")
+    ids = contexts(so_far["domain"], so_far["task"], past, tenant)
+    known = values.ask_about(store, so_far["domain"], ids, tenant)
+    place = Place(known, ids)
     ranked = [(tool, place.worth(Asked(tool))) for tool in known.tools]
     elsewhere = place.is_known()
     ranked.sort(key=lambda each: (elsewhere and not place.followed(each[0]), -each[1].lift, -each[1].usual, each[0]))

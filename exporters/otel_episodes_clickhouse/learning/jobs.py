@@ -287,7 +287,7 @@ class _Runner:
             done += len(weeks)
             self._progress("values", done, len(found))
         if found:
-            domains = [row["Domain"] for row in self._store.query_named("values_domains", context)]
+            domains = [(row["Domain"], row["Tenant"]) for row in self._store.query_named("values_domains", context)]
             values.write_files(self._store, domains)
         return len(found), self._written("internal_values", context)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -38,6 +39,7 @@ _SPECIFIC: Final = (1, 3, 4, 5, 2, 6, 7)
 _TEMPLATE_CONTEXTS: Final = (0, 1, 4, 5)
 # A literal that one run used may have been luck, or a slip of the pen.
 _LITERAL_RUNS: Final = 2
+_KIND: Final = re.compile(r'":"([^"]*)"')
 
 
 @lru_cache(maxsize=65536)
@@ -114,12 +116,12 @@ class Worth:
     usual: float
 
 
-def contexts(domain: str, task: str, past: Sequence[Done]) -> tuple[int, ...]:
+def contexts(domain: str, task: str, past: Sequence[Done], tenant: str = "") -> tuple[int, ...]:
     """Return the ids of the contexts that a run is in, as the job makes them: four of the domain, three of the task."""
     last = (*past[:-4:-1], None, None, None)[:3]
     end = _NOTHING if last[0] is None else hashed(last[0].tool) ^ last[0].failed
     second, third = (_NOTHING if done is None else hashed(done.tool) for done in last[1:])
-    any_task = mixed(hashed("next"), hashed(domain))
+    any_task = mixed(mixed(hashed("next"), hashed(domain)), hashed(tenant))
     after_one = mixed(any_task, end)
     after_two = mixed(after_one, second)
     found = (any_task, after_one, after_two, mixed(after_two, third))
@@ -138,6 +140,18 @@ def calls(asked: Asked) -> tuple[int, ...]:
     coarse = without_literals(asked.template)
     ids = (tool, mixed(tool, hashed(coarse)))
     return ids if coarse == asked.template else (*ids, mixed(tool, hashed(asked.template)))
+
+
+@lru_cache(maxsize=65536)
+def grounding(template: str) -> str:
+    """Return how far the arguments of a call are grounded in the task and in what was observed; empty: it has none."""
+    if template in ("", "{}"):
+        return ""
+    if template.startswith('{"":"again"'):
+        return "again"
+    kinds = _KIND.findall(template)
+    known = sum(kind in ("told", "seen") for kind in kinds)
+    return "free" if not known else "grounded" if known == len(kinds) else "half"
 
 
 @lru_cache(maxsize=65536)
@@ -164,9 +178,9 @@ class _Found(NamedTuple):
 class Place:
     """Where a run is: what is known of its contexts, looked up once for all calls that it could make."""
 
-    def __init__(self, known: Known, domain: str, task: str, past: Sequence[Done]) -> None:
+    def __init__(self, known: Known, ids: Sequence[int]) -> None:
         self._known = known
-        self.contexts = contexts(domain, task, past)
+        self.contexts = tuple(ids)
         self.totals = tuple(known.context(context) for context in self.contexts)
         self._values: list[float] = []
         self._value = 0.0
@@ -184,8 +198,10 @@ class Place:
         tool, *finer = calls(asked)
         found = self._tool(tool)
         usual = self._usual(found.counts)
+        grounded = self._grounded(grounding(asked.template))
         for number, call in enumerate(finer):
-            found = self._finer(call, found, least_runs=_LITERAL_RUNS if number else 1)
+            ratio, runs = (1.0, _LITERAL_RUNS) if number else (grounded, 1)
+            found = self._finer(call, found, ratio, least_runs=runs)
         deepest = found.deepest
         share = deepest.runs / deepest.n if deepest.n else 0.0
         # One run with forty looks is one proof, not forty.
@@ -220,11 +236,16 @@ class Place:
             means.append(value * lift)
         return _Found(counts, means, lift, prior, deepest, level)
 
-    def _finer(self, call: int, coarser: _Found, least_runs: int) -> _Found:
+    def _grounded(self, kind: str) -> float:
+        """Return how many times better runs went after calls that are as well grounded, whatever the tool."""
+        here = self._known.call(self.contexts[0], mixed(hashed(""), hashed(kind))) if kind else None
+        return _moved(here, _bounded(self._values[0])) / self._values[0] if here else 1.0
+
+    def _finer(self, call: int, coarser: _Found, ratio: float, *, least_runs: int) -> _Found:
         """Return the same for a template of a call: how much better it did than the call as a whole, place by place."""
         counts: list[Counts | None] = [None] * len(self.contexts)
         means = list(coarser.means)
-        ratio, prior, deepest, level = 1.0, _bounded(self._value * coarser.lift), Counts(), 0
+        prior, deepest, level = _bounded(self._value * coarser.lift * ratio), Counts(), 0
         for place in _TEMPLATE_CONTEXTS:
             whole = coarser.counts[place] if place < len(counts) else None
             here = self._known.call(self.contexts[place], call) if whole else None
@@ -237,7 +258,7 @@ class Place:
             ratio = means[place] / _moved(whole, mean)
             counts[place], deepest, level = here, here, place + 1
         if not level:
-            return coarser._replace(prior=prior, deepest=deepest)
+            return coarser._replace(lift=coarser.lift * ratio, prior=prior, deepest=deepest)
         return _Found(counts, means, coarser.lift * ratio, prior, deepest, level)
 
     def _usual_weights(self) -> list[float]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_episodes_clickhouse.config import Target
-    from otel_episodes_clickhouse.learning.ranking import Done
     from otel_episodes_clickhouse.store.store import Store
 
 _FORMAT: Final = 1
@@ -39,6 +38,7 @@ class Values:
     """The counts of a domain; `Known` of `ranking`. Nothing of it changes, so that threads may share it."""
 
     domain: str
+    tenant: str
     tools: tuple[str, ...]
     contexts: Mapping[int, Counts]
     calls: Mapping[int, Counts]
@@ -52,7 +52,7 @@ class Values:
         return self.calls.get(mixed(context, call))
 
 
-def from_rows(domain: str, tools: Sequence[str], rows: Iterable[Sequence[Any]]) -> Values:
+def from_rows(domain: str, tools: Sequence[str], rows: Iterable[Sequence[Any]], tenant: str = "") -> Values:
     """Return the counts of a domain from rows of context, call, seen, counted, gain, runs and won."""
     whole = {hashed(tool) for tool in tools}
     calls: dict[int, Counts] = {}
@@ -69,53 +69,52 @@ def from_rows(domain: str, tools: Sequence[str], rows: Iterable[Sequence[Any]]) 
     wholes = {
         context: Counts(int(seen), int(n), gain, calls=int(used)) for context, (seen, n, gain, used) in totals.items()
     }
-    return Values(domain, tuple(tools), wholes, calls)
+    return Values(domain, tenant, tuple(tools), wholes, calls)
 
 
-def ask(store: Store, domain: str) -> Values:
+def ask(store: Store, domain: str, tenant: str = "") -> Values:
     """Return what a store knows of a domain, as of the last `jobs run`."""
-    rows = store.query_named("values_of_domain", {"domain": domain})
-    return from_rows(domain, _tools(store, domain), ([row[name] for name, _ in _COLUMNS] for row in rows))
+    rows = store.query_named("values_of_domain", {"domain": domain, "tenant": tenant})
+    return from_rows(domain, _tools(store, domain, tenant), _plain(rows), tenant)
 
 
-def ask_about(store: Store, domain: str, task: str, past: Sequence[Done]) -> Values:
-    """Return of it only what is known of the tools in the contexts that a run is in."""
-    asked = {"domain": domain, "contexts": list(contexts(domain, task, past))}
-    rows = store.query_named("values_of_contexts", asked)
-    tools = sorted({row["Tool"] for row in rows})
-    return from_rows(domain, tools, ([row[name] for name, _ in _COLUMNS] for row in rows))
+def ask_about(store: Store, domain: str, ids: Sequence[int], tenant: str = "") -> Values:
+    """Return of it only what is known of tools in these contexts."""
+    rows = store.query_named("values_of_contexts", {"domain": domain, "tenant": tenant, "contexts": list(ids)})
+    return from_rows(domain, sorted({row["Tool"] for row in rows}), _plain(rows), tenant)
 
 
-def write_files(store: Store, domains: Iterable[str]) -> None:
-    """Leave what is known of these domains where an agent's process finds it; nothing to do on a server."""
+def write_files(store: Store, domains: Iterable[tuple[str, str]]) -> None:
+    """Leave what is known of these domains and tenants where an agent's process finds it; nothing for a server."""
     if not store.target.embedded:
         return
     directory = directory_of(store.target)
     directory.mkdir(mode=0o700, exist_ok=True)
-    for domain in domains:
-        rows = store.query_named("values_of_domain", {"domain": domain})
-        head = {"format": _FORMAT, "domain": domain, "tools": _tools(store, domain), "rows": len(rows)}
+    for domain, tenant in domains:
+        rows = store.query_named("values_of_domain", {"domain": domain, "tenant": tenant})
+        tools = _tools(store, domain, tenant)
+        head = {"format": _FORMAT, "domain": domain, "tenant": tenant, "tools": tools, "rows": len(rows)}
         columns = [_little(array(kind, [row[name] for row in rows])) for name, kind in _COLUMNS]
         _replace(
             file_of(store.target, domain), [json.dumps(head).encode() + b"\n", *(each.tobytes() for each in columns)]
         )
 
 
-def read_file(target: Target, domain: str) -> Values:
+def read_file(target: Target, domain: str, tenant: str = "") -> Values:
     """Return what the file of a domain holds; nothing where there is none yet, or one of another version."""
     try:
-        with file_of(target, domain).open("rb") as file:
+        with file_of(target, domain, tenant).open("rb") as file:
             head = json.loads(file.readline())
             if head.get("format") != _FORMAT:
-                return from_rows(domain, (), ())
+                return from_rows(domain, (), (), tenant)
             columns = []
             for _, kind in _COLUMNS:
                 column = array(kind)
                 column.fromfile(file, head["rows"])
                 columns.append(_little(column))
     except FileNotFoundError:
-        return from_rows(domain, (), ())
-    return from_rows(domain, head["tools"], zip(*columns, strict=True))
+        return from_rows(domain, (), (), tenant)
+    return from_rows(domain, head["tools"], zip(*columns, strict=True), tenant)
 
 
 def directory_of(target: Target) -> Path:
@@ -123,13 +122,19 @@ def directory_of(target: Target) -> Path:
     return target.spool.parent / "advice"
 
 
-def file_of(target: Target, domain: str) -> Path:
+def file_of(target: Target, domain: str, tenant: str = "") -> Path:
     """Return the file of a domain."""
-    return directory_of(target) / f"{hashlib.sha256(domain.encode()).hexdigest()[:32]}.values"
+    digest = hashlib.sha256(f"{tenant}\0{domain}".encode()).hexdigest()
+    return directory_of(target) / f"{digest[:32]}.values"
 
 
-def _tools(store: Store, domain: str) -> list[str]:
-    asked = {"domain": domain, "context": contexts(domain, "", ())[0], "limit": _MOST_TOOLS}
+def _plain(rows: Iterable[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
+    return ([row[name] for name, _ in _COLUMNS] for row in rows)
+
+
+def _tools(store: Store, domain: str, tenant: str) -> list[str]:
+    context = contexts(domain, "", (), tenant)[0]
+    asked = {"domain": domain, "tenant": tenant, "context": context, "limit": _MOST_TOOLS}
     return [row["Tool"] for row in store.query_named("calls_of_domain", asked) if not row["Template"]]
 
 

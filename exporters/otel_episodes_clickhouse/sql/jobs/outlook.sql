@@ -29,6 +29,7 @@ CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, 
 SELECT
     argMax(r.Domain, (r.Domain != '', r.StartTime)) AS Domain,
     argMax(r.Task, (r.Task != '', r.StartTime)) AS Task,
+    argMax(r.Tenant, (r.Tenant != '', r.StartTime)) AS Tenant,
     argMax(r.Ended, (r.Segment, r.Ended)) AS Ended,
     (
         -- By the clock where some step could not be counted, as internal_sequences_of has it.

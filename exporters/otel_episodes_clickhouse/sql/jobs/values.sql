@@ -22,21 +22,21 @@ SETTINGS do_not_merge_across_partitions_select_final = 1, max_insert_threads = 2
 
 -- name: values_domains
 -- The domains of which something changed since the last run, or all.
-SELECT DISTINCT Domain
+SELECT DISTINCT Domain, Tenant
 FROM internal_values
 WHERE {full:Bool} OR WrittenAt >= {since:DateTime64(6, 'UTC')}
-ORDER BY Domain;
+ORDER BY Domain, Tenant;
 
 -- name: values_of_domain
 -- All that is known of a domain.
 SELECT ContextId, CallId, Seen, Counted, Gain, Runs, Won
-FROM internal_domain_values(domain = {domain:String})
+FROM internal_domain_values(domain = {domain:String}, tenant = {tenant:String})
 ORDER BY ContextId, CallId;
 
 -- name: calls_of_domain
 -- The tools of a domain, and those of their templates that are used most.
 SELECT Tool, Template, Seen
-FROM internal_domain_values(domain = {domain:String})
+FROM internal_domain_values(domain = {domain:String}, tenant = {tenant:String})
 WHERE ContextId = {context:UInt64}
 ORDER BY Template != '', Seen DESC, Tool, Template
 LIMIT {limit:UInt32};
@@ -44,6 +44,6 @@ LIMIT {limit:UInt32};
 -- name: values_of_contexts
 -- What is known of some contexts of a domain, by tool.
 SELECT ContextId, CallId, toString(Tool) AS Tool, Seen, Counted, Gain, Runs, Won
-FROM internal_domain_values(domain = {domain:String})
+FROM internal_domain_values(domain = {domain:String}, tenant = {tenant:String})
 WHERE ContextId IN {contexts:Array(UInt64)} AND Template = ''
 ORDER BY ContextId, CallId;

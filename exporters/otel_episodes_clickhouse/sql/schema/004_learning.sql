@@ -138,6 +138,7 @@ CREATE TABLE IF NOT EXISTS internal_facts
     EpisodeId String COMMENT 'the episode',
     TraceId String COMMENT 'of the first segment',
     Outcome LowCardinality(String) COMMENT 'success, partial, failure, abstained; running, abandoned (silent for a day); empty: ended without saying',
+    OutcomeSource LowCardinality(String) COMMENT 'who said so: told, score, exception, rule or default; empty: not recorded',
     Ended Bool COMMENT 'the last segment has an end',
     Task String COMMENT 'the task, word for word',
     TaskType LowCardinality(String) COMMENT 'episode.task_type',
@@ -147,6 +148,7 @@ CREATE TABLE IF NOT EXISTS internal_facts
     Complexity LowCardinality(String) COMMENT 'episode.complexity',
     Tags Array(String) COMMENT 'episode.tags',
     AgentName LowCardinality(String) COMMENT 'gen_ai.agent.name',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     StartTime DateTime64(9, 'UTC') COMMENT 'start of the episode span; a step with an earlier clock does not move it',
     LastTime DateTime64(9, 'UTC') COMMENT 'the latest end of anything in it',
     DurationNs UInt64 COMMENT 'time worked: the sum over segments; 0 while nothing has ended',
@@ -183,6 +185,7 @@ CREATE TABLE IF NOT EXISTS internal_sequences
     EpisodeId String COMMENT 'the episode',
     TraceId String COMMENT 'of the first segment',
     Outcome LowCardinality(String) COMMENT 'success, partial, failure, abstained; running, abandoned (silent for a day); empty: ended without saying',
+    OutcomeSource LowCardinality(String) COMMENT 'who said so: told, score, exception, rule or default; empty: not recorded',
     Ended Bool COMMENT 'the last segment has an end',
     Task String COMMENT 'the task, word for word',
     TaskType LowCardinality(String) COMMENT 'episode.task_type',
@@ -192,6 +195,7 @@ CREATE TABLE IF NOT EXISTS internal_sequences
     Complexity LowCardinality(String) COMMENT 'episode.complexity',
     Tags Array(String) COMMENT 'episode.tags',
     AgentName LowCardinality(String) COMMENT 'gen_ai.agent.name',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     StartTime DateTime64(9, 'UTC') COMMENT 'start of the episode span; a step with an earlier clock does not move it',
     LastTime DateTime64(9, 'UTC') COMMENT 'the latest end of anything in it',
     DurationNs UInt64 COMMENT 'time worked: the sum over segments; 0 while nothing has ended',
@@ -301,6 +305,7 @@ CREATE TABLE IF NOT EXISTS internal_pattern_observations
     Tools Array(LowCardinality(String)) COMMENT 'the tools in order, for what follows what; at most 10,000',
     Oks Array(Bool) COMMENT 'whether each succeeded',
     Templates Array(String) COMMENT 'the template of each; empty: none was recorded',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     Told Bool COMMENT 'the outcome was told, or scored; else it is a default',
     Value Int32 COMMENT 'what the run earned, from 0 to 1, in millionths; -1: nobody judged it',
     Fingerprint UInt64 COMMENT 'hash of the row: equal means nothing changed',
@@ -391,8 +396,9 @@ COMMENT 'what a pattern id means, once two episodes show it; besides the five ty
 CREATE TABLE IF NOT EXISTS internal_values
 (
     Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
-    ContextId UInt64 COMMENT 'a hash of domain, task (or none) and the last calls (0 to 3)',
-    StepId UInt64 COMMENT 'a hash of domain, week, Told and CallId',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
+    ContextId UInt64 COMMENT 'a hash of domain, tenant, task (or none) and the last calls (0 to 3)',
+    StepId UInt64 COMMENT 'a hash of domain, tenant, week, Told and CallId',
     Week Date COMMENT 'Monday of the week, UTC',
     Told Bool COMMENT 'the outcome of these runs was told, or scored; else it is a default',
     CallId UInt64 COMMENT 'a hash of tool and template',
@@ -408,5 +414,5 @@ CREATE TABLE IF NOT EXISTS internal_values
 )
 ENGINE = ReplacingMergeTree(Version)
 PARTITION BY toYYYYMM(Week)
-ORDER BY (Domain, ContextId, StepId)
+ORDER BY (Domain, Tenant, ContextId, StepId)
 COMMENT 'what runs earned after a call, in the context in which it was made: what next steps are ranked by';

@@ -83,6 +83,7 @@ SELECT
     argMax(r.TraceId, r.Rank) AS TraceId,
     max(r.Ended) AND max(r.Segment) = maxIf(r.Segment, r.Ended) AS Ended,
     argMaxIf(r.Outcome, r.Latest, r.Ended) AS EndedOutcome,
+    argMaxIf(r.OutcomeSource, r.Latest, r.Ended) AS EndedSource,
     argMaxIf(r.Counts, r.Latest, r.Ended) AS Counts,
     -- Aggregates of arrays and of what can be NULL are slow: the first takes only those that are not empty, and counts if
     -- none is later.
@@ -97,6 +98,7 @@ SELECT
     argMaxIf(r.Framework, r.Rank, r.Framework != '') AS Framework,
     argMaxIf(r.Complexity, r.Rank, r.Complexity != '') AS Complexity,
     argMaxIf(r.AgentName, r.Rank, r.AgentName != '') AS AgentName,
+    argMaxIf(r.Tenant, r.Rank, r.Tenant != '') AS Tenant,
     argMaxIf(r.Tags, r.Rank, notEmpty(r.Tags)) AS Tags,
     argMaxIf(r.Attributes['episode.test_coverage'], r.Rank, r.Attributes['episode.test_coverage'] != '') AS TestCoverage,
     argMaxIf(r.Attributes['episode.clippy_warnings'], r.Rank, r.Attributes['episode.clippy_warnings'] != '') AS ClippyWarnings,
@@ -162,9 +164,10 @@ AS WITH
             h.EpisodeId AS EpisodeId, h.TraceId AS TraceId,
             multiIf(h.Ended, h.EndedOutcome,
                     LastTime < now64(9) - toIntervalSecond(abandoned_after), 'abandoned', 'running') AS Outcome,
+            if(h.Ended, h.EndedSource, '') AS OutcomeSource,
             h.Ended AS Ended, h.Task AS Task, h.TaskType AS TaskType, h.Domain AS Domain, h.Language AS Language,
             h.Framework AS Framework, h.Complexity AS Complexity, h.Tags AS Tags, h.AgentName AS AgentName,
-            h.StartTime AS StartTime, greatest(h.LastTime, s.LastTime) AS LastTime, h.DurationNs AS DurationNs,
+            h.Tenant AS Tenant, h.StartTime AS StartTime, greatest(h.LastTime, s.LastTime) AS LastTime, h.DurationNs AS DurationNs,
             toUInt32(s.Steps) AS Steps, toUInt32(s.Failures) AS FailedSteps, toUInt32(s.Tools) AS DistinctTools,
             s.Recovered AS Recovered,
             toUInt32(bitShiftRight(h.Counts, 64)) AS Completed,
@@ -217,7 +220,7 @@ AS WITH
     (
         SELECT
             EpisodeId, StepIndex, Tool, Success, DurationNs, InputTokens + OutputTokens AS Spent, Position, PositionByClock,
-            cityHash64(EpisodeId, SpanId) AS StepId,
+            cityHash64(EpisodeId, SpanId) AS StepId, Template,
             lowerUTF8(toLowCardinality(
                 multiIf(Success, '', ErrorMessage != '', ErrorMessage, ErrorType != '', ErrorType, 'failed'))) AS Text,
             substringUTF8(trim(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(
@@ -232,7 +235,7 @@ AS WITH
     ),
     templates AS
     (
-        SELECT StepId AS StepOf, Made AS Template
+        SELECT StepId AS StepOf, Made
         FROM internal_templates_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
             low = {low:String}, high = {high:String})
     ),
@@ -242,7 +245,8 @@ AS WITH
             EpisodeId,
             if(min(StepIndex) > 0, groupArray(Position), groupArray(PositionByClock)) AS Positions,
             -- Rows come to each array in the same order; one array of tuples takes longer than six.
-            arrayZip(groupArray(Tool), groupArray(Success), groupArray(DurationNs), groupArray(Spent), groupArray(Template),
+            arrayZip(groupArray(Tool), groupArray(Success), groupArray(DurationNs), groupArray(Spent),
+                     groupArray(if(Template = '', Made, Template)),
                      groupArray(Error)) AS Steps
         FROM steps
         LEFT JOIN templates ON StepOf = StepId

@@ -7,7 +7,7 @@ AS WITH 10000 AS most_steps
 SELECT
     EpisodeId, TraceId, Outcome, Task, TaskType, Domain, Language, Framework, Complexity, Tags, Decisions, StartTime, DurationNs,
     InputTokens + OutputTokens AS Tokens, Steps, FailedSteps, DistinctTools, Completed, Failed, ExternalReward,
-    sipHash64(Domain) AS DomainHash,
+    OutcomeSource, Tenant, sipHash64(Domain) AS DomainHash,
     arrayFilter((tool, place) -> tool != '' AND place <= most_steps, StepTools, arrayEnumerate(StepTools)) AS Tools,
     arrayFilter((ok, tool, place) -> tool != '' AND place <= most_steps, StepOk, StepTools, arrayEnumerate(StepTools)) AS Oks,
     arrayFilter((template, tool, place) -> tool != '' AND place <= most_steps,
@@ -182,7 +182,8 @@ AS WITH
             toInt64(round(least(1e6, greatest(-1e6, r.Reward)) * 1e6)) AS RewardMicros,
             s.DurationNs AS DurationNs, s.Tokens AS Tokens,
             toUInt32(round(1048576 * exp2(months_into_week(s.StartTime)))) AS Weight,
-            s.PatternIds AS PatternIds, s.Tools AS Tools, s.Oks AS Oks, s.Templates AS Templates, true AS Told,
+            s.PatternIds AS PatternIds, s.Tools AS Tools, s.Oks AS Oks, s.Templates AS Templates, s.Tenant AS Tenant,
+            s.OutcomeSource != 'default' OR (external AND s.ExternalReward IS NOT NULL) AS Told,
             -- How far the run got: a score on the way to a success (under --reward external; else one between 0 and 1, since on
             -- another scale it says nothing), without one the outcome. Nobody knows what a run was worth that was given up.
             multiIf(

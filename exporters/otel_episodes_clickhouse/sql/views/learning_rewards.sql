@@ -42,7 +42,7 @@ FROM internal_domain_scales FINAL;
 -- What the built-in formulas read. An episode that runs, or ended without an outcome, has no reward.
 CREATE OR REPLACE VIEW internal_reward_facts
 AS SELECT
-    f.* EXCEPT (TraceId, LastTime, Fingerprint, Version, WrittenAt),
+    f.* EXCEPT (TraceId, OutcomeSource, Tenant, LastTime, Fingerprint, Version, WrittenAt),
     toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
     -- 0: not known yet, the domain has fewer than five episodes.
     s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens
@@ -54,7 +54,7 @@ WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
 -- The same with the steps in order, for formulas of your own and reflections.
 CREATE OR REPLACE VIEW internal_reward_inputs
 AS SELECT
-    f.* EXCEPT (TraceId, LastTime, Fingerprint, Version, WrittenAt),
+    f.* EXCEPT (TraceId, OutcomeSource, Tenant, LastTime, Fingerprint, Version, WrittenAt),
     toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
     s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens
 FROM (SELECT * FROM internal_sequences FINAL) AS f

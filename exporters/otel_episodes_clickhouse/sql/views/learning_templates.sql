@@ -7,11 +7,12 @@ CREATE OR REPLACE VIEW internal_calls_of
 AS WITH
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'sequences', batch = {batch:UInt32}))
 SELECT
-    EpisodeId, cityHash64(EpisodeId, SpanId) AS StepId, Action AS Arguments, toUInt64(toUnixTimestamp64Nano(StartTime)) AS At,
-    row_number() OVER (PARTITION BY EpisodeId, Tool, Action ORDER BY Position) > 1 AS Again
-FROM internal_placed_steps
+    EpisodeId, cityHash64(EpisodeId, SpanId) AS StepId, if(s.Arguments = '', Action, s.Arguments) AS Given,
+    toUInt64(toUnixTimestamp64Nano(StartTime)) AS At,
+    row_number() OVER (PARTITION BY EpisodeId, Tool, Given ORDER BY Position) > 1 AS Again
+FROM internal_placed_steps AS s
 WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
-    AND Tool != '' AND startsWith(Action, '{') AND isValidJSON(Action);
+    AND Tool != '' AND startsWith(Given, '{') AND isValidJSON(Given);
 
 -- name: internal_words_of
 -- When each word was first seen in a run: 1 in the task, else when the step ended that it was observed in.
@@ -49,7 +50,7 @@ AS SELECT
     if(empty(Words), [0], arrayMap(word -> cityHash64(word), Words)) AS Hashes,
     arrayJoin(Hashes) AS Word
 FROM internal_calls_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
-LEFT ARRAY JOIN arraySlice(arraySort(JSONExtractKeysAndValuesRaw(Arguments)), 1, 20) AS Argument;
+LEFT ARRAY JOIN arraySlice(arraySort(JSONExtractKeysAndValuesRaw(Given)), 1, 20) AS Argument;
 
 -- name: internal_templates_of
 CREATE OR REPLACE VIEW internal_templates_of

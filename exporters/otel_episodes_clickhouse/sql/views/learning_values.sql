@@ -3,13 +3,20 @@
 -- last two, the last three, and three of the same task; 94 (a '^') stands before the first. A context's id is a chain of hashes.
 
 -- name: internal_valued_runs
--- The runs of these weeks, by step: the tool, its template ('' where none was recorded), the template with a star for each literal, and
--- what the run earned, a step further from the end 5 % less for each step between. A run that nobody judged counts as seen only.
+-- The runs of these weeks, by step: the tool, its template ('' where none is known), the template with a star for each literal, how far
+-- its arguments are grounded in the task and in what was observed, and what the run earned, a step further from the end 5 % less for each step between. A run that nobody judged counts as seen only.
 CREATE OR REPLACE VIEW internal_valued_runs
 AS SELECT
-    Week, Domain, Task, Told, Value, Tools, Oks, length(Tools) AS Places,
+    Week, Domain, Tenant, Task, Told, Value, Tools, Oks, length(Tools) AS Places,
     arrayMap(template -> replaceRegexpAll(template, '":"=[^"]*"', '":"*"'), Templates) AS Coarse,
     arrayMap((template, coarse) -> if(template = coarse, '', template), Templates, Coarse) AS Exact,
+    -- As ranking.grounding has it.
+    arrayMap(template -> multiIf(
+        template IN ('', '{}'), '',
+        startsWith(template, '{"":"again"'), 'again',
+        NOT match(template, '":"(?:told|seen)"'), 'free',
+        match(template, '":"(?:[^ts]|t[^o]|s[^e])'), 'half',
+        'grounded'), Templates) AS Grounding,
     arrayMap(place -> if(Value < 0, 0, toInt64(round(Value * pow(0.95, Places - place)))), arrayEnumerate(Tools)) AS Gains
 FROM internal_pattern_observations FINAL
 WHERE Week IN {weeks:Array(Date)};
@@ -23,7 +30,7 @@ AS WITH
 SELECT
     Value, Gains,
     if(Task = '', 0, Places) AS TaskPlaces,
-    mixed(halfMD5('next'), halfMD5(Domain)) AS AnyTask,
+    mixed(mixed(halfMD5('next'), halfMD5(Domain)), halfMD5(Tenant)) AS AnyTask,
     mixed(AnyTask, toUInt64(Week) * 2 + Told) AS StepSeed,
     mixed(AnyTask, halfMD5(Task)) AS SameTask,
     arrayMap(tool -> halfMD5(tool), Tools) AS Calls,
@@ -38,7 +45,8 @@ SELECT
     arrayMap((made, second) -> mixed(made, second), TaskAfterOne, arrayResize(SecondLast, TaskPlaces)) AS TaskAfterTwo,
     -- 0: no such template, and left out below.
     arrayMap((call, template) -> if(template = '', 0, mixed(call, halfMD5(template))), Calls, Coarse) AS CoarseCalls,
-    arrayMap((call, template) -> if(template = '', 0, mixed(call, halfMD5(template))), Calls, Exact) AS ExactCalls
+    arrayMap((call, template) -> if(template = '', 0, mixed(call, halfMD5(template))), Calls, Exact) AS ExactCalls,
+    arrayMap(grounding -> if(grounding = '', 0, mixed(halfMD5(''), halfMD5(grounding))), Grounding) AS GroundedCalls
 FROM internal_valued_runs(weeks = {weeks:Array(Date)});
 
 -- name: internal_valued_steps
@@ -54,11 +62,11 @@ FROM
         arrayConcat(arrayResize(CoarseCalls, TaskPlaces), arrayResize(ExactCalls, TaskPlaces)) AS TaskTemplates,
         arrayResize(Gains, TaskPlaces) AS TaskGains,
         arrayConcat(Anywhere, AfterOne, AfterTwo, AfterThree, InTask, TaskAfterOne, TaskAfterTwo,
-                    Anywhere, Anywhere, AfterOne, AfterOne, InTask, InTask, TaskAfterOne, TaskAfterOne) AS ContextIds,
+                    Anywhere, Anywhere, AfterOne, AfterOne, InTask, InTask, TaskAfterOne, TaskAfterOne, Anywhere) AS ContextIds,
         arrayConcat(Calls, Calls, Calls, Calls, TaskCalls, TaskCalls, TaskCalls,
-                    Templates, Templates, TaskTemplates, TaskTemplates) AS CallIds,
+                    Templates, Templates, TaskTemplates, TaskTemplates, GroundedCalls) AS CallIds,
         arrayConcat(Gains, Gains, Gains, Gains, TaskGains, TaskGains, TaskGains,
-                    Gains, Gains, Gains, Gains, TaskGains, TaskGains, TaskGains, TaskGains) AS AllGains,
+                    Gains, Gains, Gains, Gains, TaskGains, TaskGains, TaskGains, TaskGains, Gains) AS AllGains,
         arrayEnumerateUniq(ContextIds, CallIds) AS Nth
     FROM internal_valued_places(weeks = {weeks:Array(Date)})
 )
@@ -72,16 +80,19 @@ AS WITH
     (made, part) -> intHash64(bitXor(made, part)) AS mixed,
     made AS
     (
-        SELECT DISTINCT Week, Domain, Told, arrayJoin(arrayConcat(
+        SELECT DISTINCT Week, Domain, Tenant, Told, arrayJoin(arrayConcat(
             arrayMap(tool -> (toString(tool), ''), Tools),
+            arrayFilter((tool, grounding) -> grounding != '', arrayMap(grounding -> ('', grounding), Grounding)),
             arrayFilter((tool, template) -> template != '', arrayMap((tool, coarse) -> (toString(tool), coarse), Tools, Coarse)),
             arrayFilter((tool, template) -> template != '', arrayMap((tool, exact) -> (toString(tool), exact), Tools, Exact)))) AS Made
         FROM internal_valued_runs(weeks = {weeks:Array(Date)})
     )
 SELECT
-    Week, Domain, Told, CAST(Made, 'Tuple(Tool String, Template String)') AS Named, Named.Tool AS Tool, Named.Template AS Template,
+    Week, Domain, Tenant, Told, CAST(Made, 'Tuple(Tool String, Template String)') AS Named,
+    Named.Tool AS Tool, Named.Template AS Template,
     if(Template = '', halfMD5(Tool), mixed(halfMD5(Tool), halfMD5(Template))) AS CallId,
-    mixed(mixed(mixed(halfMD5('next'), halfMD5(Domain)), toUInt64(Week) * 2 + Told), CallId) AS StepId
+    mixed(mixed(halfMD5('next'), halfMD5(Domain)), halfMD5(Tenant)) AS AnyTask,
+    mixed(mixed(AnyTask, toUInt64(Week) * 2 + Told), CallId) AS StepId
 FROM made;
 
 -- name: internal_values_changed
@@ -116,12 +127,14 @@ AS WITH
     ),
     names AS
     (
-        SELECT Week, Domain, Told, Tool, Template, CallId, StepId FROM internal_named_calls(weeks = {weeks:Array(Date)})
+        SELECT Week, Domain, Tenant, Told, Tool, Template, CallId, StepId FROM internal_named_calls(weeks = {weeks:Array(Date)})
         UNION DISTINCT
-        SELECT DISTINCT Week, Domain, Told, Tool, Template, CallId, StepId FROM internal_values WHERE Week IN {weeks:Array(Date)}
+        SELECT DISTINCT Week, Domain, Tenant, Told, Tool, Template, CallId, StepId FROM internal_values
+        WHERE Week IN {weeks:Array(Date)}
     )
 SELECT
-    n.Domain AS Domain, s.ContextId AS ContextId, s.StepId AS StepId, n.Week AS Week, n.Told AS Told, n.CallId AS CallId,
+    n.Domain AS Domain, n.Tenant AS Tenant, s.ContextId AS ContextId, s.StepId AS StepId, n.Week AS Week, n.Told AS Told,
+    n.CallId AS CallId,
     n.Tool AS Tool, n.Template AS Template, s.Seen AS Seen, s.Counted AS Counted, s.GainMicros AS GainMicros, s.Runs AS Runs,
     s.Won AS Won
 FROM sums AS s
@@ -134,7 +147,8 @@ SETTINGS do_not_merge_across_partitions_select_final = 1;
 CREATE OR REPLACE VIEW internal_domain_values
 AS WITH
     (
-        SELECT countIf(Told AND Value >= 0) >= 20 FROM internal_pattern_observations FINAL WHERE Domain = {domain:String}
+        SELECT countIf(Told AND Value >= 0) >= 20 FROM internal_pattern_observations FINAL
+        WHERE Domain = {domain:String} AND Tenant = {tenant:String}
     ) AS only_told,
     v.Told OR NOT only_told AS Teaches
 SELECT
@@ -142,5 +156,5 @@ SELECT
     sumIf(v.Counted, Teaches) AS Counted, sumIf(v.GainMicros, Teaches) / 1e6 AS Gain, sumIf(v.Runs, Teaches) AS Runs,
     sumIf(v.Won, Teaches) AS Won
 FROM internal_values AS v FINAL
-WHERE v.Domain = {domain:String} AND v.Seen > 0
+WHERE v.Domain = {domain:String} AND v.Tenant = {tenant:String} AND v.Seen > 0
 GROUP BY v.ContextId, v.CallId;
