@@ -47,3 +47,19 @@ def test_the_installed_views_learn_the_same_as_the_jobs(storage_store: Store) ->
     assert sum(row["Success"] for row in by_jobs["observations"]) == 4
     for table in by_jobs:
         assert by_views[table] == by_jobs[table], table
+
+
+def test_what_a_job_inserts_has_the_columns_of_its_table_in_order(storage_store: Store) -> None:
+    compared = 0
+    for statement in sql.folder("jobs"):
+        head, _, select = statement.text.partition("\nAS SELECT *, now64(6, 'UTC') AS Version\n")
+        if not statement.name.startswith("internal_refresh_") or not select or "_gone(" in select:
+            continue
+        table = head.split("APPEND TO ")[1].split()[0]
+        parameters = {"formula": "v2", "formula_view": "internal_reward_v2"}
+        given = storage_store.query(f"DESCRIBE (SELECT * {select})", parameters)
+        has = storage_store.query(f"DESCRIBE {table}")
+        expected = [row["name"] for row in has if row["name"] not in ("Version", "WrittenAt")]
+        assert [row["name"] for row in given] == expected, table
+        compared += 1
+    assert compared == 10
