@@ -20,13 +20,13 @@ from otel_episodes._context import attached
 from otel_episodes._episode import run_of
 from otel_episodes._handle import Handle
 from otel_episodes._processor import EpisodeContextProcessor, stamp_episodes
-from otel_episodes._recording import StepRecording, StepSpec
+from otel_episodes._recording import SPAN_NAMES, StepRecording, StepSpec
 from otel_episodes._run import Outcome
 from otel_episodes._sdk import provider_set, suppressed
-from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT, one_of
+from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, NAME_LIMIT, OBSERVATION_LIMIT, one_of
 from otel_episodes._state import SCOPE
 from otel_episodes._template import Words, call_key, template
-from otel_episodes._usage import Usage, reports_error, usage_of
+from otel_episodes._usage import OF_EPISODE, OF_STEP, Usage, attributes_of, reports_error, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTION_LIMIT",
     "CONTENT_LIMIT",
+    "NAME_LIMIT",
     "OBSERVATION_LIMIT",
     "SCOPE",
     "BatchRecording",
@@ -51,8 +52,10 @@ __all__ = [
     "attached",
     "begin_past_step",
     "call_key",
+    "capture",
     "leave_outcome_unknown",
     "masked_attributes",
+    "masked_json",
     "masked_line",
     "masked_text",
     "one_of",
@@ -62,9 +65,12 @@ __all__ = [
     "report",
     "reports_error",
     "stamp_episodes",
+    "step_span_name",
     "suppressed",
     "tell_source",
     "template",
+    "tokens_of_episode",
+    "tokens_of_step",
     "usage_of",
 ]
 
@@ -121,6 +127,11 @@ def masked_line(value: str, limit: int) -> str:
     return _rendering.one_line(value, limit, _state.settings.redactor)
 
 
+def masked_json(value: object, limit: int) -> str:
+    """Return a value as valid JSON of at most this many characters, with secrets masked."""
+    return _rendering.json(value, limit, _state.settings.redactor)
+
+
 def masked_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes from a foreign source with secrets masked and long texts cut."""
     redactor = _state.settings.redactor
@@ -133,6 +144,26 @@ def masked_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
         else:
             cleaned[key] = value
     return cleaned
+
+
+def capture() -> str:
+    """Return how much of what steps say is kept: none, summary or full."""
+    return _state.settings.capture
+
+
+def step_span_name(kind: str, tool: str) -> str:
+    """Return the name of a step's span."""
+    return f"{SPAN_NAMES[kind]} {tool}".rstrip()
+
+
+def tokens_of_episode(usage: Usage) -> dict[str, int]:
+    """Return tokens as attributes of an episode."""
+    return attributes_of(usage, OF_EPISODE)
+
+
+def tokens_of_step(usage: Usage) -> dict[str, int]:
+    """Return tokens as attributes of a step."""
+    return attributes_of(usage, OF_STEP)
 
 
 def add_tokens(episode: Episode, usage: Usage) -> None:

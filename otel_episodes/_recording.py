@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _INTERNAL = SpanKind.INTERNAL
 NO_RESULT = object()
-_SPAN_NAMES = {
+SPAN_NAMES = {
     "tool_use": "execute_tool",
     "decision_point": "decide",
     "error_handling": "recover",
@@ -59,7 +59,7 @@ class StepSpec:
         self.tool = tool
         self.kind = kind
         self.success = success
-        self.name = f"{_SPAN_NAMES[kind]} {tool}".rstrip()
+        self.name = f"{SPAN_NAMES[kind]} {tool}".rstrip()
         self.attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_STEP, semconv.STEP_KIND: kind}
         if success is None:
             # Until it fails: an attribute costs less at the start than set later. A predicate has yet to judge.

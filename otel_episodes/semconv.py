@@ -25,8 +25,12 @@ GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_t
 GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
 GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
 INVOKE_AGENT: Final = "invoke_agent"
 EXECUTE_TOOL: Final = "execute_tool"
+CHAT: Final = "chat"
 
 # The well-known value of error.type for a tool that answered "this failed" (semantic conventions for MCP).
 TOOL_ERROR: Final = "tool_error"
@@ -97,6 +101,22 @@ BATCH_ITEM_LATENCY_NS: Final = "episode.step.latency_ns"
 DECISION_OPTIONS: Final = "episode.decision.options"
 DECISION_CHOICE: Final = "episode.decision.choice"
 DECISION_CONFIDENCE: Final = "episode.decision.confidence"
+
+# --- ours: a run that came from elsewhere --------------------------------------------------------------------------
+# The name of the reader, and what the source calls the run where that is not the episode's id.
+SOURCE_FORMAT: Final = "episode.source.format"
+SOURCE_ID: Final = "episode.source.id"
+# The source's own word for the end: Submitted, turn_aborted: interrupted.
+ENDED_HOW: Final = "episode.ended_how"
+# An event of the episode: what the user said after the task.
+PROMPT: Final = "episode.prompt"
+PROMPT_TEXT: Final = "episode.prompt.text"
+# In US dollars, of a run or of a model call.
+COST: Final = "episode.cost"
+# The source has no times: those of the run are in order and mean nothing else.
+TIME_SYNTHETIC: Final = "episode.time.synthetic"
+# Nothing in the source answers the call.
+STEP_UNANSWERED: Final = "episode.step.unanswered"
 
 # --- ours: links ---------------------------------------------------------------------------------------------------
 LINK_KIND: Final = "episode.link.kind"

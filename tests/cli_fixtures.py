@@ -80,6 +80,16 @@ class Shell:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def start(self, *arguments: object, stdin: int | None = None) -> subprocess.Popen[str]:
+        """Start ``otel-episodes`` with these arguments in a process of its own, beside the one that is kept."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "otel_episodes_clickhouse.cli", *map(str, arguments)],
+            env=self._environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def close(self) -> None:
         """End the process that was kept."""
         if self._worker is not None:

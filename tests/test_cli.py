@@ -16,7 +16,8 @@ from cli_fixtures import Shell, opened
 
 from otel_episodes import semconv
 from otel_episodes_clickhouse.cli import choices
-from otel_episodes_clickhouse.importers.options import FORMATS
+from otel_episodes_clickhouse.importers import registry
+from otel_episodes_clickhouse.importers.rules import RULES
 from otel_episodes_clickhouse.learning.jobs import JOBS
 from otel_episodes_clickhouse.store.confinement import available
 
@@ -214,8 +215,10 @@ def test_recording_and_help_load_neither_engine_nor_client_nor_rich(scratch, arg
 
 
 def test_the_choices_of_options_are_those_of_the_code():
-    assert get_args(choices.FileFormat) == FORMATS
+    assert get_args(choices.FileFormat) == registry.FORMATS
+    assert get_args(choices.Agent) == ("", *(reader.name for reader in registry.READERS if reader.homes))
     assert tuple(choices.Job) == JOBS
+    assert tuple(choices.Rule) == tuple(RULES)
     assert set(semconv.OUTCOMES) < set(get_args(choices.AnyOutcome))
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_fixtures import TAU, Shell, opened
-from test_import_records import FLIGHTS, HARBOR, otlp
+from test_import_records import FLIGHTS, HARBOR, NOON, otlp
+from transcripts import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 needs_tau = pytest.mark.skipif(not TAU.exists(), reason=f"the runs are not part of the repository: {TAU} is absent")
 
@@ -63,7 +67,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with opened(home) as shell:
         ran = shell("import", *sorted(home.glob("*.json*")))
         assert (ran.code, ran.err) == (0, "")
-        assert ran.out == "imported 3 episodes, 6 steps, 1 other span\n"
+        assert ran.out == (
+            "imported 3 episodes, 6 steps, 3 model calls, 1 other span; how 2 of them ended is unknown\n"
+        )
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Return a shell over a store that several tests import into, each other runs."""
+    with opened(tmp_path_factory.mktemp("shared")) as shell:
         yield shell
 
 
@@ -118,9 +131,15 @@ def test_importing_again_changes_nothing(tau):
         {
             "episodes": 0,
             "steps": 0,
+            "model_calls": 0,
             "spans": 0,
+            "agents": 0,
+            "unknown": 0,
+            "episodes_updated": 0,
             "episodes_already_there": 80,
             "spans_already_there": 599,
+            "files": 1,
+            "skipped": 0,
             "bad": 0,
             "problems": [],
         },
@@ -152,9 +171,9 @@ def test_one_record_of_each_format_is_found_by_its_content(mixed):
     assert mixed.sql(statement) == [
         {"Task": "Book the cheapest flight", "AgentName": "", "Outcome": "failure", "Steps": 2, "FailedSteps": 1,
          "InputTokens": 0},
-        {"Task": "Mend the build", "AgentName": "harbor-agent", "Outcome": "success", "Steps": 3, "FailedSteps": 1,
+        {"Task": "Mend the build", "AgentName": "harbor-agent", "Outcome": "unknown", "Steps": 3, "FailedSteps": 1,
          "InputTokens": 1000},
-        {"Task": "Summarise the log", "AgentName": "summariser", "Outcome": "success", "Steps": 1, "FailedSteps": 0,
+        {"Task": "Summarise the log", "AgentName": "summariser", "Outcome": "unknown", "Steps": 1, "FailedSteps": 0,
          "InputTokens": 0},
     ]  # fmt: skip
     assert mixed.sql("SELECT SpanName, ServiceName FROM otel_traces WHERE ScopeName = 'my.library'") == [
@@ -170,7 +189,7 @@ def test_a_run_with_a_sub_agent_is_shown_with_it(mixed):
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
-def test_a_file_that_has_grown_brings_only_what_is_new(mixed, tmp_path):
+def test_lines_that_are_added_to_a_file_are_all_that_it_brings(mixed, tmp_path):
     path = tmp_path / "grown.jsonl"
     path.write_text(f"{json.dumps(FLIGHTS)}\n{json.dumps({**FLIGHTS, 'trial': 1})}\n{json.dumps(FLIGHTS)}\n")
 
@@ -182,60 +201,175 @@ def test_a_file_that_has_grown_brings_only_what_is_new(mixed, tmp_path):
     )
 
 
+def test_a_session_that_has_grown_is_the_same_run(shared, tmp_path):
+    lines = (OWN / "claude-code" / "3e0d0f10-1111-4222-8333-000000000002.jsonl").read_text().splitlines(keepends=True)
+    path = tmp_path / "3e0d0f10-1111-4222-8333-000000000002.jsonl"
+    path.write_text("".join(lines[:2]))
+    first = shared("import", path).out
+    path.write_text("".join(lines))
+
+    second, third = shared("import", path).out, shared("import", path).out
+
+    assert first == "imported 1 episode, 1 step, 1 model call; how it ended is unknown\n"
+    assert second == (
+        "imported 0 episodes, 1 step, 1 model call; grown: 1 episode; "
+        "already there: 0 episodes (1 span), left as they are\n"
+    )
+    assert third == "imported 0 episodes, 0 steps; already there: 1 episode (5 spans), left as they are\n"
+    (episode,) = shared.sql("SELECT EpisodeId, Outcome, Steps, InputTokens FROM episodes WHERE Task = 'Push it'")
+    of_it = f"WHERE TraceId = '{episode.pop('EpisodeId')}'"
+    assert episode == {"Outcome": "unknown", "Steps": 2, "InputTokens": 15}
+    assert shared.sql(f"SELECT count() AS spans, uniq(SpanId) AS ids FROM otel_traces {of_it}") == [
+        {"spans": 5, "ids": 5}
+    ]
+    assert shared.sql(f"SELECT Tool, ErrorType FROM steps {of_it} ORDER BY StepIndex") == [
+        {"Tool": "Bash", "ErrorType": "rejected"},
+        {"Tool": "Bash", "ErrorType": ""},
+    ]
+
+
+def test_a_run_without_times_stays_where_it_was_when_its_file_is_written_again(shared, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**FLIGHTS, "trial": 7}))
+    os.utime(path, ns=(NOON, NOON))
+    shared("import", path)
+    longer = [*FLIGHTS["messages"], {"role": "user", "content": "thanks"}]
+    path.write_text(json.dumps({**FLIGHTS, "trial": 7, "messages": longer}))
+
+    assert shared("import", path).out == (
+        "imported 0 episodes, 0 steps; grown: 1 episode; already there: 0 episodes (2 spans), left as they are\n"
+    )
+    (row,) = shared.sql(
+        "SELECT count() AS spans, min(Timestamp) AS began FROM otel_traces WHERE TraceId IN "
+        "(SELECT TraceId FROM episodes WHERE Attributes['trial'] = '7')"
+    )
+    assert (row["spans"], row["began"][:19]) == (3, "2023-11-14T22:13:20")
+
+
+def test_all_samples_are_imported_from_their_directory_once(shell):
+    first, second = shell("import", OWN, "--json").json, shell("import", OWN, "--json").json
+
+    expected = [file["episodes"] for path in OWN.glob("*/expected.json") for file in files_of(path)]
+    episodes = [episode for some in expected for episode in some]
+    assert (first["episodes"], first["problems"]) == (len(episodes), [])
+    assert first["steps"] == sum(len(episode["steps"]) for episode in episodes)
+    assert first["unknown"] == sum(episode["outcome"] is None for episode in episodes)
+    assert (second["episodes"], second["steps"], second["episodes_updated"]) == (0, 0, 0)
+    assert second["episodes_already_there"] == len(episodes)
+    found = shell.sql("SELECT Outcome, count() AS n FROM episodes GROUP BY Outcome")
+    assert {row["Outcome"]: row["n"] for row in found} == Counter(
+        episode["outcome"] or "unknown" for episode in episodes
+    )
+
+
+def files_of(path: Path) -> list[dict[str, Any]]:
+    return list(json.loads(path.read_text())["files"].values())
+
+
 def test_a_bad_line_is_reported_with_its_number_and_the_rest_is_imported(shell, tmp_path):
     path = tmp_path / "runs.jsonl"
     path.write_text(f'{{"messages": []}}\n{{"a"\n{{"a": 1}}\n{json.dumps(FLIGHTS)}\n')
 
     ran = shell("import", path)
 
-    assert (ran.code, ran.out) == (1, "imported 2 episodes, 2 steps; 2 bad records\n")
-    first, second = ran.err.splitlines()
-    assert first.startswith(f"{path}:2: not JSON: ")
-    assert second == f"{path}:3: neither a chat transcript nor ATIF nor OTLP-JSON: an object with a"
-    assert shell.stored() == {"episodes": 2, "successes": 1, "steps": 2, "failed": 1, "spans": 4}
+    assert (ran.code, ran.out) == (1, "imported 1 episode, 2 steps; 3 bad records\n")
+    first, second, third = ran.err.splitlines()
+    assert first == f"{path}:1: not in the form of any run: an object with messages"
+    assert second.startswith(f"{path}:2: not JSON: ")
+    assert third == f"{path}:3: not in the form of any run: an object with a"
+    assert shell.stored() == {"episodes": 1, "successes": 0, "steps": 2, "failed": 1, "spans": 3}
+
+
+def test_the_same_complaint_is_made_once_with_a_count(shared, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"a": 1}\n' * 2000)
+
+    ran = shared("import", path)
+
+    assert (ran.code, ran.out) == (1, "imported 0 episodes, 0 steps; 2,000 bad records\n")
+    assert ran.err.splitlines() == [
+        f"{path}:1: not in the form of any run: an object with a",
+        "and 1,999 more records: not in the form of any run: an object with a",
+    ]
 
 
 def test_an_import_that_was_killed_goes_on_where_it_stopped(shell, tmp_path):
     path = tmp_path / "runs.jsonl"
-    path.write_text("".join(f"{json.dumps({**FLIGHTS, 'trial': n})}\n" for n in range(50)))
+    path.write_text("".join(f"{json.dumps({**FLIGHTS, 'trial': n})}\n" for n in range(200)))
     killed = shell.python("-c", KILLED, path)
     assert killed.code == -9, killed.err
     halfway = shell.stored()
 
     assert shell("import", path).code == 0
 
-    assert 0 < halfway["episodes"] < 50
-    assert shell.stored() == {"episodes": 50, "successes": 0, "steps": 100, "failed": 50, "spans": 150}
+    assert 0 < halfway["episodes"] < 200
+    assert shell.stored() == {"episodes": 200, "successes": 0, "steps": 400, "failed": 200, "spans": 600}
 
 
 KILLED = """
 import os, sys
 from pathlib import Path
 from otel_episodes_clickhouse import Target
-from otel_episodes_clickhouse.importers.load import FileImport
+from otel_episodes_clickhouse.importers.dispatch import Reading, found_under
+from otel_episodes_clickhouse.importers.load import Import
 from otel_episodes_clickhouse.importers.options import ImportOptions
 from otel_episodes_clickhouse import Store
 
-def advance(read):
+def advance(source, read):
     if read > Path(sys.argv[1]).stat().st_size // 2:
         os.kill(os.getpid(), 9)
 
 with Store.open(Target.resolve()) as store:
     store.migrate()
-    FileImport(store, Path(sys.argv[1]), ImportOptions(), print, advance, batch_rows=10).run()
+    Import(store, Reading(ImportOptions(), print, advance), batch_rows=10).run(found_under([Path(sys.argv[1])], {}))
 """
 
 
-def test_what_is_no_file_is_wrong_use(shell, tmp_path):
-    assert [(shell("import", *arguments).code) for arguments in ([tmp_path], [tmp_path / "none"])] == [2, 2]
+def test_what_is_no_file_is_wrong_use_and_no_store_is_made(shell, tmp_path):
+    assert [shell("import", *arguments).code for arguments in ([], [tmp_path / "none"], ["/dev/zero"])] == [2, 2, 2]
     assert shell("import", tmp_path / "none").err == f"otel-episodes: {tmp_path / 'none'} is not there\n"
+    assert "is a device or a socket" in shell("import", "/dev/zero").err
     assert not (tmp_path / "chdb").exists()
 
 
-def test_a_file_of_another_kind_is_reported_not_imported(shell, tmp_path):
+def test_a_file_of_another_kind_is_reported_not_imported(shared, tmp_path):
     sqlite3.connect(tmp_path / "db").execute("CREATE TABLE t (a)").connection.close()
-    ran = shell("import", tmp_path / "db")
+    ran = shared("import", tmp_path / "db")
 
     assert ran.code == 1
-    assert ran.err.startswith(f"{tmp_path / 'db'}:1: not JSON")
-    assert all(Path(line.split(":")[0]) == tmp_path / "db" for line in ran.err.splitlines())
+    assert ran.err == f"{tmp_path / 'db'}:1: not text: there are zero bytes in it\n"
+
+
+def test_a_pipe_that_nobody_writes_to_does_not_hold_the_store(shared, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    shared.close()
+    waiting = shared.start("import", tmp_path / "pipe")
+    try:
+        assert shared("import", OWN / "chat" / "runs.jsonl").code == 0
+        shared.close()
+        (tmp_path / "pipe").write_text(json.dumps({**FLIGHTS, "trial": 8}))
+        out, _ = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+
+    assert out == "imported 1 episode, 2 steps\n"
+
+
+def test_standard_input_is_read_where_a_file_is_called_by_a_dash(shared):
+    shared.close()
+    running = shared.start("import", "-", stdin=subprocess.PIPE)
+    out, _ = running.communicate(json.dumps({**FLIGHTS, "trial": 9}), timeout=60)
+
+    assert out == "imported 1 episode, 2 steps\n"
+
+
+def test_sessions_are_found_where_the_agent_keeps_them(shared, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(OWN / "claude-code", home / ".claude" / "projects" / "-home-ada-ledger")
+
+    ran = shared("import", "--from", "claude-code", "--json", HOME=str(home), CLAUDE_CONFIG_DIR="")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["episodes"] + ran.json["episodes_already_there"] == 3
+    none = shared("import", "--from", "codex", HOME=str(home), CODEX_HOME="")
+    assert (none.code, none.err[:51]) == (2, "otel-episodes: no sessions of codex here: looked in")

@@ -10,7 +10,20 @@ PatternType = Literal["tool_sequence", "decision_point", "error_recovery", "cont
 Verdict = Literal["good", "pitfall", "open"]
 RewardSource = Literal["computed", "external"]
 Split = Literal["episode", "task", "time"]
-FileFormat = Literal["auto", "chat", "atif", "otlp-json"]
+FileFormat = Literal[
+    "auto", "claude-code", "codex", "gemini-cli", "qwen-code", "otlp-json", "atif", "inspect-ai", "tau2-bench",
+    "swe-agent", "openhands", "mini-swe-agent", "openai-responses", "anthropic", "vercel", "gemini", "langchain",
+    "sharegpt", "nebius", "chat",
+]  # fmt: skip
+Agent = Literal["", "claude-code", "codex", "gemini-cli", "qwen-code", "openhands"]
+
+
+class Rule(StrEnum):
+    """A rule that may say how an imported run ended; typer takes a list of these."""
+
+    prompts = "prompts"
+    commits = "commits"
+    checks = "checks"
 
 
 class Job(StrEnum):

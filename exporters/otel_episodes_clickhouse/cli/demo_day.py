@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from otel_episodes_clickhouse.importers.trajectory import BatchItem, Trajectory, TrajectoryStep
+from otel_episodes_clickhouse.importers.run import BatchItem, Run, Step, Usage
 
 _SECOND: Final = 1_000_000_000
 # Between two steps the agent thinks.
@@ -15,7 +15,7 @@ _HALF_DAY: Final = 12 * 60 * 60 * _SECOND
 _EARLIER: Final = 30
 
 
-def a_day(*, until: int) -> list[Trajectory]:
+def a_day(*, until: int) -> list[Run]:
     """Return the day's runs, the last of which has just ended."""
     start = until - sum(_length(run) + _BREAK for run in _DAY) + _BREAK
     runs = []
@@ -26,12 +26,12 @@ def a_day(*, until: int) -> list[Trajectory]:
     return runs
 
 
-def weeks_before(*, until: int) -> list[Trajectory]:
+def weeks_before(*, until: int) -> list[Run]:
     """Return thirty earlier repairs, two a day: most that looked before they edited went well."""
     return [_timed(_earlier(number), until - (_EARLIER - number) * _HALF_DAY) for number in range(_EARLIER)]
 
 
-def _earlier(number: int) -> Trajectory:
+def _earlier(number: int) -> Run:
     looked, exception = number % 2 == 0, number % 5 == 0
     well = looked != exception
     task = ("Fix the failing parser tests", "Fix the failing lexer tests", "Fix a panic on empty input")[number % 3]
@@ -49,11 +49,11 @@ def _earlier(number: int) -> Trajectory:
     )
 
 
-def _length(run: Trajectory) -> int:
+def _length(run: Run) -> int:
     return _timed(run, 0).end_time
 
 
-def _timed(run: Trajectory, start: int) -> Trajectory:
+def _timed(run: Run, start: int) -> Run:
     """Lay out the steps one behind the other."""
     now, steps = start, []
     for step in run.steps:
@@ -65,25 +65,25 @@ def _timed(run: Trajectory, start: int) -> Trajectory:
     return replace(run, start_time=start, end_time=now + _PAUSE, steps=tuple(steps))
 
 
-def _step(tool: str, action: str, seconds: float, observation: str = "", **more: Any) -> TrajectoryStep:
-    return TrajectoryStep(
+def _step(tool: str, action: str, seconds: float, observation: str = "", **more: Any) -> Step:
+    return Step(
         tool=tool,
         start_time=0,
         duration=round(seconds * _SECOND),
-        action=action,
+        arguments=action,
         observation=observation or None,
         **more,
     )
 
 
-def _failed(tool: str, action: str, seconds: float, observation: str) -> TrajectoryStep:
+def _failed(tool: str, action: str, seconds: float, observation: str) -> Step:
     return _step(tool, action, seconds, observation, success=False)
 
 
-def _run(task: str, *steps: TrajectoryStep, outcome: str = "success", **more: Any) -> Trajectory:
+def _run(task: str, *steps: Step, outcome: str = "success", **more: Any) -> Run:
     said = {"task_type": "coding", "domain": "parser", "language": "rust", "complexity": "moderate"}
     said.update(more.pop("options", {}))
-    return Trajectory(task=task, start_time=0, agent="coder", outcome=outcome, steps=steps, options=said, **more)
+    return Run(task=task, start_time=0, agent="coder", outcome=outcome, steps=steps, options=said, **more)
 
 
 def _fixes() -> tuple[BatchItem, ...]:
@@ -117,7 +117,7 @@ _DAY: Final = (
                 "episode.decision.confidence": 0.8,
             },
         ),
-        _step("llm", "write the fix", 9.4, "14 lines changed", input_tokens=6200, output_tokens=840),
+        _step("llm", "write the fix", 9.4, "14 lines changed", usage=Usage(6200, 840)),
         _failed("cargo", "test", 11.9, "1 test failed: parses_empty_input"),
         _step("edit", "return early on empty input", 0.6, "src/parser.rs:139", kind="error_handling"),
         _step("cargo", "test", 12.1, "48 tests passed"),
@@ -129,7 +129,7 @@ _DAY: Final = (
     _run(
         "Generate the AST visitor",
         _step("read_file", "src/ast.rs", 0.1, "310 lines"),
-        _step("llm", "generate Visitor and walk functions", 21.7, "186 lines", input_tokens=9400, output_tokens=2800),
+        _step("llm", "generate Visitor and walk functions", 21.7, "186 lines", usage=Usage(9400, 2800)),
         _step("write_file", "src/visitor.rs", 0.1, "186 lines"),
         _step("cargo", "check", 6.3, "Finished, 0 errors"),
         verdict="compiles",
@@ -148,14 +148,14 @@ _DAY: Final = (
     ),
     _run(
         "Move the parser to async and update its docs",
-        _step("llm", "plan the change", 7.2, "6 places", input_tokens=5100, output_tokens=610),
+        _step("llm", "plan the change", 7.2, "6 places", usage=Usage(5100, 610)),
         _step(
             "delegate", "update the docs", 1.0, "2 pages",
             sub_agents=(
                 _run(
                     "Update the docs for async parsing",
                     _step("read_file", "docs/parsing.md", 0.1, "92 lines"),
-                    _step("llm", "rewrite two examples", 13.5, "34 lines", input_tokens=3900, output_tokens=720),
+                    _step("llm", "rewrite two examples", 13.5, "34 lines", usage=Usage(3900, 720)),
                     _step("write_file", "docs/parsing.md", 0.1, "96 lines"),
                     verdict="two examples rewritten",
                     options={"task_type": "documentation", "complexity": "simple"},

@@ -1,8 +1,9 @@
-"""Bringing in files: ``import``."""
+"""Bringing in what was recorded elsewhere: ``import``."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +12,17 @@ import typer
 
 from otel_episodes import UsageError
 from otel_episodes_clickhouse.cli import output
-from otel_episodes_clickhouse.cli.choices import FileFormat
+from otel_episodes_clickhouse.cli.choices import Agent, FileFormat, Rule
 from otel_episodes_clickhouse.cli.opening import writing
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_episodes_clickhouse.importers.load import Problem, Tally
+    from otel_episodes_clickhouse.importers.dispatch import Problem
+    from otel_episodes_clickhouse.importers.load import Tally
     from otel_episodes_clickhouse.importers.options import ImportOptions
-    from otel_episodes_clickhouse.store.store import Store
+    from otel_episodes_clickhouse.importers.sources import Source
 
 _LONG = 1_000_000
 _MOST_KEPT = 1000
@@ -31,8 +33,12 @@ def register(app: typer.Typer) -> None:
     add(app, import_, "import")
 
 
-_Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files to read.")]
-_Format = Annotated[FileFormat, typer.Option("--format", help="auto looks at each record.")]
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FILE…", help="Files, directories, archives; - is standard input.", show_default=False),
+]
+_Format = Annotated[FileFormat, typer.Option("--format", help="auto looks at each file and record.")]
+_From = Annotated[Agent, typer.Option("--from", help="Find the sessions of an agent where it keeps them.")]
 _Task = Annotated[
     str,
     typer.Option(
@@ -42,97 +48,116 @@ _Task = Annotated[
 _Reward = Annotated[
     str, typer.Option(metavar="FIELD", help="Field with the score. Default: reward or score, if there.")
 ]
-_SuccessAt = Annotated[float, typer.Option(help="This reward or more is a success, less a failure.")]
+_SuccessAt = Annotated[float, typer.Option(help="This score or more is a success, less a failure.")]
 _Agent = Annotated[str, typer.Option(help="Who ran. Default: what the file says.")]
 _Id = Annotated[
     str,
+    typer.Option("--id", metavar="FIELD", help="Field with the episode's id. Default: made from the session's own."),
+]
+
+
+_Rules = Annotated[
+    list[Rule] | None,
     typer.Option(
-        "--id", metavar="FIELD", help="Field with the episode's id, one for each run. Default: made from the content."
+        help="Guess how a session ended by its last prompt, its commits, its last test or build; may be repeated.",
+        show_default=False,
     ),
 ]
 
 
 def import_(
-    files: _Files,
+    files: _Paths = None,
     format_: _Format = "auto",
+    from_: _From = "",
     task: _Task = "",
     reward: _Reward = "",
     success_at: _SuccessAt = 1.0,
     agent: _Agent = "",
     id_: _Id = "",
+    rule: _Rules = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Import runs recorded elsewhere.
 
-    Importing the same run twice changes nothing.
+    Sessions of coding agents (Claude Code, Codex, Gemini CLI, Qwen Code, OpenHands, SWE-agent,
+    mini-swe-agent), logs of benchmarks (Harbor, Inspect AI, tau2-bench), transcripts in the form
+    of any model's API, and OTLP-JSON. The format is told by what is in a file, not by its name.
 
-    chat       OpenAI-style messages with tool_calls: JSON Lines, or a JSON array or object.
-               A tool's answer that starts with "Error", or is JSON with an error, is a failed step.
-    atif       Agent Trajectory Interchange Format 1.0 to 1.8.
-    otlp-json  what the OpenTelemetry collector's file exporter writes.
-
-    Fields can be nested: --reward result.score. Runs without times get the file's own and are
-    marked with episode.time.synthetic. A record that cannot be read is reported with its line;
-    the rest is imported, and the exit code is 1.
+    Importing again brings what is new and changes nothing else. A run whose end nobody told has
+    the outcome "unknown". Runs without times get the file's own, marked episode.time.synthetic.
+    What cannot be read is reported with its line; the rest is imported, and the exit code is 1.
 
     Examples:
-      otel-episodes import runs.jsonl
-      otel-episodes import runs.jsonl --task question --reward score --success-at 0.8
-      otel-episodes import trajectory.json --agent my-agent
-      otel-episodes import /var/lib/otelcol/traces.json --format otlp-json
+      otel-episodes import --from claude-code
+      otel-episodes import ~/logs/ runs.jsonl.gz
+      otel-episodes import runs.jsonl --task question --reward result.score --success-at 0.8
+      curl -s https://example.org/runs.jsonl | otel-episodes import -
     """
-    from otel_episodes_clickhouse.importers.load import Tally  # noqa: PLC0415  # with the SDK
+    from otel_episodes_clickhouse.importers import registry  # noqa: PLC0415  # with the SDK
     from otel_episodes_clickhouse.importers.options import ImportOptions  # noqa: PLC0415  # likewise
 
     if success_at - success_at != 0:
         raise UsageError("--success-at must be a finite number")
-    for path in files:
-        if not path.exists() or path.is_dir():
-            raise UsageError(f"{path} is {'a directory: name the files in it' if path.is_dir() else 'not there'}")
-    options = ImportOptions(format_, task, reward, success_at, agent, id_)
-    total, problems = Tally(), []
-    with writing(dsn) as store:
-        for path in files:
-            tally, found = _import(store, path, options)
-            total.add(tally)
-            problems += found
-    _report(total, problems, json=json)
-    if total.bad:
+    paths = [*(files or []), *(registry.homes(from_) if from_ else [])]
+    if not paths:
+        raise UsageError("name files or directories to import, or --from claude-code for the sessions of an agent")
+    options = ImportOptions(from_ or format_, task, reward, success_at, agent, id_, tuple(rule or ()))
+    _run(paths, options, dsn, json=json)
+
+
+def _run(paths: list[Path], options: ImportOptions, dsn: str | None, *, json: bool) -> None:
+    from otel_episodes_clickhouse.importers import dispatch, load, sources  # noqa: PLC0415  # with the SDK
+
+    # All of a pipe before the store is opened: nobody else can use it meanwhile.
+    pipes = dispatch.read_pipes(sources.checked(paths))
+    shown = _Shown(show=not json)
+    with writing(dsn) as store, _progress(paths) as (advance, line):
+        shown.line = line
+        reading = dispatch.Reading(options, shown.problem, advance)
+        tally = load.Import(store, reading).run(dispatch.found_under(paths, pipes))
+    shown.end()
+    if json:
+        output.json({**vars(tally), "problems": shown.found})
+    else:
+        output.line(_summary(tally))
+    if tally.bad:
         raise typer.Exit(1)
 
 
-_Found = tuple[Path, int, str]
+class _Shown:
+    """The problems of an import, each kind once."""
 
+    def __init__(self, *, show: bool) -> None:
+        self.found: list[dict[str, object]] = []
+        self.line: Callable[[str], None] = output.note
+        self._show = show
+        self._kinds: Counter[str] = Counter()
 
-def _report(total: Tally, problems: list[_Found], *, json: bool) -> None:
-    if json:
-        found = [{"file": str(path), "line": line, "reason": reason} for path, line, reason in problems]
-        output.json({**vars(total), "problems": found})
-    else:
-        output.line(_summary(total))
+    def problem(self, problem: Problem) -> None:
+        """Show a problem unless the same was shown before."""
+        if len(self.found) < _MOST_KEPT:
+            self.found.append({"file": problem.source, "line": problem.line, "reason": problem.reason})
+        # Places in a text differ where the fault is the same.
+        kind = problem.reason.partition(": line ")[0].partition(" (char ")[0]
+        self._kinds[kind] += 1
+        if self._kinds[kind] == 1:
+            at = f"{problem.source}:{problem.line}" if problem.line else problem.source
+            self.line(output.one_line(f"{at}: {problem.reason}"))
 
-
-def _import(store: Store, path: Path, options: ImportOptions) -> tuple[Tally, list[_Found]]:
-    from otel_episodes_clickhouse.importers.load import FileImport  # noqa: PLC0415  # with the SDK
-
-    found: list[_Found] = []
-    with _progress(path) as (advance, show):
-
-        def report(problem: Problem) -> None:
-            if len(found) < _MOST_KEPT:
-                found.append((path, problem.line, problem.reason))
-            show(f"{path}:{problem.line}: {output.one_line(problem.reason)}")
-
-        return FileImport(store, path, options, report, advance).run(), found
+    def end(self) -> None:
+        """Say how often each kind came again."""
+        for kind, count in self._kinds.items():
+            if count > 1:
+                output.note(output.one_line(f"and {output.plural(count - 1, 'more record')}: {kind}"))
 
 
 @contextmanager
-def _progress(path: Path) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
-    """Show how far a long file has been read, on a terminal only."""
-    total = path.stat().st_size
-    if total < _LONG or not sys.stderr.isatty():
-        yield (lambda _bytes: None), output.note
+def _progress(paths: list[Path]) -> Iterator[tuple[Callable[[Source, int], None], Callable[[str], None]]]:
+    """Show how far long files have been read, on a terminal only."""
+    long = any(path.is_dir() or (path.is_file() and path.stat().st_size >= _LONG) for path in paths)
+    if not long or not sys.stderr.isatty():
+        yield (lambda _source, _bytes: None), output.note
         return
     from rich import progress  # noqa: PLC0415  # only for long files
 
@@ -143,16 +168,33 @@ def _progress(path: Path) -> Iterator[tuple[Callable[[int], None], Callable[[str
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=output.console(stderr=True), transient=True) as bar:
-        shown = bar.add_task(output.one_line(path.name), total=total)
-        yield (lambda done: bar.update(shown, completed=done)), bar.console.print
+        task = bar.add_task("")
+
+        def advance(source: Source, done: int) -> None:
+            bar.update(task, description=output.one_line(Path(source.name).name), total=source.size, completed=done)
+
+        yield advance, bar.console.print
 
 
 def _summary(tally: Tally) -> str:
     parts = [output.plural(tally.episodes, "episode"), output.plural(tally.steps, "step")]
-    if tally.spans:
-        parts.append(output.plural(tally.spans, "other span"))
+    parts += [
+        output.plural(count, what)
+        for count, what in (
+            (tally.model_calls, "model call"),
+            (tally.agents, "foreign agent"),
+            (tally.spans, "other span"),
+        )
+        if count
+    ]
     text = f"imported {', '.join(parts)}"
+    if tally.unknown:
+        text += f"; how {tally.unknown} of them ended is unknown" if tally.episodes > 1 else "; how it ended is unknown"
+    if tally.episodes_updated:
+        text += f"; grown: {output.plural(tally.episodes_updated, 'episode')}"
     if tally.spans_already_there:
         episodes = output.plural(tally.episodes_already_there, "episode")
         text += f"; already there: {episodes} ({output.plural(tally.spans_already_there, 'span')}), left as they are"
+    if tally.skipped:
+        text += f"; {output.plural(tally.skipped, 'record')} of other kinds skipped"
     return f"{text}; {output.plural(tally.bad, 'bad record')}" if tally.bad else text

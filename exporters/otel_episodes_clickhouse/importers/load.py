@@ -1,191 +1,213 @@
-"""From a file to the store: read, record, insert what is not there yet."""
+"""From runs to the store: make rows, insert what is not there yet, replace what has grown.
+
+A file that has grown brings what is new: its steps that were there keep their ids, and its root, whose end has moved,
+replaces the one that was stored.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import orjson
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import uuid4
 
 from otel_episodes import semconv
-from otel_episodes_clickhouse.importers import atif, chat, otlp_json
-from otel_episodes_clickhouse.importers.reader import Record, records
-from otel_episodes_clickhouse.importers.replay import Recorder
-from otel_episodes_clickhouse.importers.trajectory import RecordError
+from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse.errors import QueryError
+from otel_episodes_clickhouse.importers.dispatch import ODD, Reading
+from otel_episodes_clickhouse.importers.run_rows import RowMaker
+from otel_episodes_clickhouse.spool.row import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
-    from otel_episodes_clickhouse.importers.options import ImportOptions
-    from otel_episodes_clickhouse.spool.row import Row
+    from otel_episodes_clickhouse.importers.reading import Place
+    from otel_episodes_clickhouse.importers.run import Run
+    from otel_episodes_clickhouse.importers.sources import Source
     from otel_episodes_clickhouse.store.store import Store
 
-BATCH_ROWS: Final = 20_000
+BATCH_ROWS: Final = 10_000
 _TRACES_AT_ONCE: Final = 1000
-_LINE_NS: Final = 1_000_000
-
-
-class Problem(NamedTuple):
-    """A record that was not imported."""
-
-    line: int
-    reason: str
+_SPANS_AT_ONCE: Final = 500
+_NOT_ALLOWED: Final = frozenset((164, 497))
 
 
 @dataclass
 class Tally:
-    """What an import did. ``spans`` are those that are neither episodes nor steps."""
+    """What an import did. ``spans`` are those that are neither episodes nor steps nor model calls."""
 
     episodes: int = 0
     steps: int = 0
+    model_calls: int = 0
     spans: int = 0
+    agents: int = 0
+    unknown: int = 0
+    episodes_updated: int = 0
     episodes_already_there: int = 0
     spans_already_there: int = 0
+    files: int = 0
+    skipped: int = 0
     bad: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Add what another file brought."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass
-class FileImport:
-    """One file on its way into the store.
-
-    A run is told apart by its content, so a file that has grown brings only what is new, and the same run under
-    another name nothing. An import that was interrupted goes on where it stopped.
-    """
+class Import:
+    """Runs on their way into one store. An import that was interrupted goes on where it stopped."""
 
     store: Store
-    path: Path
-    options: ImportOptions
-    on_problem: Callable[[Problem], None]
-    on_progress: Callable[[int], None] = lambda _bytes: None
+    reading: Reading
     batch_rows: int = BATCH_ROWS
     tally: Tally = field(default_factory=Tally)
 
-    def run(self) -> Tally:
-        """Import the file.
+    def __post_init__(self) -> None:
+        self._maker = RowMaker()
+        self._waiting: list[Row] = []
+        self._traces_of_ids: dict[str, str] = {}
+        self._of_runs: set[str] = set()
+
+    def run(self, found: Iterable[Source]) -> Tally:
+        """Import sources in their order.
 
         Raises:
-            OSError: the file cannot be read.
             StoreError: the store does not take it; what was inserted so far is kept.
         """
-        self._recorder = Recorder()
-        self._waiting: list[tuple[Record, list[Row]]] = []
-        waiting = 0
-        written = self.path.stat().st_mtime_ns
-        for record in records(self.path):
-            try:
-                rows = self._rows(record, written)
-            except RecordError as error:
-                self._refuse(record, str(error))
-                continue
-            self._waiting.append((record, rows))
-            waiting += len(rows)
-            if waiting >= self.batch_rows:
-                self._flush()
-                waiting = 0
-            self.on_progress(record.end)
+        for place, one in self.reading.runs(found):
+            if isinstance(one, Row):
+                self._add(one)
+            elif self._is_free(one, place):
+                self._run(one, place)
         self._flush()
+        self.tally.files, self.tally.skipped, self.tally.bad = (
+            self.reading.files, self.reading.skipped, self.reading.bad,
+        )  # fmt: skip
         return self.tally
 
-    def _refuse(self, record: Record, reason: str) -> None:
-        self.tally.bad += 1
-        self.on_problem(Problem(record.line, reason))
-
-    def _rows(self, record: Record, written: int) -> list[Row]:
-        if record.problem:
-            raise RecordError(record.problem)
-        kind = self.options.format if self.options.format != "auto" else detected(record.value)
-        if kind == "otlp-json":
-            return otlp_json.parse(record.value)
-        parse = atif.parse if kind == "atif" else chat.parse
+    def _run(self, run: Run, place: Place) -> None:
         try:
-            # Where the source has no times: the file's own, one after the other.
-            run = parse(record.value, self.options, written + record.line * _LINE_NS)
-        except RecordError:
-            raise
-        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-            raise RecordError(f"not in the form of {kind}: {error}") from error
-        return self._recorder.rows(run, seed(kind, record.value))
+            for row in self._maker.rows(run):
+                self._of_runs.add(row.trace_id)
+                self._add(row)
+        except ODD as error:
+            self.reading.refuse(place, f"a run that cannot be stored: {error}")
+
+    def _add(self, row: Row) -> None:
+        self._waiting.append(row)
+        if len(self._waiting) >= self.batch_rows:
+            self._flush()
+
+    def _is_free(self, run: Run, place: Place) -> bool:
+        """Refuse a run whose id, named by the user, another run has: the two would be shown as one episode."""
+        identifier = str(run.options.get("id") or "")
+        if not identifier:
+            return True
+        trace = next(self._maker.rows(replace(run, steps=(), model_calls=(), sub_agents=()))).trace_id
+        known = self._traces_of_ids.get(identifier)
+        if known is None:
+            found = self.store.query_named("traces_of_episodes", {"ids": [identifier]})
+            known = self._traces_of_ids[identifier] = found[0]["TraceId"] if found else trace
+        if known != trace:
+            reason = f"the id {identifier!r} is another episode's: --id must name a field that tells runs apart"
+            self.reading.refuse(place, reason)
+        return known == trace
+
+    # --- storing ---------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        if self.options.id:
-            self._refuse_shared_ids()
-        rows = list({(row.trace_id, row.span_id): row for _, some in self._waiting for row in some}.values())
+        rows = list({(row.trace_id, row.span_id): row for row in self._waiting}.values())
         self._waiting = []
         stored = self._stored({row.trace_id for row in rows})
-        new = [row for row in rows if (row.trace_id, row.span_id) not in stored]
-        self.store.insert_rows(new)
-        self._count(rows, stored)
+        rows = _at_stored_times(rows, stored)
+        new, changed = [], []
+        for row in rows:
+            known = stored.get((row.trace_id, row.span_id))
+            if known is None:
+                new.append(row)
+            elif row.trace_id in self._of_runs and known.digest != digest_of(row):
+                changed.append(row)
+        self._remove(changed)
+        # A token of its own: what was stored, changed and changed back is a block the engine has seen.
+        self.store.insert_rows([*changed, *new], token=uuid4().hex)
+        self._count(rows, new, changed)
 
-    def _refuse_shared_ids(self) -> None:
-        """Refuse runs whose id another run has: the two would be shown as one episode."""
-        # The last span of a run is its root.
-        ids = sorted({rows[-1].span_attributes[semconv.EPISODE_ID] for _, rows in self._waiting})
-        traces: dict[str, str] = {}
-        for start in range(0, len(ids), _TRACES_AT_ONCE):
-            found = self.store.query_named("traces_of_episodes", {"ids": ids[start : start + _TRACES_AT_ONCE]})
-            traces.update((row["EpisodeId"], row["TraceId"]) for row in found)
-        accepted = []
-        for record, rows in self._waiting:
-            episode_id = rows[-1].span_attributes[semconv.EPISODE_ID]
-            if traces.setdefault(episode_id, rows[-1].trace_id) == rows[-1].trace_id:
-                accepted.append((record, rows))
-            else:
-                reason = f"the id {episode_id!r} is another episode's: --id must name a field that tells runs apart"
-                self._refuse(record, reason)
-        self._waiting = accepted
-
-    def _stored(self, traces: set[str]) -> set[tuple[str, str]]:
+    def _stored(self, traces: set[str]) -> dict[tuple[str, str], _Stored]:
         """Return which spans are there, in ``otel_traces`` and in the tables filled from it.
 
         A process that was killed during an insert may have left a span in the first and not in the others.
         """
         ordered = sorted(traces)
-        found: set[tuple[str, str]] = set()
+        found: dict[tuple[str, str], _Stored] = {}
         for start in range(0, len(ordered), _TRACES_AT_ONCE):
             some = self.store.query_named(
                 "completely_stored_spans", {"trace_ids": ordered[start : start + _TRACES_AT_ONCE]}
             )
-            found.update((row["TraceId"], row["SpanId"]) for row in some)
+            found.update({(row["TraceId"], row["SpanId"]): _Stored(row["Start"], row["Digest"]) for row in some})
         return found
 
-    def _count(self, rows: Sequence[Row], stored: set[tuple[str, str]]) -> None:
-        for row in rows:
+    def _remove(self, changed: Sequence[Row]) -> None:
+        """Take out the rows that others are about to replace, so that ``otel_traces`` has each span once."""
+        for start in range(0, len(changed), _SPANS_AT_ONCE):
+            some = changed[start : start + _SPANS_AT_ONCE]
+            times = [row.timestamp for row in some]
+            parameters = {
+                "first": min(times), "last": max(times), "traces": sorted({row.trace_id for row in some}),
+                "spans": [row.span_id for row in some],
+            }  # fmt: skip
+            try:
+                self.store.execute(sql.named("remove_spans"), parameters)
+            except QueryError as error:
+                # An account that may only insert: the span is in otel_traces twice, and once where it is read.
+                if error.code not in _NOT_ALLOWED:
+                    raise
+
+    def _count(self, rows: Sequence[Row], new: Sequence[Row], changed: Sequence[Row]) -> None:
+        for row in new:
             kind = row.span_attributes.get(semconv.SPAN)
-            if (row.trace_id, row.span_id) in stored:
-                self.tally.spans_already_there += 1
-                self.tally.episodes_already_there += kind == semconv.SPAN_EPISODE
-            elif kind == semconv.SPAN_EPISODE:
-                self.tally.episodes += 1
-            elif kind == semconv.SPAN_STEP:
-                self.tally.steps += 1
-            else:
-                self.tally.spans += 1
+            operation = row.span_attributes.get(semconv.GEN_AI_OPERATION_NAME)
+            self.tally.episodes += kind == semconv.SPAN_EPISODE
+            self.tally.steps += kind == semconv.SPAN_STEP
+            self.tally.model_calls += kind is None and operation == semconv.CHAT
+            self.tally.agents += kind is None and operation == semconv.INVOKE_AGENT
+            self.tally.spans += kind is None and operation not in (semconv.CHAT, semconv.INVOKE_AGENT)
+            self.tally.unknown += row.span_attributes.get(semconv.OUTCOME) == semconv.UNKNOWN
+        handled = {(row.trace_id, row.span_id) for row in (*new, *changed)}
+        self.tally.episodes_updated += sum(map(_is_root, changed))
+        self.tally.spans_already_there += len(rows) - len(handled)
+        same = (row for row in rows if (row.trace_id, row.span_id) not in handled)
+        self.tally.episodes_already_there += sum(map(_is_root, same))
 
 
-def detected(value: object) -> str:
-    """Return the format of a record; raises `RecordError` where it is none of those known."""
-    if otlp_json.matches(value):
-        return "otlp-json"
-    if atif.matches(value):
-        return "atif"
-    if chat.matches(value):
-        return "chat"
-    what = f"an object with {', '.join(map(str, value)) or 'nothing'}" if isinstance(value, dict) else "no object"
-    raise RecordError(f"neither a chat transcript nor ATIF nor OTLP-JSON: {what[:200]}")
+class _Stored(NamedTuple):
+    """What the store has of a span."""
+
+    start: int
+    digest: str
 
 
-def seed(kind: str, value: Any) -> bytes:  # decoded JSON
-    """Return what a run's ids are drawn from: its content, however it is laid out in the file."""
-    try:
-        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        text = json.dumps(value, sort_keys=True).encode()
-    return hashlib.sha256(kind.encode() + b"\0" + text).digest()
+def _is_root(row: Row) -> bool:
+    return row.span_attributes.get(semconv.SPAN) == semconv.SPAN_EPISODE
+
+
+def digest_of(row: Row) -> str:
+    """Return what the statement ``completely_stored_spans`` computes of the same row in the store."""
+    parts = [
+        str(row.timestamp), str(row.duration), row.parent_span_id, row.span_name, row.status_code, row.status_message,
+        "\0".join(f"{key}={row.span_attributes[key]}" for key in sorted(row.span_attributes)),
+        "\0".join(row.link_span_ids),
+        "\0".join(attributes.get(semconv.PROMPT_TEXT, "") for attributes in row.event_attributes),
+    ]  # fmt: skip
+    return hashlib.md5("\1".join(parts).encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+
+
+def _at_stored_times(rows: list[Row], stored: dict[tuple[str, str], _Stored]) -> list[Row]:
+    """Move runs whose times are made up to where they are stored: the file's own time changes when it grows."""
+    made_up = {row.trace_id for row in rows if semconv.TIME_SYNTHETIC in row.span_attributes}
+    if not made_up or not stored:
+        return rows
+    moves: dict[str, int] = {}
+    for row in rows:
+        known = stored.get((row.trace_id, row.span_id))
+        if known is not None and row.trace_id in made_up:
+            moves.setdefault(row.trace_id, known.start - row.timestamp)
+    return [
+        row._replace(timestamp=row.timestamp + moves[row.trace_id]) if row.trace_id in moves else row for row in rows
+    ]

@@ -1,19 +1,17 @@
-"""What a user can say about a file to be imported."""
+"""What a user can say about a source to be imported."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-FORMATS: Final = ("auto", "chat", "atif", "otlp-json")
 
 
 @dataclass(frozen=True)
 class ImportOptions:
     """How to read records that leave something open.
 
-    ``task``, ``reward`` and ``id`` name fields, ``a.b`` is a field in a field; ``success_at`` is the least reward
-    that is a success. ``format`` is one of `FORMATS`; auto looks at each record.
+    ``format`` is the name of a reader; auto looks at each source. ``task``, ``reward`` and ``id`` name fields, ``a.b``
+    is a field in a field; ``success_at`` is the least score that is a success. ``rules`` are those of `rules.RULES`
+    that may say how a run ended where nobody told.
     """
 
     format: str = "auto"
@@ -22,3 +20,4 @@ class ImportOptions:
     success_at: float = 1.0
     agent: str = ""
     id: str = ""
+    rules: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Recording a run that has already happened, through the API that records live ones.
 
-What an import writes is therefore what a live agent would have written: the same spans, the same redaction, the same
-cuts. Only the clock and the ids are given.
+What `demo` writes is therefore what a live agent would have written, and what an import makes of a run (`run_rows`) has
+something to be compared with. Only the clock and the ids are given.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from otel_episodes import Episode, UsageError, episode, semconv
 from otel_episodes._for_store import (
     BatchRecording,
-    Usage,
     add_tokens,
     attached,
     begin_past_step,
+    leave_outcome_unknown,
     masked_attributes,
     recording_to,
+    tell_source,
 )
 from otel_episodes_clickhouse.delivery.recording import new_provider
 from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.importers.trajectory import RecordError
+from otel_episodes_clickhouse.importers import run_rows
+from otel_episodes_clickhouse.importers.builder import total
+from otel_episodes_clickhouse.importers.run import RecordError
 from otel_episodes_clickhouse.spool.decode import LineDecoder
 from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_episodes_clickhouse.importers.trajectory import Trajectory, TrajectoryStep
+    from otel_episodes_clickhouse.importers import run as runs
     from otel_episodes_clickhouse.spool.row import Row
 
 
@@ -44,7 +47,7 @@ class Recorder:
         self._provider = new_provider(self._ids)
         self._provider.add_span_processor(self._collected)
 
-    def rows(self, trajectory: Trajectory, seed: bytes) -> list[Row]:
+    def rows(self, run: runs.Run, seed: bytes) -> list[Row]:
         """Return the rows of a run and its sub-agents, with ids drawn from the seed.
 
         Raises:
@@ -53,74 +56,73 @@ class Recorder:
         self._ids.reseed(seed)
         self._collected.take()
         with recording_to(self._provider):
-            replay(trajectory)
+            replay(run)
         return self._collected.take()
 
 
-def replay(trajectory: Trajectory, *, marker: bool = False) -> Episode:
+def replay(run: runs.Run, *, marker: bool = False) -> Episode:
     """Record a run at the times it happened, in the current episode's step if there is one; return its episode."""
-    options = dict(trajectory.options)
-    attributes = masked_attributes(trajectory.attributes)
-    if trajectory.times_made_up:
-        attributes["episode.time.synthetic"] = True
+    attributes = masked_attributes(run.attributes)
+    if run.times_made_up:
+        attributes[semconv.TIME_SYNTHETIC] = True
     try:
-        run = episode(
-            trajectory.task, agent=trajectory.agent, attributes=attributes, start_time=trajectory.start_time, **options
-        )
-        run.start(marker=marker)
-        if not run.recording:
+        made = episode(run.task, agent=run.agent, attributes=attributes, start_time=run.start_time, **run.options)
+        made.start(marker=marker)
+        if not made.recording:
             raise StoreError("nothing is recorded while OTEL_SDK_DISABLED is set: unset it and try again")
-        _replay_inside(run, trajectory)
+        _replay_inside(made, run)
     except UsageError as error:
         raise RecordError(str(error)) from error
-    return run
+    return made
 
 
-def _replay_inside(run: Episode, trajectory: Trajectory) -> None:
-    with attached(run.context):
-        for sub_agent in trajectory.sub_agents:
+def _replay_inside(made: Episode, run: runs.Run) -> None:
+    with attached(made.context):
+        for sub_agent in run.sub_agents:
             replay(sub_agent)
-        for step in trajectory.steps:
-            _replay_step(run, step)
-        if any(trajectory.other_tokens):
-            add_tokens(run, Usage(*trajectory.other_tokens))
-        if trajectory.reward is not None:
-            run.reward(trajectory.reward)
-        _say_outcome(run, trajectory)
-        run.end(end_time=_end_time(trajectory))
+        for step in run.steps:
+            _replay_step(made, step)
+        outside = run.usage - total(step.usage for step in run.steps)
+        if outside:
+            add_tokens(made, outside.recorded())
+        if run.reward is not None:
+            made.reward(run.reward)
+        _say_outcome(made, run)
+        made.end(end_time=run_rows.end_of(run))
 
 
-def _end_time(trajectory: Trajectory) -> int:
-    ends = [step.start_time + step.duration for step in trajectory.steps]
-    return max(trajectory.start_time, trajectory.end_time, *ends, 0)
-
-
-def _say_outcome(run: Episode, trajectory: Trajectory) -> None:
-    verdict = trajectory.verdict
-    if trajectory.outcome == "success":
-        run.succeed(verdict, artifacts=trajectory.artifacts)
-    elif trajectory.outcome == "partial":
-        run.partial(trajectory.done, trajectory.not_done, verdict)
-    elif trajectory.outcome == "abstained":
-        run.abstain(verdict)
+def _say_outcome(made: Episode, run: runs.Run) -> None:
+    if run.outcome == "success":
+        made.succeed(run.verdict, artifacts=run.artifacts)
+    elif run.outcome == "partial":
+        made.partial(run.done, run.not_done, run.verdict)
+    elif run.outcome == "abstained":
+        made.abstain(run.verdict)
+    elif run.outcome == "failure":
+        made.fail(run.verdict)
     else:
-        run.fail(verdict)
+        leave_outcome_unknown(made)
+        return
+    if run.outcome_source:
+        tell_source(made, run.outcome_source)
 
 
-def _replay_step(run: Episode, step: TrajectoryStep) -> None:
+def _replay_step(made: Episode, step: runs.Step) -> None:
     recorded = begin_past_step(
-        run,
+        made,
         step.tool,
         start_time=step.start_time,
         kind=step.kind,
-        action=step.action,
+        action=step.arguments,
         batch=bool(step.batch),
         attributes=step.attributes,
     )
     try:
-        if step.input_tokens or step.output_tokens:
-            recorded.tokens(step.input_tokens, step.output_tokens)
-        if not step.success:
+        if step.usage:
+            recorded.tokens(step.usage.input, step.usage.output)
+        if step.success is None:
+            recorded.leave_unknown()
+        elif not step.success:
             recorded.fail(step.error_type or semconv.TOOL_ERROR, step.observation or "")
         if isinstance(recorded, BatchRecording):
             for item in step.batch:

@@ -8,15 +8,23 @@ from typing import Any, Final
 import orjson
 
 from otel_episodes import semconv
-from otel_episodes._for_store import reports_error
-from otel_episodes_clickhouse.importers.trajectory import RecordError
+from otel_episodes_clickhouse.importers.run import NO_USAGE, RecordError, Usage
 
-_TIME_FIELDS: Final = ("start_time", "started_at", "created_at", "created", "timestamp", "time")
+_TIME_FIELDS: Final = (
+    "start_time",
+    "started_at",
+    "created_at",
+    "created",
+    "createdAt",
+    "timestamp",
+    "time",
+    "ts",
+    "date",
+)
 # A number below 1e11 is seconds (until the year 5138), then come milliseconds and microseconds.
 _SCALES: Final = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1000))
 _RESERVED: Final = ("episode.", "gen_ai.")
 _KNOWN: Final = ("task_type", "domain", "language", "framework")
-_LARGEST_JSON_ANSWER: Final = 200_000
 _MAX_TIME: Final = 2**63 - 1
 
 
@@ -58,20 +66,6 @@ def _text_of_part(part: object) -> str:
     return text if isinstance(text, str) else f"[{part.get('type', 'part')}]"
 
 
-def says_failure(answer: str) -> bool:
-    """Tell whether a tool's answer reports a failure: it starts with "Error", or is JSON with an error in it."""
-    start = answer.lstrip()[:6]
-    if start[:5] in ("Error", "ERROR"):
-        return True
-    if start[:1] != "{" or len(answer) > _LARGEST_JSON_ANSWER:
-        return False
-    try:
-        value = orjson.loads(answer)
-    except ValueError:
-        return False
-    return bool(value.get("error")) or reports_error(value)
-
-
 def nanoseconds(value: object) -> int | None:
     """Return a time in nanoseconds since 1970: ISO 8601 (UTC without an offset), or a number in s, ms, µs or ns."""
     if isinstance(value, bool) or value is None:
@@ -82,6 +76,8 @@ def nanoseconds(value: object) -> int | None:
     if not isinstance(value, str) or not value.strip():
         return None
     text = value.strip()
+    if text[4:5] == "-":  # nearly always
+        return _iso(text)
     try:
         return nanoseconds(float(text))
     except ValueError:
@@ -89,8 +85,7 @@ def nanoseconds(value: object) -> int | None:
 
 
 def _iso(text: str) -> int | None:
-    # Python 3.10 takes neither Z nor other than 3 or 6 digits of a second.
-    text = text.replace("Z", "+00:00").replace("z", "+00:00")
+    # datetime ends at microseconds: the digits of a second are read apart.
     head, dot, rest = text.partition(".")
     digits = ""
     if dot:
@@ -113,10 +108,16 @@ def _in_range(value: int) -> int | None:
 
 def time_of(record: dict[str, Any]) -> int | None:
     """Return the time a record or a message carries, under any of the usual names."""
-    if record.keys().isdisjoint(_TIME_FIELDS):  # most messages
-        return None
-    found = (nanoseconds(record.get(name)) for name in _TIME_FIELDS)
-    return next((time for time in found if time is not None), None)
+    if not record.keys().isdisjoint(_TIME_FIELDS):
+        found = (nanoseconds(record.get(name)) for name in _TIME_FIELDS)
+        time = next((time for time in found if time is not None), None)
+        if time is not None:
+            return time
+    for name in ("extra", "metadata"):
+        inner = record.get(name)
+        if isinstance(inner, dict) and not inner.keys().isdisjoint(_TIME_FIELDS):
+            return time_of(inner)
+    return None
 
 
 def episode_options(record: dict[str, Any]) -> dict[str, Any]:
@@ -141,18 +142,106 @@ def scalars(record: dict[str, Any], but: set[str]) -> dict[str, Any]:
     }
 
 
-def number(value: object, name: str) -> float:
-    """Return a reward as a finite number; raise `RecordError` for what is none."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, (int, float)) or value - value != 0:
-        raise RecordError(f"the reward in {name!r} is no number")
-    return float(value)
-
-
 def count(value: object) -> int:
     """Return a count of tokens; 0 for what is none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def string(value: object) -> str:
+    """Return a text, and an empty one for what is none."""
+    return value if isinstance(value, str) else ""
+
+
+def as_object(value: Any, what: str) -> dict[str, Any]:
+    """Return an object; raise `RecordError` for what is none."""
+    if not isinstance(value, dict):
+        raise RecordError(f"{what} is not an object")
+    return value
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list, and none where it is not a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+# Where the APIs of OpenAI (two of them), Anthropic, Gemini and the frameworks over them keep their counts.
+_USAGES: Final = (
+    "usage", "usage_metadata", "usageMetadata", "token_usage", "extra.response.usage", "response_metadata.token_usage",
+    "response.usage", "metrics",
+)  # fmt: skip
+_INPUT: Final = (
+    "input_tokens",
+    "prompt_tokens",
+    "promptTokenCount",
+    "prompt_token_count",
+    "inputTokens",
+    "promptTokens",
+)
+_OUTPUT: Final = (
+    "output_tokens", "completion_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens",
+    "completionTokens",
+)  # fmt: skip
+_CACHED: Final = (
+    "cached_tokens", "cachedContentTokenCount", "cached_content_token_count", "input_tokens_cache_read",
+    "cached_input_tokens", "cache_read_tokens", "prompt_tokens_details.cached_tokens",
+    "input_tokens_details.cached_tokens", "input_token_details.cache_read", "cachedInputTokens",
+)  # fmt: skip
+_WRITTEN: Final = ("input_tokens_cache_write", "cache_write_tokens", "input_token_details.cache_creation")
+_REASONING: Final = (
+    "reasoning_tokens", "reasoning_output_tokens", "completion_tokens_details.reasoning_tokens",
+    "output_tokens_details.reasoning_tokens", "output_token_details.reasoning", "thoughtsTokenCount", "reasoningTokens",
+)  # fmt: skip
+# Gemini counts thoughts beside its answer, all others within.
+_BESIDE: Final = ("thoughtsTokenCount",)
+
+
+def usage_in(record: dict[str, Any]) -> Usage:
+    """Return the tokens that a message or record says it used, under any of the usual names."""
+    for path in _USAGES:
+        found = lookup(record, path) if path.partition(".")[0] in record else None
+        if isinstance(found, dict):
+            usage = usage_of(found)
+            if usage:
+                return usage
+    return NO_USAGE
+
+
+def usage_of(counts: dict[str, Any]) -> Usage:
+    """Return counts of tokens in one form, whatever API they are from."""
+    if "cache_read_input_tokens" in counts or "cache_creation_input_tokens" in counts:
+        # Anthropic's input_tokens are those that came neither from the cache nor were written to it.
+        cached, written = count(counts.get("cache_read_input_tokens")), count(counts.get("cache_creation_input_tokens"))
+        tokens = count(counts.get("input_tokens")) + cached + written
+        return Usage(tokens, count(counts.get("output_tokens")), cached, written)
+    cached, written = _first_count(counts, _CACHED), _first_count(counts, _WRITTEN)
+    tokens = _first_count(counts, _INPUT)
+    output, reasoning = _first_count(counts, _OUTPUT), _first_count(counts, _REASONING)
+    if any(name in counts for name in _BESIDE):
+        output += reasoning
+    return Usage(tokens, output, cached, written, reasoning)
+
+
+def _first_count(counts: dict[str, Any], paths: tuple[str, ...]) -> int:
+    for path in paths:
+        # Most are not there: one look each.
+        if path in counts or ("." in path and path.partition(".")[0] in counts):
+            found = count(lookup(counts, path))
+            if found:
+                return found
+    return 0
+
+
+def amount(value: object) -> float | None:
+    """Return an amount of money, or None where there is none."""
+    return (
+        float(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+        else None
+    )
+
+
+def fields(value: object) -> dict[str, Any]:
+    """Return an object, and an empty one for what is none."""
+    return value if isinstance(value, dict) else {}

@@ -15,13 +15,21 @@ import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _CHUNK: Final = 1024 * 1024
 _PEEK: Final = 4096
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
-# An array whose first element is an object: what comes in it before the first value with fields of its own.
-_FIRST_FIELDS: Final = re.compile(r"\[\s*\{([^\[{]*)")
+# What a message, an item or an event has, of which a list is one transcript; and what only a record of its own has.
+_OF_MESSAGES: Final = frozenset(("role", "from", "lc"))
+_OF_EVENTS: Final = frozenset(("action", "observation", "kind"))
+_MESSAGE_TYPES: Final = frozenset((
+    "human", "ai", "tool", "system", "message", "reasoning", "function_call", "AIMessageChunk", "HumanMessage",
+    "SystemMessage", "AIMessage", "ToolMessage",
+))  # fmt: skip
+_OF_RECORDS: Final = frozenset((
+    "messages", "conversations", "conversation", "trajectory", "traj", "steps", "contents", "samples", "simulations",
+    "history", "resourceSpans", "payload", "message", "output",
+))  # fmt: skip
 _BOM: Final = b"\xef\xbb\xbf"
 _DECODER: Final = json.JSONDecoder()
 
@@ -36,14 +44,39 @@ class Record:
     problem: str = ""
 
 
-def records(path: Path) -> Iterator[Record]:
+def records(file: IO[bytes]) -> Iterator[Record]:
     """Read a file; what cannot be read is a record with a problem, not an exception."""
-    with path.open("rb") as file:
-        start = file.peek(_PEEK)[:_PEEK].removeprefix(_BOM).lstrip()
-        if start[:1] == b"[" or _goes_on(start):
-            yield from _Document(file).records()
-        else:
-            yield from _lines(file)
+    buffered = _Rereading(file, file.read(_PEEK))
+    start = buffered.start.removeprefix(_BOM).lstrip()
+    if b"\0" in start:
+        # Else one line without an end is read into memory: of a device, a sparse file.
+        yield Record(1, 0, problem="not text: there are zero bytes in it")
+    elif start[:1] == b"[" or _goes_on(start):
+        yield from _Document(buffered).records()
+    else:
+        yield from _lines(buffered)
+
+
+class _Rereading:
+    """A file whose beginning has been looked at."""
+
+    def __init__(self, file: IO[bytes], start: bytes) -> None:
+        self.start = start
+        self._file = file
+        self._unread = start
+
+    def read(self, size: int) -> bytes:
+        unread, self._unread = self._unread, b""
+        return unread + self._file.read(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        lines = self._unread.split(b"\n")
+        self._unread = b""
+        yield from (line + b"\n" for line in lines[:-1])
+        rest = lines[-1] + self._file.readline()
+        if rest:
+            yield rest
+        yield from self._file
 
 
 def _goes_on(start: bytes) -> bool:
@@ -52,7 +85,7 @@ def _goes_on(start: bytes) -> bool:
     return b"\n" in start and line.endswith((b"{", b"[", b",")) and line.startswith(b"{")
 
 
-def _lines(file: IO[bytes]) -> Iterator[Record]:
+def _lines(file: _Rereading) -> Iterator[Record]:
     end = 0
     for number, line in enumerate(file, start=1):
         end += len(line)
@@ -60,7 +93,11 @@ def _lines(file: IO[bytes]) -> Iterator[Record]:
         if not text:
             continue
         value, problem = _decoded(text)
-        yield Record(number, end, value, problem)
+        several = _several(text) if problem else []
+        if several:
+            yield from (Record(number, end, one) for one in several)
+        else:
+            yield Record(number, end, value, problem)
 
 
 def _decoded(text: bytes) -> tuple[Any, str]:
@@ -75,10 +112,33 @@ def _decoded(text: bytes) -> tuple[Any, str]:
         return None, reason
 
 
+def is_message(value: Any) -> bool:
+    """Return True for a message, an item or an event; False for a record with messages in it."""
+    if not isinstance(value, dict) or any(isinstance(value.get(name), (list, dict)) for name in _OF_RECORDS):
+        return False
+    if not _OF_MESSAGES.isdisjoint(value) or value.get("type") in _MESSAGE_TYPES:
+        return True
+    return "source" in value and not _OF_EVENTS.isdisjoint(value)
+
+
+def _several(line: bytes) -> list[Any]:
+    """Return the values of a line on which several stand one behind the other; none where it is not that."""
+    found, at, text = [], 0, line.decode(errors="replace")
+    try:
+        while at < len(text):
+            value, at = _DECODER.raw_decode(text, at)
+            found.append(value)
+            space = _SPACE.match(text, at)
+            at = space.end() if space else at
+    except (ValueError, RecursionError):
+        return []
+    return found
+
+
 class _Document:
     """Values that may span lines: a pretty-printed object, several of them, or arrays of them."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: _Rereading) -> None:
         self._file = file
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
         # What has been read and where in it we are; what lies before is dropped with the next chunk.
@@ -119,11 +179,16 @@ class _Document:
                 return False
 
     def _is_transcript(self) -> bool:
-        """Tell whether the array that begins here is one transcript, a list of messages, and not a list of records."""
-        while len(self._text) - self._at < _PEEK and self._fill():
-            pass
-        first = _FIRST_FIELDS.match(self._text, self._at)
-        return first is not None and '"role"' in first[1]
+        """Return True if the array that begins here is a transcript, a list of messages, and not a list of records."""
+        while True:
+            try:
+                start = _SPACE.match(self._text, self._at + 1)
+                first, _ = _DECODER.raw_decode(self._text, start.end() if start else self._at + 1)
+            except (ValueError, RecursionError):
+                if self._double():
+                    continue
+                return False
+            return is_message(first)
 
     def _value(self) -> Any:  # decoded JSON
         while True:
