@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import wrapt
@@ -18,6 +19,7 @@ from otel_episodes._usage import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from types import FrameType
 
     from otel_episodes._drive import Recording
 
@@ -26,6 +28,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 class Recorder(Protocol):
     """What a decorator holds: how to record one call."""
+
+    def remake(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return what decorates a function like this again, and what it is told besides the function."""
 
     def prepare(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
         """Return the recording of a call, with what depends on the arguments as they are at the time of the call."""
@@ -40,18 +45,61 @@ class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # a
 
 
 class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A function whose calls are recorded; pickled and copied as a function is, by its name."""
+    """A function whose calls are recorded; pickled and copied as what it wraps is, a function by its name.
+
+    What pickles functions by value (cloudpickle, in joblib, Ray, Dask and Spark; dill) takes it for a plain function,
+    since that is what it says it is, and would ship the inside alone. To these, and only to these, it says what it is.
+    """
 
     __bound_function_wrapper__ = RecordedMethod
 
+    @property  # type: ignore[misc]  # it is asked, and not set
+    def __class__(self) -> Any:
+        if _pickles_by_value(sys._getframe(1)):  # noqa: SLF001  # there is no other way to who asks
+            return RecordedFunction
+        return self.__wrapped__.__class__
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__qualname__
+        wrapped: Any = self.__wrapped__
+        if not inspect.isfunction(wrapped):
+            return self._self_by_value()
+        asks = sys._getframe(1)  # noqa: SLF001  # as above
+        if not _pickles_by_value(asks) or _is_found_by_name(self, asks.f_globals.get("_is_registered_pickle_by_value")):
+            return self.__qualname__
+        return self._self_by_value()
+
+    def _self_by_value(self) -> Any:
+        wrapper = self._self_wrapper
+        if isinstance(wrapper, functools.partial):
+            decorate_again, told = wrapper.args[0].remake()
+            return decorate_again, (self.__wrapped__, *told)
+        return _as_it_is, (self.__wrapped__,)  # the inside of a class: what made it has the class
 
     def __copy__(self) -> RecordedFunction:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RecordedFunction:
         return self
+
+
+def _pickles_by_value(asks: FrameType) -> bool:
+    """Return True if one that pickles functions by value asks."""
+    module = str(asks.f_globals.get("__name__", ""))
+    return "cloudpickle" in module or module.partition(".")[0] == "dill"
+
+
+def _is_found_by_name(function: Any, is_registered: Callable[[Any], bool] | None) -> bool:
+    """Return True if another process finds the function by its name; not if its module is to be sent by value."""
+    found: Any = sys.modules.get(function.__module__)
+    if function.__module__ == "__main__" or found is None or (is_registered is not None and is_registered(found)):
+        return False
+    for name in function.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
 
 
 def decorate(function: F, recorder: Recorder) -> F:

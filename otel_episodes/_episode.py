@@ -280,6 +280,11 @@ class _EpisodeRecorder:
         self._arguments = arguments
         self._task = task
 
+    def remake(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        template = self._template
+        told = (template.task, template.agent, template.attributes, template.conversation_id, template.inline)
+        return _decorate_again, told
+
     def prepare(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _EpisodeRecording:
         template = self._template
         run = Run(
@@ -299,6 +304,18 @@ class _EpisodeRecorder:
         except Exception as error:  # noqa: BLE001  # the boundary, and a task where it stops something
             report(error, "rendering the task of an episode")
             return self._task
+
+
+def _decorate_again(
+    function: F,
+    task: str,
+    agent: str,
+    attributes: Mapping[str, Any],
+    conversation_id: str,
+    inline: bool,  # noqa: FBT001
+) -> F:
+    run = Run(task, agent=agent, attributes=attributes, conversation_id=conversation_id, inline=inline)
+    return Episode(run)(function)
 
 
 class _EpisodeRecording:

@@ -15,7 +15,7 @@ from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import count_of, error_type_of
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, restored
 from otel_episodes._failures import AGAIN, ENDED, FAILED, Failure, describe, ending_of, failure_of, said_by
-from otel_episodes._run import Outcome, implicit_run
+from otel_episodes._run import Outcome, implicit_run, process
 from otel_episodes._sdk import attach, get_current
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
 from otel_episodes.semconv import GEN_AI_TOOL_CALL_ARGUMENTS, STEP_ACTION, STEP_INDEX, STEP_OBSERVATION, STEP_SUCCESS
@@ -81,6 +81,7 @@ class StepRecording:
     # Slots are read and written faster than anything else, and this is the hot path.
     _inside: Context
     _outside: Context
+    _process: int
     __slots__ = (
         "_action",
         "_again",
@@ -97,6 +98,7 @@ class StepRecording:
         "_model_usage",
         "_observation",
         "_outside",
+        "_process",
         "_run",
         "_span",
         "_start_time",
@@ -265,6 +267,7 @@ class StepRecording:
         # In this order: whatever interrupts, `close` knows what to end and what to restore.
         self._around = get_current()
         self._context = derived = derive(context, span, STEP_KEY, self)
+        self._process = process.number
         self._span = span
         attach(derived)
         return True
@@ -348,7 +351,7 @@ class StepRecording:
         span = self._span
         if span is None:
             return
-        if self._closing:
+        if self._closing or self._process != process.number:
             self._finish(span, end_time)
             return
         self._closing = True
@@ -411,9 +414,9 @@ class StepRecording:
                 self._leave()
 
     def _finish(self, span: Span, end_time: int | None) -> None:
-        """Do what an exception of somebody else's kept `close` from doing."""
+        """Do what an exception of somebody else's kept `close` from doing; leave a parent process's span to it."""
         try:
-            if span.is_recording():
+            if self._process == process.number and span.is_recording():
                 span.end(end_time)
         finally:
             self._span = None
@@ -518,12 +521,25 @@ class StepRecording:
 class StepRecorder:
     """Records the calls of one function as steps."""
 
-    __slots__ = ("_arguments", "_run", "_spec")
+    __slots__ = ("_action", "_again", "_arguments", "_run", "_spec")
 
-    def __init__(self, spec: StepSpec, arguments: Arguments, run: Run | None) -> None:
+    def __init__(
+        self,
+        spec: StepSpec,
+        arguments: Arguments,
+        run: Run | None,
+        action: str | None,
+        again: Callable[..., Any],
+    ) -> None:
         self._spec = spec
+        self._action = action
+        self._again = again
         self._arguments = arguments
         self._run = run
+
+    def remake(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return what decorates a function like this in another process, and what it is told besides the function."""
+        return self._again, (self._spec, self._action)
 
     def prepare(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepRecording:
         """Return the recording of one call, with the action and in full the arguments as they are at the call."""

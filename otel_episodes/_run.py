@@ -6,6 +6,7 @@ it how it ended.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -40,6 +41,33 @@ def active(episode_id: str) -> Run | None:
     """Return the run with this id, if it was started in this process and has not ended."""
     found = _active.get(episode_id)
     return None if found is None else found()
+
+
+class _Process:
+    """Which process this is: how many forks it is away from the one that was started."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
+process = _Process()
+
+
+def _after_fork_in_child() -> None:
+    """Leave what was begun to the process that began it; what is done here is added to it, as by handle."""
+    process.number += 1
+    for found in list(_active.values()):
+        run = found()
+        if run is not None:
+            run.lock = threading.Lock()  # another thread may have held it, and is not here
+            run.inherited = True
+            run.counts_steps = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _activate(run: Run) -> None:
@@ -90,6 +118,7 @@ class Run:
         "handle",
         "id",
         "identity",
+        "inherited",
         "inline",
         "joined",
         "last_failure",
@@ -130,6 +159,8 @@ class Run:
         self.segment = 0
         self.state = "new"
         self.joined = False
+        # True in a process that was forked inside the run: it is not this process's to end.
+        self.inherited = False
         # Whether anything is recorded; true in a trace that is sampled.
         self.recording = False
         self.handle: Handle | None = None
@@ -167,9 +198,9 @@ class Run:
         """End the run, once; later calls do nothing.
 
         Without an outcome it is a success, or with an exception a failure. A run resumed by its handle ends only if
-        its outcome was said.
+        its outcome was said; one that was begun before a fork only in the process that began it.
         """
-        if self.state != "started" or (self.joined and self.outcome is None):
+        if self.state != "started" or self.inherited or (self.joined and self.outcome is None):
             return
         self.state = "ended"
         if active(self.id) is self:

@@ -96,7 +96,7 @@ class Step(Block):
         spec, run, action = self._recording.template()
         if not spec.tool:
             spec = StepSpec(tool_name(function), spec.kind, spec.success, spec.attributes, spec.expected)
-        return decorate(function, StepRecorder(spec, Arguments(function, action), run))
+        return decorate(function, StepRecorder(spec, Arguments(function, action), run, action, decorate_again))
 
 
 class StepFactory:
@@ -156,6 +156,11 @@ class StepFactory:
 
 
 step = StepFactory()
+
+
+def decorate_again(function: F, spec: StepSpec, action: str | None) -> F:
+    """Decorate a function that came from another process, where it was decorated like this."""
+    return Step(StepRecording(spec, action=action))(function)
 
 
 def current_step() -> Step:
