@@ -172,7 +172,7 @@ class Arguments:
                     value = kwargs[name]
                 else:
                     value = self._defaults.get(name, _rendering.MARK)
-                if redactor is not None and (redactor.secret_name(name) or (path and redactor.secret_name(path))):
+                if redactor is not None and (redactor.masks(name, value) or (path and redactor.secret_name(path))):
                     rendered.append(redactor.masked(value))
                 elif type(value) is str and not path and len(value) < ACTION_LIMIT:
                     rendered.append(value)

@@ -137,7 +137,7 @@ def masked_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     redactor = _state.settings.redactor
     cleaned: dict[str, Any] = {}
     for key, value in attributes.items():
-        if redactor is not None and redactor.secret_name(key):
+        if redactor is not None and redactor.masks(key, value):
             cleaned[key] = redactor.masked(value)
         elif isinstance(value, str):
             cleaned[key] = _rendering.text(value, OBSERVATION_LIMIT, redactor)

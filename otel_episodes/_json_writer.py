@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH: Final = 8
 _KEY_LIMIT: Final = 64
+# Where the name of a value, and the value, stand in objects that are made of the two.
+_TELLS: Final = ("name", "key", "Name", "Key", "header", "field", "variable")
+_TOLD: Final = ("value", "Value", "values", "default")
 _MARKED: Final = f'"{MARK}"'
 # What a container keeps free for its end: a comma, the mark, the bracket.
 _ARRAY_END: Final = len(f", {_MARKED}]")
@@ -106,7 +109,7 @@ class JsonWriter:
 
     def member(self, name: str, value: Any, depth: int) -> None:  # any value
         """Write the value that stands under a name: masked whole if that is the name of a secret."""
-        if self.redactor is not None and self.redactor.secret_name(name):
+        if self.redactor is not None and self.redactor.masks(name, value):
             self._string(self.redactor.masked(value), self.left)
         else:
             self.write(value, depth)
@@ -117,7 +120,7 @@ class JsonWriter:
         if depth >= _MAX_DEPTH:
             self._put(_MARKED)
         elif kind is dict or issubclass(kind, dict):
-            self._object(dict.items(value), depth)
+            self._object(dict.items(value), depth, _told_name(value))
         elif kind is list or kind is tuple:
             self._array(value, depth)
         elif not self._leaf(value, kind) and not self._foreign_leaf(value, kind):
@@ -245,20 +248,25 @@ class JsonWriter:
         self._put("[")
         self.left -= _ARRAY_END
         separator = ""
+        first = before = None
         try:
             for value in values:
                 if self.left < ARRAY_ITEM:
                     self._cut(separator + _MARKED)
                     break
                 self._put(separator)
-                self.write(value, depth + 1)
+                if before is not None and self.redactor is not None and self.redactor.follows(first, before, value):
+                    self._string(self.redactor.masked(value), self.left)
+                else:
+                    self.write(value, depth + 1)
+                first, before = first or value, value
                 separator = ", "
         except RuntimeError as problem:  # it changed meanwhile, as one that is shared with a thread does
             pass_on(problem)
             self._cut(separator + _MARKED)
         self._end("]", _ARRAY_END)
 
-    def _object(self, items: Any, depth: int) -> None:
+    def _object(self, items: Any, depth: int, told: str = "") -> None:
         if self.left < OBJECT_END + 1:
             self._cut(_MARKED)
             return
@@ -274,7 +282,7 @@ class JsonWriter:
                 name = key[:_KEY_LIMIT] if type(key) is str else _key(key)
                 self._string(name, self.left - len(_MARKED) - 2)
                 self._put(": ")
-                self.member(name, value, depth + 1)
+                self.member(told if told and name in _TOLD else name, value, depth + 1)
                 separator = ", "
         except RuntimeError as problem:  # as for an array
             pass_on(problem)
@@ -284,6 +292,16 @@ class JsonWriter:
     def _end(self, piece: str, kept: int) -> None:
         self.left += kept
         self._put(piece)
+
+
+def _told_name(values: dict[Any, Any]) -> str:
+    """Return the name that an object gives to its value: DB_PASSWORD of ``{"name": "DB_PASSWORD", "value": "X"}``."""
+    if any(dict.__contains__(values, name) for name in _TOLD):
+        for name in _TELLS:
+            told = dict.get(values, name)
+            if type(told) is str:
+                return told
+    return ""
 
 
 def encoded_key(name: str, redactor: Redactor | None) -> str:

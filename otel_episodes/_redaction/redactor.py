@@ -1,0 +1,226 @@
+"""The redactor: what is told by name, and what is told by shape."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MASK: Final = "[REDACTED]"
+_DIGEST: Final = 12
+_EMAIL: Final = r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
+_SHORTEST_CARD: Final = 13
+
+# The quick look: characters of a token, of which all known ones have sixteen in a row; and what stands around values.
+_TOKEN_CHARACTERS: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-~"
+_BESIDE_VALUES: Final = b"=:>|,'\"(-$%{`\\" + bytes(range(128, 256))
+_CLASSES: Final = bytes(
+    ord("x") if code in _TOKEN_CHARACTERS else ord("=") if code in _BESIDE_VALUES else ord(" ") for code in range(256)
+)
+_DIGITS: Final = bytes(ord("0") if code in b"0123456789" else ord(" ") for code in range(256))
+_RUN: Final = "x" * 16
+# What the forms have in common where there is something beside a value, in lower case.
+_FORM_HINTS: Final = (
+    "://", ":aa", "basic", "negotiate", "ifttt", "thin:", "sqlplus", "identified", "$", "sha", "md5}", "crypt",
+    "pbkdf2", "argon2", "iban", "kty", "private-lines", " /p:", "use ", "add_user", "q~", "perm",
+)  # fmt: skip
+_LOGIN_HINTS: Final = ("user", "regist", "sign", "connect")
+_LONG_BASE64: Final = 24
+
+
+class _Rules(NamedTuple):
+    """What `Redactor.text` asks, in this order; imported with the first text that asks for it."""
+
+    private_keys: Callable[[str], Iterator[tuple[int, int]]]
+    formed: Callable[[str, str], Iterator[tuple[int, int]]]
+    tokens: Callable[[str], Iterator[tuple[int, int]]]
+    named: Callable[[str, str], Iterator[tuple[int, int]]]
+    in_commands: Callable[[str, str], Iterator[tuple[int, int]]]
+    in_tables: Callable[[str, str], Iterator[tuple[int, int]]]
+    cards: Callable[[str], Iterator[tuple[int, int]]]
+    base64_hints: tuple[str, ...]
+    follows: Callable[[object, object, object], bool]
+    has_name: Callable[[str], bool]
+
+
+@cache
+def _rules() -> _Rules:
+    # Not at import: many a process never meets a text that asks for them.
+    from otel_episodes._redaction import cards, commands, forms, named, tokens  # noqa: PLC0415
+
+    finder = tokens.Finder()
+    return _Rules(
+        forms.private_keys, forms.formed, finder.find, named.named, commands.in_commands, commands.in_tables,
+        cards.cards, finder.base64_hints, commands.follows, named.has_name,
+    )  # fmt: skip
+
+
+class Redactor(NamedTuple):
+    """Mask secrets by name and by shape.
+
+    ``names`` are further words that make a name secret (compared in lower case, as a whole word); ``patterns`` are
+    further regular expressions whose match is masked (a group named ``keep`` stays). ``emails`` masks e-mail addresses
+    too. With a ``hash_key`` a secret becomes ``[REDACTED:<12 hex digits>]``, its HMAC-SHA256 under that key: equal
+    secrets can be recognised, and without the key not even a short one can be found by trying.
+    """
+
+    names: frozenset[str] = frozenset()
+    patterns: tuple[re.Pattern[str], ...] = ()
+    emails: bool = False
+    hash_key: bytes | str = ""
+
+    def __repr__(self) -> str:
+        # Never the key.
+        return f"Redactor(names={self.names!r}, patterns={self.patterns!r}, emails={self.emails!r})"
+
+    def secret_name(self, name: str) -> bool:
+        """Return True if any text under this name must be masked."""
+        return _always_secret(name) or self._is_named(name)
+
+    def masks(self, name: str, value: object) -> bool:
+        """Return True if this value must be masked whole because of its name: ``tokens`` as texts, not as a count."""
+        return (_strength(name) != 0 and _is_secret_value(name, value)) or self._is_named(name)
+
+    def follows(self, first: object, before: object, value: object) -> bool:
+        """Return True if an item of a list is a secret for the item before it.
+
+        ``["mysql", "--password", "X"]`` and ``("Authorization", "Bearer X")``; ``first`` is the list's first item.
+        """
+        return type(value) is str and type(before) is str and _rules().follows(first, before, value)
+
+    def _is_named(self, name: str) -> bool:
+        return bool(self.names) and not self.names.isdisjoint(_words(name))
+
+    def masked(self, secret: object) -> str:
+        """Return what stands for a secret."""
+        if not self.hash_key or not isinstance(secret, (str, bytes, int)):
+            return MASK
+        import hashlib  # noqa: PLC0415  # not for those who mask
+        import hmac  # noqa: PLC0415  # likewise
+
+        key = self.hash_key if isinstance(self.hash_key, bytes) else self.hash_key.encode()
+        value = secret if isinstance(secret, bytes) else str(secret).encode("utf-8", "surrogatepass")
+        return f"{MASK[:-1]}:{hmac.new(key, value, hashlib.sha256).hexdigest()[:_DIGEST]}]"
+
+    def suspects(self, text: str) -> bool:
+        """Return True, quickly, if `text` might find something: at any hint of a pattern."""
+        folded = text.lower()
+        encoded = folded.encode() if folded.isascii() else folded.encode("utf-8", "replace")
+        # As text again: to look for bytes in bytes costs ten times as much.
+        classes = encoded.translate(_CLASSES).decode("latin-1")
+        return (
+            _RUN in classes
+            or "pass" in folded
+            or ("-" in folded and (" -" in folded or "-u" in folded))
+            or "earer " in folded
+            or "asic " in folded
+            or ("=" in classes and _has_hint(folded))
+            or (len(text) >= _LONG_BASE64 and ("/" in folded or "+" in folded) and _has_base64(folded))
+            or (len(text) >= _SHORTEST_CARD and encoded.translate(_DIGITS).count(b"0") >= _SHORTEST_CARD)
+            or bool(self.patterns)
+            or (self.emails and "@" in text)
+        )
+
+    def text(self, text: str) -> str:
+        """Return the text with whatever looks like a credential masked."""
+        if not self.suspects(text):
+            return text
+        rules, folded, mask = _rules(), text.lower(), self.masked
+        if "private key" in folded:
+            text = masked(text, rules.private_keys(text), mask)
+        text = masked(text, rules.formed(text, folded), mask)
+        text = masked(text, rules.tokens(text), mask)
+        if rules.has_name(folded):
+            text = masked(text, rules.named(text, _lowered(text)), mask)
+            if "\n" in text or "\\n" in text:
+                text = masked(text, rules.in_tables(text, _lowered(text)), mask)
+        if " " in text:
+            text = masked(text, rules.in_commands(text, folded), mask)
+        text = masked(text, rules.cards(text), _of_card(mask))
+        if self.emails and "@" in text:
+            text = re.sub(_EMAIL, self._mask, text)
+        for pattern in self.patterns:
+            text = pattern.sub(self._mask, text)
+        return text
+
+    def _mask(self, match: re.Match[str]) -> str:
+        kept = match.groupdict().get("keep") or ""
+        secret = match.group()[len(kept) :]
+        return match.group() if secret.startswith(MASK[:-1]) else kept + self.masked(secret)
+
+
+def masked(text: str, spans: Iterator[tuple[int, int]], mask: Callable[[str], str]) -> str:
+    """Return the text with the given stretches masked; of those that overlap, all they cover."""
+    merged: list[list[int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    pieces, at = [], 0
+    for start, end in merged:
+        secret = text[start:end]
+        if secret.startswith(MASK[:-1]) or start < at:
+            continue
+        pieces += [text[at:start], mask(secret)]
+        # Part of it may be a mask already, to its bracket.
+        at = end + (MASK[:-1] in secret and text[end : end + 1] == "]")
+    return "".join([*pieces, text[at:]]) if pieces else text
+
+
+def _of_card(mask: Callable[[str], str]) -> Callable[[str], str]:
+    from otel_episodes._redaction.cards import digits  # noqa: PLC0415  # as the rules
+
+    return lambda number: mask(digits(number))
+
+
+def _lowered(text: str) -> str:
+    """Return the text in lower case, each character where it was: a few become two by `str.lower`."""
+    folded = text.lower()
+    if len(folded) != len(text):
+        folded = "".join(character.lower() if len(character.lower()) == 1 else character for character in text)
+    return folded
+
+
+def _has_base64(folded: str) -> bool:
+    return any(hint in folded for hint in _rules().base64_hints)
+
+
+def _has_hint(folded: str) -> bool:
+    rules = _rules()
+    return (
+        rules.has_name(folded)
+        or any(hint in folded for hint in _FORM_HINTS)
+        or ("(" in folded and any(hint in folded for hint in _LOGIN_HINTS))
+        or folded.count(":") >= 4  # noqa: PLR2004  # host:port:database:user:password
+    )
+
+
+@lru_cache(maxsize=4096)
+def _strength(name: str) -> int:
+    from otel_episodes._redaction.names import strength  # noqa: PLC0415  # as the rules
+
+    return strength(name)
+
+
+@lru_cache(maxsize=4096)
+def _always_secret(name: str) -> bool:
+    from otel_episodes._redaction.names import DIGITS, words  # noqa: PLC0415  # as the rules
+
+    return _strength(name) >= DIGITS and words(name)[-1] != "tokens"
+
+
+@lru_cache(maxsize=4096)
+def _words(name: str) -> frozenset[str]:
+    from otel_episodes._redaction.names import words  # noqa: PLC0415  # as the rules
+
+    return frozenset(words(name)) | frozenset(re.findall(r"[a-z0-9]+", name.lower())) | {name.lower()}
+
+
+def _is_secret_value(name: str, value: Any) -> bool:  # any value
+    from otel_episodes._redaction import names  # noqa: PLC0415  # as the rules
+
+    return names.masks(name, value)

@@ -1,0 +1,222 @@
+"""Tokens, told by how they look, wherever they stand: those of known services, and those that are built alike."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from otel_episodes._redaction import kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# Where a token may begin: not within a word; but after what an escape, a percent code or a colour leaves of it.
+_EDGE: Final = (
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbfv])|(?<=\\u[0-9a-fA-F]{4})|(?<=\\x[0-9a-fA-F]{2})|(?<=%[0-9A-Fa-f]{2})"
+    r"|(?<=\[[0-9]m)|(?<=\[[0-9]{2}m)|(?<=;[0-9]m)|(?<=;[0-9]{2}m))"
+)
+# What goes on with a token beyond what it is known by.
+_REST: Final = re.compile(r"[\w~-]{0,65536}(?:\.[\w-]{2,256}){0,5}(?:=[0-9A-F]{8}(?![\w=])|={0,2})", re.ASCII)
+_REST_OF_BASE64: Final = re.compile(r"[\w+/=~-]{0,65536}", re.ASCII)
+# What a token can be part of: nothing else in a text is looked at for tokens.
+_WORD_OF_ONE: Final = re.compile(r"[\w.~+/=:%$-]{16,}", re.ASCII)
+# A word with parts, at least twenty characters long; the rule for tokens of services that are not known.
+_PIECE: Final = re.compile(r"(?<![A-Za-z0-9_~-])[A-Za-z][A-Za-z0-9]*(?=[_-])[\w-]{12,}", re.ASCII)
+_ESCAPE: Final = re.compile(r"[nrtbfv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}")
+_TELLING_CHARACTERS: Final = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2}[a-z]")
+_PARTS: Final = re.compile(r"[_-]+")
+_HEX: Final = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")
+_FILE_OR_HOST: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,}|@[A-Za-z]")
+# Identifiers that sort by time: ULID, TypeID, KSUID.
+_SORTED_IDENTIFIER: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-7][0-9a-hjkmnp-tv-z]{25}|[12][A-Za-z0-9]{26}")
+_DIGEST_BEFORE: Final = re.compile(
+    r"(?i)(?:sha-?\d{1,3}|md5|h1|digest|checksum|integrity|etag|blake\w{1,4})[\"']?[=:-] ?[\"']?$"
+)
+_PREFIX_OF_ONE: Final = re.compile(r"[a-z]{2,}\d{0,2}|[A-Z]{2,}\d{0,2}|[a-z]\d[a-z]?")
+_LONGEST_PREFIX: Final = 3
+_PREFIX: Final = 12
+_WORD: Final = 8
+_LEAST: Final = 20
+_LEAST_TELLING: Final = 16
+# A UUID has 32, and is what identifiers are made of.
+_LEAST_HEX: Final = 40
+_LEAST_HEX_TELLING: Final = 24
+_DISTINCT: Final = 8
+_LEAST_SHAPED: Final = 32
+_LONG: Final = 28
+
+# How many bits each pair of characters says, where English and the names in programs are spoken: a row for each letter
+# and one for digits (last), counted over the names in Python's standard library.
+_BITS: Final = (
+    "654497595963449593436576696", "364647884583674595573989474", "386737835934682795635799795",
+    "467526793895784795564899794", "474465698985537673248664796", "476543792994873894654999794",
+    "577728544994745894365799975", "288628983986673995745999797", "564556598984524595439696969",
+    "478727864746873497573787774", "476615673984856686466959796", "377527993994883698545899598",
+    "258628994986573399565999697", "484335384966864698435699897", "664486697965425493544657997",
+    "287638874983983593545789496", "577799776996867675560879995", "386527593966563794445679598",
+    "595838754976785598414989698", "486717943997684694556989597", "545645695993436494437998994",
+    "277917883999686897789989885", "387647952995644793479976996", "554545975897698497739996681",
+    "665756885995436296337556665", "476717763996585687677865565", "666556998898988799888994980",
+)  # fmt: skip
+_CAMEL_BITS: Final = 4
+# Of random letters and digits one in a hundred says less a pair; of names in programs one in a hundred says more.
+_RANDOM_BITS: Final = 4.55
+_RANDOM_BITS_OF_LETTERS: Final = 5.0
+
+
+def _pairs() -> dict[str, int]:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    symbols = [(letter, letter.upper()) for letter in letters] + [tuple("0123456789")]
+    bits = {}
+    for row, first in zip(_BITS, symbols, strict=True):
+        for number, second in zip(row, symbols, strict=True):
+            for one in first:
+                for other in second:
+                    is_camel = one.islower() and other.isupper()
+                    bits[one + other] = _CAMEL_BITS if is_camel else int(number)
+    return bits
+
+
+_PAIRS: Final = _pairs()
+
+
+def surprise(word: str) -> float:
+    """Return the bits that a pair of neighbouring characters says on average: much for what is drawn by lot."""
+    pairs = _PAIRS
+    return sum(pairs.get(word[at : at + 2], _WORD) for at in range(len(word) - 1)) / max(len(word) - 1, 1)
+
+
+def is_random(text: str, least: int = _LEAST_TELLING) -> bool:
+    """Return True if a text of letters, digits, - and _ looks drawn by lot: no words, no number, no digest."""
+    parts = [part for part in _PARTS.split(text) if len(part) >= _WORD]
+    joined = "".join(parts)
+    if len(joined) < min(least, 12) or len(text) < least or len(set(joined)) < _DISTINCT:
+        return False
+    if not _TELLING_CHARACTERS.search(joined):
+        return False
+    bits = sum(surprise(part) * len(part) for part in parts) / len(joined)
+    return bits >= (_RANDOM_BITS if any(map(str.isdigit, joined)) else _RANDOM_BITS_OF_LETTERS)
+
+
+class Finder:
+    """Finds the tokens of some kinds, and those that are built like them."""
+
+    def __init__(self, known: Iterable[kinds.Kind] = kinds.KINDS, shapes: Iterable[kinds.Shape] = kinds.SHAPES) -> None:
+        self._kinds: dict[str, list[tuple[re.Pattern[str], re.Pattern[str], bool]]] = defaultdict(list)
+        self.patterns: list[tuple[str, re.Pattern[str]]] = []
+        hints = set()
+        for kind in known:
+            body = re.compile(rf"[{kind.follows}]{{{kind.least}}}", re.ASCII)
+            in_base64 = "/" in kind.follows
+            for prefix in kind.prefixes.split():
+                # A beginning that words have too asks that the rest is not one.
+                is_word = len(prefix.rstrip("-_.")) < _LONGEST_PREFIX or prefix.rstrip("-_.") in kinds.IDENTIFIERS
+                has_parts = kind.follows in (kinds.URL, kinds.LETTERS, kinds.ALNUM, r"\w") and kind.least < _LONG
+                is_common = is_word and (has_parts or kind.follows in (kinds.URL, r"\w"))
+                self._kinds[prefix].append((body, _REST_OF_BASE64 if in_base64 else _REST, is_common))
+                self.patterns.append((prefix.lower(), re.compile(re.escape(prefix) + body.pattern, re.ASCII)))
+                if in_base64:
+                    hints.add(prefix.lower())
+        # With a character that is not one of a word, a token in base64 may have no long run of those.
+        self.base64_hints = tuple(sorted(hints))
+        self._begins = re.compile(_EDGE + trie(self._kinds)) if self._kinds else None
+        either = "|".join(shape.pattern for shape in shapes)
+        self._shaped = re.compile(f"{_EDGE}(?:{either})", re.ASCII) if either else None
+
+    def find(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where tokens begin and end; they may overlap."""
+        for word in _WORD_OF_ONE.finditer(text):
+            start, end = word.span()
+            if self._begins is not None:
+                yield from self._known(text, start, end)
+            for match in _PIECE.finditer(text, start, end):
+                yield from _alike(text, match)
+            if self._shaped is not None and end - start >= _LEAST_SHAPED:
+                for match in self._shaped.finditer(text, start, end):
+                    yield match.start(), _REST.match(text, match.end()).end()  # type: ignore[union-attr]
+
+    def _known(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        past = start
+        for match in self._begins.finditer(text, start, end):  # type: ignore[union-attr]
+            if match.start() < past:
+                continue  # within one that was found
+            for body, rest, is_common in self._kinds[match.group()]:
+                found = body.match(text, match.end())
+                if found is None:
+                    continue
+                past = rest.match(text, found.end()).end()  # type: ignore[union-attr]
+                if not is_common or is_random(text[match.end() : past].partition(".")[0]):
+                    yield match.start(), past
+
+
+def _alike(text: str, piece: re.Match[str]) -> Iterator[tuple[int, int]]:
+    start, end = piece.span()
+    if start and text[start - 1] in "\\%[;":
+        start += _left_of_an_escape(text, start)
+    if _is_built_like_one(text[start:end], text, end) and not _DIGEST_BEFORE.search(text, max(0, start - 16), start):
+        yield start, end
+
+
+def _left_of_an_escape(text: str, start: int) -> int:
+    r"""Return how many characters of a piece belong to what stands before it: the n of \n, a colour's 31m."""
+    before = text[start - 1]
+    if before == "\\":
+        match = _ESCAPE.match(text, start)
+    elif before == "%":
+        match = re.compile("[0-9A-Fa-f]{2}").match(text, start)
+    else:
+        match = re.compile("[0-9;]{0,8}m").match(text, start)
+    return 0 if match is None else match.end() - start
+
+
+def _is_built_like_one(piece: str, text: str, end: int) -> bool:
+    """Return True for a short prefix, a separator, and what is drawn by lot: ``acme_pat_`` and forty characters."""
+    if not _TELLING_CHARACTERS.search(piece):
+        return False
+    parts = _PARTS.split(piece)
+    first = parts[0].lower()
+    if first in kinds.DIGESTS or len(first) > _PREFIX:
+        return False
+    telling = not kinds.TELLING.isdisjoint(part.lower() for part in parts[:4] if len(part) < _WORD)
+    if not telling and (first in kinds.IDENTIFIERS or not _PREFIX_OF_ONE.fullmatch(parts[0])):
+        return False
+    if not telling and _FILE_OR_HOST.match(text, end):
+        return False
+    at = 0
+    for part in parts[:_LONGEST_PREFIX]:
+        if len(part) > _PREFIX:
+            return False
+        at += len(part)
+        while at < len(piece) and piece[at] in "-_":
+            at += 1
+        if _is_body(piece[at:], piece[:at], telling=telling):
+            return True
+    return False
+
+
+def _is_body(body: str, prefix: str, *, telling: bool) -> bool:
+    if _HEX.fullmatch(body):
+        digits = len(body.replace("-", ""))
+        if telling:
+            return digits >= _LEAST_HEX_TELLING
+        return digits >= _LEAST_HEX and "-" not in body and len(prefix) < _WORD and prefix.count("_") == 1
+    if not telling and _SORTED_IDENTIFIER.fullmatch(body):
+        return False
+    return is_random(body, _LEAST_TELLING if telling else _LEAST)
+
+
+def trie(words: Iterable[str]) -> str:
+    """Return a regular expression for any of the words, the longest first, that looks at each character once."""
+    branches: dict[str, list[str]] = defaultdict(list)
+    is_end = False
+    for word in words:
+        if word:
+            branches[word[0]].append(word[1:])
+        else:
+            is_end = True
+    if not branches:
+        return ""
+    pieces = [re.escape(first) + trie(rest) for first, rest in sorted(branches.items())]
+    either = pieces[0] if len(pieces) == 1 and not is_end else f"(?:{'|'.join(pieces)})"
+    return f"{either}?" if is_end else either
