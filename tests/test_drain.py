@@ -526,6 +526,19 @@ def test_what_a_crash_left_behind_is_tidied_up(kept: Kept, tmp_path: Path) -> No
     ]
 
 
+def test_a_copied_or_renamed_segment_doubles_nothing(kept: Kept, tmp_path: Path) -> None:
+    writer = named_spans(tmp_path, "first")
+    kept.drain(tmp_path)
+    segment = next(tmp_path.glob("*.jsonl"))
+    copy = segment.with_name("0.jsonl")
+    copy.write_bytes(segment.read_bytes())
+    assert kept.drain(tmp_path).left == 1
+    writer.close()
+    segment.rename(segment.with_name("1.jsonl"))
+    assert kept.drain(tmp_path).left == 2
+    assert kept.rows == {"first": 1}
+
+
 def test_a_clock_that_goes_back_changes_nothing(kept: Kept, tmp_path: Path) -> None:
     writer = named_spans(tmp_path, "first")
     kept.drain(tmp_path)
@@ -534,7 +547,9 @@ def test_a_clock_that_goes_back_changes_nothing(kept: Kept, tmp_path: Path) -> N
         # Each segment dated before the last, as after a step back of the clock.
         named_spans(tmp_path, f"{number}").close()
         newest = max(tmp_path.glob("*.jsonl"))
-        newest.rename(tmp_path / f"{1000 - number:019d}-1-{number:08x}.jsonl")
+        earlier = tmp_path / f"{1000 - number:019d}-1-{number:08x}.jsonl"
+        earlier.write_bytes(newest.read_bytes().replace(newest.name.encode(), earlier.name.encode(), 1))
+        newest.unlink()
         if number == 1:
             kept.drain(tmp_path)
     kept.drain(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
@@ -163,13 +164,35 @@ def test_resource_and_scope_are_written_once() -> None:
     span_id = f"{second.context.span_id:016x}"
     trace_id = f"{second.context.trace_id:032x}"
 
+    resource, scope = b'["r",0,{"service.name":"svc"}]', b'["s",0,"otel_episodes","0.1.0"]'
     assert encoder(read_span(first)).splitlines()[:2] == [
-        b'["r",0,{"service.name":"svc"}]',
-        b'["s",0,"otel_episodes","0.1.0"]',
+        b"%b,%d]" % (resource[:-1], crc32(resource)),
+        b"%b,%d]" % (scope[:-1], crc32(scope)),
     ]
-    assert orjson.loads(encoder(read_span(second))) == [
+    line = encoder(read_span(second))
+    assert orjson.loads(line)[:-1] == [
         T0 + 1, 1_000_000, trace_id, span_id, "", "", "execute_tool grep", 0, 0, 0, 0, "", STEP,
     ]  # fmt: skip
+    assert orjson.loads(line)[-1] == crc32(line[: line.rfind(b",")] + b"]")
+
+
+def test_no_flipped_bit_is_stored_and_lines_without_a_checksum_are() -> None:
+    encoder, decoder = new_encoder(), LineDecoder()
+    first, second = finished_spans(2)
+    for line in encoder(read_span(first)).splitlines(keepends=True):
+        kept = decoder(line)
+    line = encoder(read_span(second))
+    assert kept is not None
+    right = decoder(line)
+    for place in range(len(line) - 1):
+        for bit in (1, 2, 16):
+            flipped = bytearray(line)
+            flipped[place] ^= bit
+            wrong: list[tuple[int, str]] = []
+            rows = [row for row in decoder.rows([bytes(flipped)], wrong) if row != right]
+            assert (rows, len(wrong)) in (([], 1), ([], 0)), flipped
+            assert next(iter(decoder.encoded([bytes(flipped)], wrong))).rows in (0, 1)
+    assert decoder(line[: line.rfind(b",")] + b"]\n") == right
 
 
 class Grumpy:

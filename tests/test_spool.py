@@ -44,7 +44,8 @@ def test_an_item_is_readable_when_append_returns(tmp_path: Path) -> None:
     assert writer.append(b"[1]")
     assert writer.append(b"[2]")
     segment = next((tmp_path / "spool").glob("*.jsonl"))
-    assert segment.read_bytes() == b'{"format":1,"pid":%d}\n[1]\n[2]\n' % os.getpid()
+    header = b'{"format":2,"pid":%d,"name":"%b"}\n' % (os.getpid(), segment.name.encode())
+    assert segment.read_bytes() == header + b"[1]\n[2]\n"
     writer.close()
 
 
@@ -174,7 +175,7 @@ def new_encoder():
 writer = SpoolWriter(Path(sys.argv[1]), new_encoder)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 print(writer.append(b"[1]"))
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (160, hard))
 print(writer.append(b'["' + b"x" * 100 + b'"]'))
 print(writer.append(b"[" + b"2" * 100 + b"]"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -183,10 +184,54 @@ print(writer.append(b"[3]"), writer.written, dict(writer.dropped))
         tmp_path,
     )
     assert done.stdout.split("\n") == ["True", "False", "False", "True 2 {'disk_full': 2}", ""]
-    # The part of a line is taken back. The encoder started over each time: its definition had room, its line had not.
-    assert lines_of(tmp_path) == [b'["defined"]', b"[1]", b'["defined"]', b'["defined"]', b"[3]"]
+    # The part of a line is taken back, the line tried in a file of its own and given up there. The encoder starts over
+    # each time: its definition had room, its line had not.
+    assert lines_of(tmp_path) == [b'["defined"]', b"[1]", *[b'["defined"]'] * 3, b"[3]"]
     assert [line.split(" ")[0] for line in done.stderr.splitlines()] == ["ERROR", "WARNING"]
     assert "2 were lost" in done.stderr
+
+
+def test_a_limit_for_each_file_loses_nothing(tmp_path: Path) -> None:
+    done = run_python(
+        """
+import resource, sys
+from pathlib import Path
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+writer = SpoolWriter(Path(sys.argv[1]), lambda: lambda item: item + b"\\n")
+print(sum(writer.append(b"[%0100d]" % number) for number in range(500)), dict(writer.dropped))
+""",
+        tmp_path,
+    )
+    assert done.stdout == "500 {}\n"
+    assert lines_of(tmp_path) == [b"[%0100d]" % number for number in range(500)]
+
+
+def test_without_file_descriptors_the_open_segment_takes_everything(tmp_path: Path) -> None:
+    done = run_python(
+        """
+import os, resource, sys
+from pathlib import Path
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
+writer = SpoolWriter(Path(sys.argv[1]), lambda: lambda item: item + b"\\n", segment_bytes=50_000)
+writer.append(b"[0]")
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+written = sum(writer.append(b"[%01000d]" % number) for number in range(1, 3000))
+for descriptor in held:
+    os.close(descriptor)
+written += sum(writer.append(b"[%01000d]" % number) for number in range(3000, 5000))
+print(written, dict(writer.dropped))
+""",
+        tmp_path,
+    )
+    assert done.stdout == "4999 {}\n"
+    assert lines_of(tmp_path) == [b"[0]", *(b"[%01000d]" % number for number in range(1, 5000))]
 
 
 def test_a_directory_nobody_can_write_to_costs_lines_not_the_program(tmp_path: Path) -> None:
@@ -197,7 +242,7 @@ def test_a_directory_nobody_can_write_to_costs_lines_not_the_program(tmp_path: P
 
 
 def test_segments_are_closed_at_their_size_and_sort_by_time(tmp_path: Path) -> None:
-    writer, reader = SpoolWriter(tmp_path, as_lines, segment_bytes=100), SpoolReader(tmp_path)
+    writer, reader = SpoolWriter(tmp_path, as_lines, segment_bytes=165), SpoolReader(tmp_path)
     for number in range(30):
         writer.append(b"[%04d]" % number)
     names = reader.segments()
@@ -587,7 +632,7 @@ def test_doctor_says_what_was_lost_and_what_is_left_alone(tmp_path: Path, monkey
     writer = SpoolWriter(spool, as_lines, limit_bytes=60)
     assert writer.append(b"[%060d]" % 1)
     assert not writer.append(b"[2]")
-    (spool / "0.jsonl").write_bytes(b'{"format":2}\n')
+    (spool / "0.jsonl").write_bytes(b'{"format":3}\n')
     (spool / "1.jsonl").mkdir()
     monkeypatch.setenv("OTEL_EPISODES_SPOOL_LIMIT", "60")
     found = findings(tmp_path)

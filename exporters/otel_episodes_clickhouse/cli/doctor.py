@@ -219,11 +219,14 @@ def _ago(moment: int) -> str:
 def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
     from otel_episodes_clickhouse.spool.directory import FORMAT  # noqa: PLC0415  # not for the other commands
 
-    later, unreadable = [], []
+    later, copies, unreadable = [], [], []
     for name in names:
         try:
-            if reader.format(name) > FORMAT:
+            header = reader.header(name)
+            if header.format > FORMAT:
                 later.append(name)
+            elif header.name != name:
+                copies.append(f"{name} (of {header.name})")
         except FileNotFoundError:  # brought in while we look
             continue
         except OSError as error:
@@ -231,6 +234,9 @@ def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
     if later:
         text = f"{output.plural(len(later), 'file')} of a later version, left alone: {', '.join(later)}"
         yield Finding("later files", "warn", text, "upgrade otel-episodes here")
+    if copies:
+        text = f"{output.plural(len(copies), 'file')} copied or renamed, left alone: {', '.join(copies)}"
+        yield Finding("copied files", "warn", text, "remove copies; rename back what was renamed")
     if unreadable:
         text = f"{output.plural(len(unreadable), 'file')} that cannot be read: {', '.join(unreadable)}"
         yield Finding("spool files", "warn", text, "run as the user who recorded them, or move them away")

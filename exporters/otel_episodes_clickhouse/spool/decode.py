@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 import orjson
 
@@ -23,6 +24,9 @@ _TEN_DIGITS: Final = 10**18
 _FIELDS: Final = 13
 _NO_EVENTS_AND_LINKS: Final = orjson.Fragment(b",".join([b"[]"] * 7))
 _TEXT: Final = frozenset((str,))
+# How many fields a line with a checksum has, by the type of the first: a definition, or a span.
+_WITH_SUM: Final = {str: (4, 5), int: (14, 16)}
+_SCOPE_WITH_SUM: Final = 5
 _PIECE_BYTES: Final = 64 * 1024
 
 
@@ -50,6 +54,7 @@ class LineDecoder:
             fields = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise SpoolLineError(f"no JSON: {error}") from None
+        _check_sum(line, fields)
         return self._decoded(fields)
 
     def rows(self, lines: Sequence[bytes], wrong: list[tuple[int, str]]) -> Iterator[Row]:
@@ -88,7 +93,8 @@ class LineDecoder:
         parsed = orjson.loads(b"[%b]" % b",".join(lines))
         if len(parsed) != len(lines):
             raise SpoolLineError("more or fewer values than lines")
-        for fields in parsed:
+        for line, fields in zip(lines, parsed, strict=True):
+            _check_sum(line, fields)
             row = self._plain_row(fields) if len(fields) == _FIELDS else None
             if row is None:
                 whole = self._decoded(fields)
@@ -181,6 +187,20 @@ class LineDecoder:
             link_trace_states=tuple(link[2] for link in links),
             link_attributes=tuple(attributes_as_text(link[3]) for link in links),
         )
+
+
+def _check_sum(line: bytes, fields: Any) -> None:
+    """Take the checksum off a line's fields; raise `SpoolLineError` where it is not that of the line.
+
+    Lines of format 1 have none, and as many fields as those of format 2 without it.
+    """
+    if type(fields) is not list or not fields or len(fields) not in _WITH_SUM.get(type(fields[0]), ()):
+        return
+    if fields[0] == "s" and len(fields) < _SCOPE_WITH_SUM:
+        return
+    given = fields.pop()
+    if crc32(line[: line.rfind(b",")] + b"]") != given:
+        raise SpoolLineError("its checksum is not that of the line: it was changed after it was written")
 
 
 def _hex(span_id: int | str) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-# The version of the lines. A reader leaves segments of a later one alone.
-FORMAT: Final = 1
+# The version of the lines: 2 has checksums. A reader leaves segments of a later one alone.
+FORMAT: Final = 2
 STATE: Final = "state.json"
 
 SUFFIX: Final = ".jsonl"
@@ -62,7 +62,7 @@ def create_segment(directory: Path | str, *, fsync: bool = False) -> tuple[int, 
     """Create this process's next segment, locked and with its header; return descriptor, bytes in it and name."""
     make_directory(directory)
     name = f"{time.time_ns():019d}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
-    header = f'{{"format":{FORMAT},"pid":{os.getpid()}}}\n'.encode()
+    header = f'{{"format":{FORMAT},"pid":{os.getpid()},"name":"{name}"}}\n'.encode()
     # Under its final name only once it is locked: a reader takes an unlocked segment for a finished one.
     hidden = f".{name}{NEW_SUFFIX}"
     with open_directory(directory) as parent:

@@ -164,12 +164,17 @@ class _Drain:
         until = {}
         for name in self._reader.segments():
             try:
-                version = self._reader.format(name)
+                header = self._reader.header(name)
             except OSError as error:
                 self._leave(name, error.strerror or str(error))
                 continue
-            if version > FORMAT:
-                self._leave(name, f"a later version of otel-episodes wrote it (format {version}): upgrade this one")
+            if header.format > FORMAT:
+                version = f"format {header.format}"
+                self._leave(name, f"a later version of otel-episodes wrote it ({version}): upgrade this one")
+                continue
+            if header.name != name:
+                # How far it was read is known by its name only.
+                self._leave(name, f"it is a copy of {header.name}, or was renamed: rename it back or remove it")
                 continue
             until[name] = self._reader.size(name)
         self._report = replace(self._report, segments=len(until))

@@ -41,6 +41,14 @@ _READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True)
+class Header:
+    """The first line of a segment: the version of its lines, and the name it was made under."""
+
+    format: int
+    name: str
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Whole lines of one segment, with their newlines: its bytes from ``start`` up to, not including, ``end``.
 
@@ -75,16 +83,19 @@ class SpoolReader:
         except FileNotFoundError:
             return 0
 
-    def format(self, name: str) -> int:
-        """Return the version of a segment's lines, that of this package where it does not say."""
+    def header(self, name: str) -> Header:
+        """Return what a segment says of itself; where it does not, what this package would have written."""
         with self._opened(name) as descriptor:
             line = os.pread(descriptor, _HEADER_BYTES, 0).partition(b"\n")[0]
         try:
-            header = orjson.loads(line)
+            said = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return FORMAT
-        number = header.get("format") if isinstance(header, dict) else None
-        return number if isinstance(number, int) else FORMAT
+            return Header(FORMAT, name)
+        number, named = (said.get("format"), said.get("name")) if isinstance(said, dict) else (None, None)
+        return Header(
+            number if isinstance(number, int) else FORMAT,
+            named if isinstance(named, str) else name,
+        )
 
     def read(self, name: str, start: int, *, end: int | None = None, limit: int = SEGMENT_BYTES) -> Chunk:
         """Read whole lines from an offset: up to ``end`` exactly, or about ``limit`` bytes, one line at the least."""

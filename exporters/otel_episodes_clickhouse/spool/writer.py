@@ -82,6 +82,7 @@ class SpoolWriter(Generic[Item]):
     _look_at: float
     _torn: bool
     _written_at_look: int
+    _written_at_begin: int
     _pid: int
     _id: str
     _published: str
@@ -219,16 +220,20 @@ class SpoolWriter(Generic[Item]):
         if self._over_limit():
             self._full_until = now + _LOOK_SECONDS
             raise SpoolLimitError(self.directory)
-        descriptor, self._size, self._name = create_segment(self.directory, fsync=self._fsync)
-        self._descriptor = descriptor
+        return self._begin_segment()
+
+    def _begin_segment(self) -> int:
+        """Go on in a new segment; what is written in the last one until there is one stays there."""
+        descriptor, size, name = create_segment(self.directory, fsync=self._fsync)
+        self._close_segment()
+        self._descriptor, self._size, self._name = descriptor, size, name
         self._identity = _identity(os.fstat(descriptor))
-        self._torn = False
         self._encode = self._new_encoder()
         self._pid = os.getpid()
         if self._dropped and not self._published:
             self._publish()
-        self._look_at = now + _LOOK_SECONDS
-        self._written_at_look = self.written
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._written_at_look = self._written_at_begin = self.written
         self._set_look_size()
         return descriptor
 
@@ -253,10 +258,16 @@ class SpoolWriter(Generic[Item]):
 
     def _look_at_size(self) -> None:
         """Finish a full segment, and the open one when the spool is at its limit: only finished ones make room."""
-        if self._size >= self._segment_bytes or self._over_limit():
+        if self._over_limit():
             self._close_segment()
-        else:
+        elif self._size < self._segment_bytes:
             self._set_look_size()
+        else:
+            try:
+                self._begin_segment()
+            except OSError:
+                # No file to be had: the open one takes more, and a new one is tried for again.
+                self._look_size = self._size + _LOOK_BYTES
 
     def _set_look_size(self) -> None:
         step = _LOOK_BYTES if not self._limit_bytes else min(_LOOK_BYTES, max(self._limit_bytes // 16, 1))
@@ -267,7 +278,8 @@ class SpoolWriter(Generic[Item]):
             return False
         try:
             return is_over_limit(self.directory, self._limit_bytes)
-        except FileNotFoundError:
+        except OSError:
+            # Out of file descriptors, say: what cannot be looked at is no reason to lose what can be written.
             return False
 
     def _close_segment(self) -> None:
@@ -282,7 +294,13 @@ class SpoolWriter(Generic[Item]):
     def _fail(self, item: Item, error: OSError) -> bool:
         # Definitions may be among what was not written: the next item brings its own again.
         self._encode = self._new_encoder()
-        if error.errno == errno.EBADF and not self._again:
+        if not self._again and error.errno == errno.EBADF:
+            # Somebody closed every file there was, as programs do that become a daemon: not ours to close again.
+            self._descriptor = None
+            return self._append_again(item)
+        if not self._again and error.errno == errno.EFBIG and self.written > self._written_at_begin:
+            # A limit for each file, not for all of them.
+            self._close_segment()
             return self._append_again(item)
         if isinstance(error, SpoolLimitError):
             reason = SPOOL_LIMIT
@@ -302,8 +320,7 @@ class SpoolWriter(Generic[Item]):
         return False
 
     def _append_again(self, item: Item) -> bool:
-        """Write into a new segment: somebody closed every file there was, as programs do that become a daemon."""
-        self._descriptor = None
+        """Write into a new segment."""
         self._writing = False
         self._again = True
         try:
@@ -364,7 +381,7 @@ class SpoolWriter(Generic[Item]):
         self._look_size = 0
         self._torn = False
         self._look_at = 0.0
-        self._written_at_look = self.written
+        self._written_at_look = self._written_at_begin = self.written
         self._pid = os.getpid()
         self._id = f"{self._pid}-{secrets.token_hex(4)}"
         self._published = ""

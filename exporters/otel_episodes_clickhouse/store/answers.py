@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.errors import StoreUnavailableError
@@ -131,7 +132,7 @@ def read_whole(response: BaseHTTPResponse, limit: int, *, cut: bool) -> BaseHTTP
     headers = response.headers.copy()
     for name in ("Content-Encoding", "Content-Length", "Transfer-Encoding"):
         headers.discard(name)
-    return HTTPResponse(bytes(body), headers, response.status, reason=response.reason, preload_content=False)
+    return HTTPResponse(BytesIO(body), headers, response.status, reason=response.reason)
 
 
 def read_pieces(
