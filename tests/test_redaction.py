@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks.redaction import left
 from benchmarks.redaction_corpus import INNOCENT, secrets
 from otel_episodes import Redactor, configure, current_step, episode, step
-from otel_episodes._redaction import cards, commands, forms, kinds, named, tokens
+from otel_episodes._redaction import cards, commands, forms, hints, kinds, named, tables, tokens
 from otel_episodes._settings import from_environment
 from otel_episodes.testing import capture_episodes
 
@@ -75,6 +75,13 @@ def test_the_quick_look_is_true_for_whatever_the_table_of_kinds_matches(text: st
 def test_the_quick_look_is_true_for_whatever_a_form_matches(text: str) -> None:
     redactor, folded = Redactor(), text.lower()
     assert redactor.suspects(text) or list(forms.formed(text, folded)) == []
+
+
+def test_the_quick_look_knows_the_programs_and_the_tokens_in_base64() -> None:
+    programs = {name for program in commands.PROGRAMS if program.after != "login" for name in program.names.split()}
+    in_base64 = {prefix.lower() for kind in kinds.KINDS if "/" in kind.follows for prefix in kind.prefixes.split()}
+    assert programs == hints.PROGRAMS
+    assert all(any(hint in prefix for hint in hints.BASE64_HINTS) for prefix in in_base64)
 
 
 def test_the_quick_look_is_true_for_whatever_is_masked() -> None:
@@ -271,7 +278,7 @@ def test_the_steps_grow_with_the_length_of_a_text_and_no_faster(piece: str) -> N
     assert calls(16_000) < 5 * calls(4_000) + 200
 
 
-@pytest.mark.parametrize("module", [cards, commands, forms, named, tokens])
+@pytest.mark.parametrize("module", [cards, commands, forms, named, tables, tokens])
 def test_no_pattern_repeats_without_a_bound_within_a_repetition(module: Any) -> None:
     finder = tokens.Finder()
     found = [value for value in (*vars(module).values(), *vars(finder).values()) if isinstance(value, re.Pattern)]

@@ -1,11 +1,11 @@
-"""Secrets in command lines and tables: which option of which program takes one, and what is below a secret's name."""
+"""Secrets in command lines: which option of which program takes one."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_episodes._redaction.named import places_of_names
+from otel_episodes._redaction.hints import words_of
 from otel_episodes._redaction.names import PASSWORD, TOKEN, is_secretive, is_value, strength
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ for _program in PROGRAMS:
         _BY_NAME.setdefault(_name, []).append(_program)
 _BEFORE: Final = r"(?:(?<![\w.-])|(?<=\\[nrt]))"
 _NAMES: Final = frozenset(_BY_NAME)
-_WORDS: Final = re.compile(r"[a-z0-9_-]+")
 _REST: Final = re.compile(r"(?:\.exe)?[ \t]([^\n|;]{1,600})")
 _ARGUMENT: Final = re.compile(
     r"""(?P<quote>\\{0,3}["'])(?P<quoted>[^"'\n]{0,400}?)(?P=quote)(?=\s|$|["'\\])|(?P<bare>(?:[^\s"'\\]|\\(?![nrt"'])){1,400})"""
@@ -70,16 +69,13 @@ _CHPASSWD: Final = re.compile(
 )
 _LONGEST_NAME: Final = 40
 _NUMBER: Final = re.compile(r"[\d:/.,-]+$")
-_ESCAPES: Final = re.compile(r"\\[nrt]")
 
 Span = tuple[int, int]
 
 
 def in_commands(text: str, folded: str) -> Iterator[Span]:
     """Yield the secrets that command lines in a text carry."""
-    if "\\" in folded:
-        folded = _ESCAPES.sub("\\n", folded)
-    for name in _NAMES.intersection(_WORDS.findall(folded)):
+    for name in _NAMES.intersection(words_of(folded)):
         past = 0
         for match in re.finditer(_BEFORE + re.escape(name) + r"(?![\w-])", text):
             rest = _REST.match(text, match.end()) if match.start() >= past else None
@@ -191,76 +187,3 @@ def _differs(value: str, before: str) -> bool:
     return is_secretive(value) or (
         re.search(r"[\d!@#$%^&*]", value) is not None and strength(value) == 0 and value != before
     )
-
-
-# --- tables -----------------------------------------------------------------------------------------------------------
-
-_BREAK: Final = re.compile(r"\r?\n|\\r\\n|\\n")
-_DELIMITERS: Final = ",|\t;"
-_MOST_LINES: Final = 512
-_LONGEST_HEADING: Final = 1024
-_DRAWN: Final = frozenset("|-+: =")
-_NO_HEADING: Final = re.compile(r"[=(){}\[\]:<>]")
-
-
-def in_tables(text: str, folded: str) -> Iterator[Span]:
-    """Yield the cells below a heading that names a secret, in comma-separated and drawn tables."""
-    past = -1
-    for place, _ in places_of_names(folded):
-        if place <= past:
-            continue
-        begin, past = _line(text, place)
-        heading = text[begin:past]
-        if _NO_HEADING.search(heading):
-            continue
-        delimiter = next((delimiter for delimiter in _DELIMITERS if delimiter in heading), None)
-        columns = [] if delimiter is None or len(heading) > _LONGEST_HEADING else _secret_columns(heading, delimiter)
-        if columns:
-            for start, row in _rows(text, past, delimiter or ",", heading):
-                past = start + len(row)
-                yield from _cells(row, start, delimiter or ",", columns)
-
-
-def _line(text: str, place: int) -> Span:
-    """Return where the line around a place begins and ends; a line also ends at an escaped break."""
-    least = max(0, place - _LONGEST_HEADING)
-    escaped = text.rfind("\\n", least, place)
-    begin = max(text.rfind("\n", least, place) + 1, escaped + 2 if escaped >= 0 else 0, least)
-    match = _BREAK.search(text, place)
-    return begin, len(text) if match is None else match.start()
-
-
-def _rows(text: str, at: int, delimiter: str, heading: str) -> Iterator[tuple[int, str]]:
-    """Yield where each row below a heading begins, and the row."""
-    for _ in range(_MOST_LINES):
-        gap = _BREAK.match(text, at)
-        if gap is None:
-            return
-        _, at = _line(text, gap.end())
-        row = text[gap.end() : at]
-        if not row or not set(row) <= _DRAWN:
-            if row.count(delimiter) != heading.count(delimiter):
-                return
-            yield gap.end(), row
-
-
-def _secret_columns(heading: str, delimiter: str) -> list[int]:
-    cells = [cell.strip(" \t\"'*`") for cell in heading.split(delimiter)]
-    if not all(re.fullmatch(r"[\w .()#/-]{0,48}", cell) for cell in cells) or sum(map(bool, cells)) < 2:  # noqa: PLR2004
-        return []
-    return [index for index, cell in enumerate(cells) if cell and strength(cell) >= TOKEN]
-
-
-def _cells(row: str, start: int, delimiter: str, columns: list[int]) -> Iterator[Span]:
-    at = start
-    for index, cell in enumerate(row.split(delimiter)):
-        value = cell.strip(" \t\"'*`")
-        if (
-            index in columns
-            and is_value(value, PASSWORD, quoted=True)
-            and re.search(r"[\d!@#$%^&*]", value)
-            and " " not in value
-        ):
-            begin = at + cell.index(value)
-            yield begin, begin + len(value)
-        at += len(cell) + 1

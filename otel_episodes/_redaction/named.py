@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_episodes._redaction.hints import FOREIGN_NAME_HINTS, NAME_HINTS, short_names
 from otel_episodes._redaction.kinds import set_of
 from otel_episodes._redaction.names import (
     NONE,
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int]
 
-# Words and pieces of words that the names of secrets have in them, in lower case: looked for before any pattern.
-NAME_HINTS: Final = (
-    "pass", "key", "token", "secret", "auth", "sess", "code", "login", "cred", "cookie", "pw", "bearer", "jwt", "srf",
-    "dsn", "nnection", "signature", "hook", "phrase", "words", "mnemonic", "psk", "swd", "pword", "kennwort",
-    "contrase", "wachtwoord", "heslo", "haslo", "senha", "salasana", "kode",
-)  # fmt: skip
-FOREIGN_NAME_HINTS: Final = ("пароль", "密", "パスワード", "비밀번호", "hasło", "lösenord")
-SHORT_NAMES: Final = re.compile(r"(?:pin|otp|totp|cv[vc]|mfa|tan|ssn|pat|sid|sig|sas|hmac)(?![a-z])")
 _QUOTE: Final = r"""\\{0,7}["'`]"""
 _IS: Final = r"""(?:={1,2}>?|:=|:(?!:)|->|<-|\\u003[dD]|%3[AaDd])"""
 # Between a name and its value, by syntax. A group tells which; what follows is the value, quoted or not.
@@ -110,18 +103,9 @@ class _Said(NamedTuple):
         return is_secretive(self.value) or is_chosen(self.value)
 
 
-def has_name(folded: str) -> bool:
-    """Return True if a text in lower case may have the name of a secret in it."""
-    return (
-        any(hint in folded for hint in NAME_HINTS)
-        or SHORT_NAMES.search(folded) is not None
-        or (not folded.isascii() and any(hint in folded for hint in FOREIGN_NAME_HINTS))
-    )
-
-
 def places_of_names(folded: str) -> list[Span]:
     """Return where the hints of names stand in a text in lower case, in their order."""
-    places = [match.span() for match in SHORT_NAMES.finditer(folded)]
+    places = [match.span() for match in short_names().finditer(folded)]
     for hint in NAME_HINTS if folded.isascii() else NAME_HINTS + FOREIGN_NAME_HINTS:
         at = folded.find(hint)
         while at >= 0:

@@ -6,8 +6,12 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_episodes._redaction import hints
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from otel_episodes._redaction.tokens import Finder
 
 MASK: Final = "[REDACTED]"
 _DIGEST: Final = 12
@@ -22,40 +26,7 @@ _CLASSES: Final = bytes(
 )
 _DIGITS: Final = bytes(ord("0") if code in b"0123456789" else ord(" ") for code in range(256))
 _RUN: Final = "x" * 16
-# What the forms have in common where there is something beside a value, in lower case.
-_FORM_HINTS: Final = (
-    "://", ":aa", "basic", "negotiate", "ifttt", "thin:", "sqlplus", "identified", "$", "sha", "md5}", "crypt",
-    "pbkdf2", "argon2", "iban", "kty", "private-lines", " /p:", "use ", "add_user", "q~", "perm",
-)  # fmt: skip
-_LOGIN_HINTS: Final = ("user", "regist", "sign", "connect")
 _LONG_BASE64: Final = 24
-
-
-class _Rules(NamedTuple):
-    """What `Redactor.text` asks, in this order; imported with the first text that asks for it."""
-
-    private_keys: Callable[[str], Iterator[tuple[int, int]]]
-    formed: Callable[[str, str], Iterator[tuple[int, int]]]
-    tokens: Callable[[str], Iterator[tuple[int, int]]]
-    named: Callable[[str, str], Iterator[tuple[int, int]]]
-    in_commands: Callable[[str, str], Iterator[tuple[int, int]]]
-    in_tables: Callable[[str, str], Iterator[tuple[int, int]]]
-    cards: Callable[[str], Iterator[tuple[int, int]]]
-    base64_hints: tuple[str, ...]
-    follows: Callable[[object, object, object], bool]
-    has_name: Callable[[str], bool]
-
-
-@cache
-def _rules() -> _Rules:
-    # Not at import: many a process never meets a text that asks for them.
-    from otel_episodes._redaction import cards, commands, forms, named, tokens  # noqa: PLC0415
-
-    finder = tokens.Finder()
-    return _Rules(
-        forms.private_keys, forms.formed, finder.find, named.named, commands.in_commands, commands.in_tables,
-        cards.cards, finder.base64_hints, commands.follows, named.has_name,
-    )  # fmt: skip
 
 
 class Redactor(NamedTuple):
@@ -89,7 +60,11 @@ class Redactor(NamedTuple):
 
         ``["mysql", "--password", "X"]`` and ``("Authorization", "Bearer X")``; ``first`` is the list's first item.
         """
-        return type(value) is str and type(before) is str and _rules().follows(first, before, value)
+        if type(value) is not str or type(before) is not str or not (before.startswith("-") or _strength(before)):
+            return False
+        from otel_episodes._redaction import commands  # noqa: PLC0415  # as the rules
+
+        return commands.follows(first, before, value)
 
     def _is_named(self, name: str) -> bool:
         return bool(self.names) and not self.names.isdisjoint(_words(name))
@@ -118,7 +93,7 @@ class Redactor(NamedTuple):
             or "earer " in folded
             or "asic " in folded
             or ("=" in classes and _has_hint(folded))
-            or (len(text) >= _LONG_BASE64 and ("/" in folded or "+" in folded) and _has_base64(folded))
+            or (len(text) >= _LONG_BASE64 and ("/" in folded or "+" in folded) and hints.has_base64(folded))
             or (len(text) >= _SHORTEST_CARD and encoded.translate(_DIGITS).count(b"0") >= _SHORTEST_CARD)
             or bool(self.patterns)
             or (self.emails and "@" in text)
@@ -128,18 +103,12 @@ class Redactor(NamedTuple):
         """Return the text with whatever looks like a credential masked."""
         if not self.suspects(text):
             return text
-        rules, folded, mask = _rules(), text.lower(), self.masked
-        if "private key" in folded:
-            text = masked(text, rules.private_keys(text), mask)
-        text = masked(text, rules.formed(text, folded), mask)
-        text = masked(text, rules.tokens(text), mask)
-        if rules.has_name(folded):
-            text = masked(text, rules.named(text, _lowered(text)), mask)
-            if "\n" in text or "\\n" in text:
-                text = masked(text, rules.in_tables(text, _lowered(text)), mask)
-        if " " in text:
-            text = masked(text, rules.in_commands(text, folded), mask)
-        text = masked(text, rules.cards(text), _of_card(mask))
+        # Each rule is imported with the first text that asks for it: many a process never meets one.
+        folded = _lowered(text)
+        for rule in (_formed, _tokens, _named, _in_commands):
+            text = masked(text, rule(text, folded), self.masked)
+            folded = folded if len(folded) == len(text) else _lowered(text)
+        text = masked(text, _cards(text), lambda number: self.masked(number.replace(" ", "").replace("-", "")))
         if self.emails and "@" in text:
             text = re.sub(_EMAIL, self._mask, text)
         for pattern in self.patterns:
@@ -171,10 +140,47 @@ def masked(text: str, spans: Iterator[tuple[int, int]], mask: Callable[[str], st
     return "".join([*pieces, text[at:]]) if pieces else text
 
 
-def _of_card(mask: Callable[[str], str]) -> Callable[[str], str]:
-    from otel_episodes._redaction.cards import digits  # noqa: PLC0415  # as the rules
+def _formed(text: str, folded: str) -> Iterator[tuple[int, int]]:
+    if "private key" in folded or hints.has_form(folded):
+        from otel_episodes._redaction import forms  # noqa: PLC0415  # with the first text that asks for it
 
-    return lambda number: mask(digits(number))
+        yield from forms.private_keys(text)
+        yield from forms.formed(text, folded)
+
+
+def _tokens(text: str, folded: str) -> Iterator[tuple[int, int]]:
+    if _RUN in folded.encode("utf-8", "replace").translate(_CLASSES).decode("latin-1") or hints.has_base64(folded):
+        yield from _finder().find(text)
+
+
+@cache
+def _finder() -> Finder:
+    from otel_episodes._redaction.tokens import Finder  # noqa: PLC0415  # likewise
+
+    return Finder()
+
+
+def _named(text: str, folded: str) -> Iterator[tuple[int, int]]:
+    if hints.has_name(folded):
+        from otel_episodes._redaction import named, tables  # noqa: PLC0415  # likewise
+
+        yield from named.named(text, folded)
+        if "\n" in folded or "\\n" in folded:
+            yield from tables.in_tables(text, folded)
+
+
+def _in_commands(text: str, folded: str) -> Iterator[tuple[int, int]]:
+    if hints.has_command(folded):
+        from otel_episodes._redaction import commands  # noqa: PLC0415  # likewise
+
+        yield from commands.in_commands(text, folded)
+
+
+def _cards(text: str) -> Iterator[tuple[int, int]]:
+    if len(text) >= _SHORTEST_CARD:
+        from otel_episodes._redaction import cards  # noqa: PLC0415  # likewise
+
+        yield from cards.cards(text)
 
 
 def _lowered(text: str) -> str:
@@ -185,25 +191,21 @@ def _lowered(text: str) -> str:
     return folded
 
 
-def _has_base64(folded: str) -> bool:
-    return any(hint in folded for hint in _rules().base64_hints)
-
-
 def _has_hint(folded: str) -> bool:
-    rules = _rules()
-    return (
-        rules.has_name(folded)
-        or any(hint in folded for hint in _FORM_HINTS)
-        or ("(" in folded and any(hint in folded for hint in _LOGIN_HINTS))
-        or folded.count(":") >= 4  # noqa: PLR2004  # host:port:database:user:password
-    )
+    return hints.has_name(folded) or hints.has_form(folded) or hints.has_command(folded)
 
 
 @lru_cache(maxsize=4096)
 def _strength(name: str) -> int:
+    if not _may_be_secret(name.lower()):
+        return 0
     from otel_episodes._redaction.names import strength  # noqa: PLC0415  # as the rules
 
     return strength(name)
+
+
+def _may_be_secret(folded: str) -> bool:
+    return hints.has_name(folded) or any(hint in folded for hint in ("adgang", "motdepasse", "mot"))
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_episodes._redaction import kinds
 
@@ -99,24 +100,28 @@ def is_random(text: str, least: int = _LEAST_TELLING) -> bool:
     return bits >= (_RANDOM_BITS if any(map(str.isdigit, joined)) else _RANDOM_BITS_OF_LETTERS)
 
 
+class _Body(NamedTuple):
+    """What follows the beginning of a token."""
+
+    follows: str
+    least: int
+    in_base64: bool
+    is_common: bool
+
+    def compiled(self) -> re.Pattern[str]:
+        return _compiled(self.follows, self.least)
+
+
 class Finder:
     """Finds the tokens of some kinds, and those that are built like them."""
 
     def __init__(self, known: Iterable[kinds.Kind] = kinds.KINDS, shapes: Iterable[kinds.Shape] = kinds.SHAPES) -> None:
-        self._kinds: dict[str, list[tuple[re.Pattern[str], re.Pattern[str], bool]]] = defaultdict(list)
-        self.patterns: list[tuple[str, re.Pattern[str]]] = []
+        self._kinds: dict[str, list[_Body]] = defaultdict(list)
         hints = set()
         for kind in known:
-            body = re.compile(rf"[{kind.follows}]{{{kind.least}}}", re.ASCII)
-            in_base64 = "/" in kind.follows
             for prefix in kind.prefixes.split():
-                # A beginning that words have too asks that the rest is not one.
-                is_word = len(prefix.rstrip("-_.")) < _LONGEST_PREFIX or prefix.rstrip("-_.") in kinds.IDENTIFIERS
-                has_parts = kind.follows in (kinds.URL, kinds.LETTERS, kinds.ALNUM, r"\w") and kind.least < _LONG
-                is_common = is_word and (has_parts or kind.follows in (kinds.URL, r"\w"))
-                self._kinds[prefix].append((body, _REST_OF_BASE64 if in_base64 else _REST, is_common))
-                self.patterns.append((prefix.lower(), re.compile(re.escape(prefix) + body.pattern, re.ASCII)))
-                if in_base64:
+                self._kinds[prefix].append(_body(kind, prefix))
+                if "/" in kind.follows:
                     hints.add(prefix.lower())
         # With a character that is not one of a word, a token in base64 may have no long run of those.
         self.base64_hints = tuple(sorted(hints))
@@ -141,13 +146,29 @@ class Finder:
         for match in self._begins.finditer(text, start, end):  # type: ignore[union-attr]
             if match.start() < past:
                 continue  # within one that was found
-            for body, rest, is_common in self._kinds[match.group()]:
-                found = body.match(text, match.end())
+            for body in self._kinds[match.group()]:
+                found = body.compiled().match(text, match.end())
                 if found is None:
                     continue
+                rest = _REST_OF_BASE64 if body.in_base64 else _REST
                 past = rest.match(text, found.end()).end()  # type: ignore[union-attr]
-                if not is_common or is_random(text[match.end() : past].partition(".")[0]):
+                if not body.is_common or is_random(text[match.end() : past].partition(".")[0]):
                     yield match.start(), past
+
+
+def _body(kind: kinds.Kind, prefix: str) -> _Body:
+    # A beginning that words have too asks that the rest is not one.
+    bare = prefix.rstrip("-_.")
+    is_word = len(bare) < _LONGEST_PREFIX or bare in kinds.IDENTIFIERS
+    is_short = kind.least < _LONG and kind.follows in (kinds.LETTERS, kinds.ALNUM)
+    is_common = is_word and (is_short or kind.follows in (kinds.URL, r"\w"))
+    return _Body(kind.follows, kind.least, "/" in kind.follows, is_common)
+
+
+@cache
+def _compiled(follows: str, least: int) -> re.Pattern[str]:
+    # Not before one begins: most kinds are never met.
+    return re.compile(f"[{follows}]{{{least}}}", re.ASCII)
 
 
 def _alike(text: str, piece: re.Match[str]) -> Iterator[tuple[int, int]]:
