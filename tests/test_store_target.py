@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.models import SettingDef
 from storage_fixtures import run_python
 
 from otel_episodes_clickhouse import Target
-from otel_episodes_clickhouse.errors import ConfigurationError, StoreError
+from otel_episodes_clickhouse.errors import ConfigurationError, StoreError, StoreUnavailableError
+from otel_episodes_clickhouse.store.store import needed_settings
 
 HOME = {"OTEL_EPISODES_HOME": "/data/home"}
 
@@ -132,3 +134,19 @@ provider.shutdown()
     )
     assert done.stdout == "[]\n", done.stderr
     assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
+
+
+def test_only_settings_that_differ_are_sent_and_one_that_is_fixed_is_named() -> None:
+    account = {
+        "async_insert": SettingDef("async_insert", "0", 1),
+        "insert_deduplicate": SettingDef("insert_deduplicate", "0", 0),
+        "max_insert_threads": SettingDef("max_insert_threads", "4", 0),
+    }
+    wanted = {"async_insert": 0, "insert_deduplicate": 1, "max_insert_threads": 4, "insert_deduplication_token": "t"}
+    assert needed_settings(account, wanted) == {"insert_deduplicate": 1, "insert_deduplication_token": "t"}
+    with pytest.raises(StoreUnavailableError) as refused:
+        needed_settings({"async_insert": SettingDef("async_insert", "1", 1)}, wanted)
+    assert refused.value.lasting
+    assert str(refused.value).startswith(
+        "the account's profile fixes async_insert = 1, and inserts that can be repeated need async_insert = 0:"
+    )

@@ -156,6 +156,7 @@ def _spool(target: Target) -> Iterator[Finding]:
     yield _waiting(target, measure(target.spool), full=full)
     yield from _shipping(target)
     yield from _left_alone(reader, names)
+    yield from _owners(target)
     yield from _lost(target)
     aside = target.spool / "quarantine"
     kept = sorted(aside.iterdir()) if aside.is_dir() else []
@@ -240,6 +241,26 @@ def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
     if unreadable:
         text = f"{output.plural(len(unreadable), 'file')} that cannot be read: {', '.join(unreadable)}"
         yield Finding("spool files", "warn", text, "run as the user who recorded them, or move them away")
+
+
+def _owners(target: Target) -> Iterator[Finding]:
+    """Name what another user has left: root looking once, or a shipper under another account."""
+    directory = target.path if target.path is not None and target.path.is_dir() else target.spool
+    if not directory.is_dir():
+        return
+    owner = os.geteuid() or directory.stat().st_uid
+    foreign = [path for path in (directory, *directory.rglob("*")) if _owner_of(path) not in (owner, None)]
+    if foreign:
+        text = f"{output.plural(len(foreign), 'file')} of another user than {owner}: {foreign[0]}"
+        text += f" ({_owner_of(foreign[0])})" if len(foreign) == 1 else " and others"
+        yield Finding("owners", "fail", text, f"give them back: sudo chown -R {owner} {directory}")
+
+
+def _owner_of(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
 
 
 def _lost(target: Target) -> Iterator[Finding]:

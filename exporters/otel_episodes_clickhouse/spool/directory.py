@@ -52,10 +52,24 @@ def open_directory(path: Path | str) -> Iterator[int]:
 
 
 def make_directory(path: Path | str) -> None:
-    """Make a spool's directory, and the one above it, for the owner only."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120  # a path or a text
-    with suppress(FileExistsError):
-        os.mkdir(path, mode=0o700)  # noqa: PTH102  # likewise
+    """Make a spool's directory, and those above it, for the owner only."""
+    missing = []
+    above = os.fspath(path)
+    while above and not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)  # noqa: PTH120  # a path or a text
+    for place in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(place, mode=0o700)  # noqa: PTH102  # likewise
+            own_as(os.path.dirname(place) or ".", place)  # noqa: PTH120  # likewise
+
+
+def own_as(directory: Path | str | int, made: Path | str | int) -> None:
+    """Give what root has just made in a directory to the directory's owner, who could never use it otherwise."""
+    if os.geteuid() == 0:
+        owner = os.stat(directory)  # noqa: PTH116  # a path or a descriptor
+        if owner.st_uid:
+            os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def create_segment(directory: Path | str, *, fsync: bool = False) -> tuple[int, int, str]:
@@ -70,6 +84,7 @@ def create_segment(directory: Path | str, *, fsync: bool = False) -> tuple[int, 
         try:
             if not try_lock(descriptor):
                 raise OSError(errno.EWOULDBLOCK, "a new file is locked by another process", hidden)
+            own_as(parent, descriptor)
             if os.write(descriptor, header) != len(header):
                 raise OSError(errno.ENOSPC, "no room for a new file", hidden)
             os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from otel_episodes_clickhouse.spool.directory import open_directory
+from otel_episodes_clickhouse.spool.directory import open_directory, own_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,7 @@ class DrainFiles:
             # Not found full again and again: whoever cannot have it now tries at the next drain.
             descriptor = os.open(_RESERVE, _CREATE_FLAGS, 0o600, dir_fd=parent)
             try:
+                own_as(parent, descriptor)
                 os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
             except OSError:
                 os.unlink(_RESERVE, dir_fd=parent)
@@ -55,6 +56,7 @@ class DrainFiles:
             with suppress(FileExistsError):
                 os.mkdir(_QUARANTINE, mode=0o700, dir_fd=parent)
             with open_directory(self._spool / _QUARANTINE) as quarantine:
+                own_as(parent, quarantine)
                 self._with_room(parent, lambda: _replace_file(quarantine, name, text))
         return self._spool / _QUARANTINE / name
 
@@ -75,6 +77,7 @@ def _replace_file(parent: int, name: str, text: bytes) -> None:
         os.unlink(temporary, dir_fd=parent)
     descriptor = os.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=parent)
     with os.fdopen(descriptor, "wb") as file:
+        own_as(parent, descriptor)
         file.write(text)
         file.flush()
         os.fsync(descriptor)

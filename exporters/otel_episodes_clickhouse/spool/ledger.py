@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from otel_episodes_clickhouse.spool.directory import own_as
 from otel_episodes_clickhouse.spool.flock import try_lock
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Ledger:
         """Add to the counts and replace the rest; False when that was not possible, and nothing was changed."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            own_as(self.path.parent, descriptor)
         except OSError:
             return False
         try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from otel_episodes_clickhouse.spool.directory import own_as
 from otel_episodes_clickhouse.spool.flock import try_lock
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class ProcessLock:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
                 raise OSError(errno.EINVAL, "not a file of our own", str(self.path))
+            own_as(self.path.parent, descriptor)
             # Removed while we waited, it would lock out nobody who comes after us.
             taken = try_lock(descriptor) and os.path.samestat(status, self.path.lstat())
         except FileNotFoundError:

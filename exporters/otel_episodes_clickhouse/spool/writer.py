@@ -25,6 +25,7 @@ from otel_episodes_clickhouse.spool.directory import (
     SpoolLimitError,
     create_segment,
     open_directory,
+    own_as,
 )
 from otel_episodes_clickhouse.spool.limit import is_over_limit
 from otel_episodes_clickhouse.spool.losses import (
@@ -361,7 +362,9 @@ class SpoolWriter(Generic[Item]):
             try:
                 os.rename(self._published or name, name, src_dir_fd=parent, dst_dir_fd=parent)
             except FileNotFoundError:
-                os.close(os.open(name, WRITE_FLAGS, 0o600, dir_fd=parent))
+                made = os.open(name, WRITE_FLAGS, 0o600, dir_fd=parent)
+                own_as(parent, made)
+                os.close(made)
             self._published = name
 
     # --- forks and ends --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ the next statement on such a connection with what the failed one left behind.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from contextlib import nullcontext
 from dataclasses import replace
@@ -26,6 +27,7 @@ from otel_episodes_clickhouse.errors import (
 )
 from otel_episodes_clickhouse.schema import migrations
 from otel_episodes_clickhouse.spool import drain as draining
+from otel_episodes_clickhouse.spool.directory import make_directory
 from otel_episodes_clickhouse.spool.locks import ProcessLock
 from otel_episodes_clickhouse.spool.row import COLUMNS, Row
 from otel_episodes_clickhouse.store import chdb_engine, confined_sql, read_only_sql
@@ -89,7 +91,8 @@ _UNAVAILABLE_STATUSES: Final = frozenset((408, 425, 429))
 _SERVER_ERROR: Final = 500
 _TOO_LARGE: Final = 413
 # What an account that may not read the catalogue, or may only read, is told.
-_NOT_ALLOWED: Final = frozenset((164, 497))
+_READ_ONLY_ACCOUNT: Final = 164
+_NOT_ALLOWED: Final = frozenset((_READ_ONLY_ACCOUNT, 497))
 _LOGIN: Final = "refuses the login: check user and password (in the DSN, OTEL_EPISODES_PASSWORD or password_file)"
 # What to do about the errors that only a person can mend.
 _FIXES: Final = {
@@ -231,13 +234,18 @@ class Store:
         self._refuse_when_read_only("insert")
         if not body.rows:
             return 0
-        settings = dict(_INSERT_SETTINGS, insert_deduplication_token=token) if token else _INSERT_SETTINGS
+        wanted = dict(_INSERT_SETTINGS, insert_deduplication_token=token) if token else _INSERT_SETTINGS
         content, encoding = body.finish()
         deadline = self._connections.deadline(self.target.insert_seconds) if self._connections else nullcontext()
         with deadline:
             self._write(
                 lambda client: client.raw_insert(
-                    "otel_traces", COLUMNS, content, settings=settings, fmt=body.FORMAT, compression=encoding
+                    "otel_traces",
+                    COLUMNS,
+                    content,
+                    settings=needed_settings(client.server_settings, wanted),
+                    fmt=body.FORMAT,
+                    compression=encoding,
                 )
             )
         return body.rows
@@ -423,6 +431,31 @@ class Store:
             raise StoreError(f"cannot {doing}: this store was opened read-only")
 
 
+def needed_settings(server: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that have to be sent because the account's are others.
+
+    Raises `StoreUnavailableError` when the account may not change one of them; without it a repeated insert could be
+    stored twice.
+    """
+    needed = {
+        name: value
+        for name, value in wanted.items()
+        if (found := server.get(name)) is None or str(found.value) != str(value)
+    }
+    fixed = [name for name in needed if name in server and server[name].readonly]
+    if fixed and "readonly" in server and server["readonly"].value == "1":
+        raise QueryError(f"this server {_FIXES[_READ_ONLY_ACCOUNT]}", code=_READ_ONLY_ACCOUNT)
+    if fixed:
+        said = ", ".join(f"{name} = {server[name].value}" for name in fixed)
+        change = ", ".join(f"{name} = {needed[name]}" for name in fixed)
+        raise StoreUnavailableError(
+            f"the account's profile fixes {said}, and inserts that can be repeated need {change}: set it so in the "
+            "profile, or let the account change it (ALTER SETTINGS PROFILE ... CHANGEABLE_IN_READONLY)",
+            lasting=True,
+        )
+    return needed
+
+
 def _used(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that are in a statement: without any, the client would replace %(name)s by itself."""
     return {name: value for name, value in parameters.items() if re.search(rf"\{{{re.escape(name)}:", text)}
@@ -448,7 +481,13 @@ def _lock(target: Target, wait_seconds: float) -> ProcessLock:
     assert path is not None  # noqa: S101  # embedded targets have one
     lock = ProcessLock(path / "otel-episodes.lock")
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path)
+        owner = path.stat().st_uid
+        if owner and os.geteuid() == 0:
+            raise StoreError(
+                f"{path} belongs to user {owner}, and the engine's files would be root's: run this as that user "
+                f"(sudo -u '#{owner}' otel-episodes ...)"
+            )
         taken = lock.acquire(wait_seconds=wait_seconds)
     except OSError as error:
         raise StoreUnavailableError(f"cannot write to {path}: {error.strerror}") from error
