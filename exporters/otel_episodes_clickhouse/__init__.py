@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.learning.advice import Advice, NextStep, aadvise, advise
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
+    from otel_episodes_clickhouse.learning.scores import score
     from otel_episodes_clickhouse.store.confined_sql import Result
     from otel_episodes_clickhouse.store.store import Store
 
@@ -37,6 +38,7 @@ __all__ = [
     "errors",
     "open_processor",
     "run_jobs",
+    "score",
 ]
 
 # Where a public name is defined: its module and, where it is another, its name there.
@@ -58,6 +60,7 @@ _PLACES: Final = {
     "errors": "errors:",
     "open_processor": "delivery.processor",
     "run_jobs": "learning.jobs:run",
+    "score": "learning.scores",
 }
 
 

@@ -30,12 +30,13 @@ from otel_episodes_clickhouse.cli import (
     record,
     reflect,
     rewards,
+    score,
     ship,
 )
 
 # The commands by what one wants; the help lists them so.
 GROUPS = {
-    "Record": ("start", "step", "complete", "import"),
+    "Record": ("start", "step", "complete", "score", "import"),
     "Look": ("episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
     "Advise": ("outlook", "next"),
@@ -77,6 +78,7 @@ app = typer.Typer(
 for module in (
     demo,
     record,
+    score,
     import_files,
     episodes,
     jobs,

@@ -9,7 +9,7 @@ AS SELECT
     Tags, if(Ended AND Outcome = '', 'unknown', Outcome) AS Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed,
     Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
     AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
-    '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools, Tenant
+    '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools, CAST(NULL, 'Nullable(Float64)') AS Judged, Tenant
 FROM internal_roots FINAL
 WHERE EpisodeId != ''
 UNION ALL
@@ -17,7 +17,7 @@ SELECT
     EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
     [], '', '', '', '', [], 0, 0, 0, NULL, '',
     AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
-    Tool, 1, ifNull(NOT Success, false), 0, [], Tenant
+    Tool, 1, ifNull(NOT Success, false), 0, [], NULL, Tenant
 FROM internal_steps FINAL
 WHERE EpisodeId != '' AND Convention = ''
 UNION ALL
@@ -27,9 +27,17 @@ SELECT
     [], Outcome, if(Ended, 'rule', ''), '', Verdict, [], 0, 0, 0, NULL, '',
     if(IsEpisode, AgentName, ''), ConversationId, ServiceName, map('episode.convention', Convention), StartTime, EndTime,
     if(IsEpisode, InputTokens, 0), if(IsEpisode, OutputTokens, 0),
-    '', Steps, FailedSteps, ModelCalls, Tools, Tenant
+    '', Steps, FailedSteps, ModelCalls, Tools, NULL, Tenant
 FROM internal_agent_traces
-WHERE Own OR IsEpisode;
+WHERE Own OR IsEpisode
+UNION ALL
+-- What people and judges think of it.
+SELECT
+    EpisodeId, TraceId, 0, false, false, '', '', '', '', '', '',
+    [], '', '', '', '', [], 0, 0, 0, NULL, '',
+    '', '', '', map(), Time, Time, 0, 0,
+    '', 0, 0, 0, [], Score, Tenant
+FROM internal_evaluations FINAL;
 
 -- name: internal_episode_traces
 -- One row per trace. Its end speaks for it; where the end is silent (it was written by a process that only
@@ -61,6 +69,7 @@ AS SELECT
     argMax(r.Failed, (r.Ended, r.EndTime)) AS Failed,
     argMax(r.StoppedAtStep, (r.Ended, r.EndTime)) AS StoppedAtStep,
     argMax(tuple(r.ExternalReward), (r.ExternalReward IS NOT NULL, r.Ended, r.EndTime)).1 AS ExternalReward,
+    argMaxIf(tuple(r.Judged), r.EndTime, r.Judged IS NOT NULL).1 AS Judged,
     argMax(r.Attributes, (r.IsRoot, r.Ended, r.EndTime)) AS Attributes,
     sum(r.Steps) AS Steps,
     sum(r.FailedSteps) AS FailedSteps,
@@ -95,11 +104,14 @@ SELECT
     argMin(t.ServiceName, t.Segment) AS ServiceName,
     argMin(t.ConversationId, t.Segment) AS ConversationId,
     argMin(t.ParentEpisodeId, t.Segment) AS ParentId,
+    argMaxIf(tuple(t.Judged), t.Segment, t.Judged IS NOT NULL).1 AS Judged,
+    argMax(t.Ended, t.Segment) AND argMax(t.Outcome, t.Segment) = 'unknown' AND Judged IS NOT NULL AS ByScore,
     multiIf(
+        ByScore, if(Judged >= 0.5, 'success', 'failure'),
         argMax(t.Ended, t.Segment), argMax(t.Outcome, t.Segment),
         max(t.EndTime) < now64(9) - toIntervalSecond(any(abandoned_after)), 'abandoned',
         'running') AS Outcome,
-    if(Outcome IN ('running', 'abandoned'), '', argMax(t.OutcomeSource, t.Segment)) AS OutcomeSource,
+    multiIf(ByScore, 'score', Outcome IN ('running', 'abandoned'), '', argMax(t.OutcomeSource, t.Segment)) AS OutcomeSource,
     multiIf(
         Outcome IN ('running', 'abandoned'), Outcome,
         argMax(t.EndedHow, t.Segment) != '', argMax(t.EndedHow, t.Segment),
@@ -110,7 +122,7 @@ SELECT
     argMax(t.Completed, t.Segment) AS Completed,
     argMax(t.Failed, t.Segment) AS Failed,
     argMax(t.StoppedAtStep, t.Segment) AS StoppedAtStep,
-    argMax(tuple(t.ExternalReward), t.Segment).1 AS ExternalReward,
+    ifNull(argMax(tuple(t.ExternalReward), t.Segment).1, Judged) AS ExternalReward,
     sum(t.Steps) AS Steps,
     sum(t.FailedSteps) AS FailedSteps,
     arraySort(groupUniqArrayArray(t.Tools)) AS Tools,
@@ -159,7 +171,7 @@ CREATE OR REPLACE VIEW episodes
     InputTokens UInt64 COMMENT 'tokens in, cached ones included',
     OutputTokens UInt64 COMMENT 'tokens out',
     Cost Nullable(Float64) COMMENT 'of its model calls, US dollars; NULL: not priced',
-    ExternalReward Nullable(Float64) COMMENT 'episode.reward: a score from outside',
+    ExternalReward Nullable(Float64) COMMENT 'episode.reward, a score from outside; else the latest gen_ai.evaluation.result',
     ParentId String COMMENT 'the episode whose step started this one',
     ConversationId String COMMENT 'gen_ai.conversation.id',
     Attributes Map(String, String) COMMENT 'what else was set on its span under episode.*',

@@ -162,7 +162,8 @@ AS WITH
     (
         SELECT
             h.EpisodeId AS EpisodeId, h.TraceId AS TraceId,
-            multiIf(h.Ended, h.EndedOutcome,
+            multiIf(h.Ended AND h.EndedOutcome IN ('', 'unknown') AND e.EpisodeId != '', if(e.Score >= 0.5, 'success', 'failure'),
+                    h.Ended, h.EndedOutcome,
                     LastTime < now64(9) - toIntervalSecond(abandoned_after), 'abandoned', 'running') AS Outcome,
             if(h.Ended, h.EndedSource, '') AS OutcomeSource,
             h.Ended AS Ended, h.Task AS Task, h.TaskType AS TaskType, h.Domain AS Domain, h.Language AS Language,
