@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from otel_episodes import _state, semconv
+from otel_episodes._cutting import masked_list, masked_name, short_text
 from otel_episodes._settings import NAME_LIMIT, one_of
 from otel_episodes.exceptions import UsageError
 
@@ -26,10 +27,15 @@ def tool_name(function: Any) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Return the name, or raise `UsageError` if it is too long to be one."""
+    """Return the name with secrets masked, or raise `UsageError` if it is too long to be one."""
     if len(name) > NAME_LIMIT:
         raise UsageError(f"a name has at most {NAME_LIMIT} characters, this one has {len(name)}: put it in action=")
-    return name
+    return masked_name(name, _state.settings.redactor)
+
+
+def label(value: str) -> str:
+    """Return a short word on a task, masked and cut."""
+    return short_text(value, NAME_LIMIT, _state.settings.redactor)
 
 
 def checked_kind(kind: str) -> str:
@@ -115,14 +121,13 @@ def probability(name: str, value: float) -> float:
 
 
 def texts(name: str, values: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return a list of strings or paths with secrets masked, or raise `UsageError`."""
+    """Return a list of strings or paths, masked, each cut and at most 256, or raise `UsageError`."""
     if isinstance(values, (str, os.PathLike)):
         raise UsageError(f"{name}={values!r} must be a list of strings")
     plain = [os.fspath(value) if isinstance(value, os.PathLike) else value for value in values]
     if not all(isinstance(value, str) for value in plain):
         raise UsageError(f"{name}={values!r} must be a list of strings")
-    redactor = _state.settings.redactor
-    return [redactor.text(value) for value in plain] if redactor is not None else [str(value) for value in plain]
+    return masked_list([str.__str__(value) for value in plain], _state.settings.redactor)
 
 
 def parts(name: str, values: Sequence[str] | int) -> list[str] | int:

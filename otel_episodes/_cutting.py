@@ -6,12 +6,18 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from otel_episodes._redaction import Redactor
 
 MARK: Final = "…"
 # Read further than what is kept, and show nothing of that stretch: a secret at the cut is seen whole, or not at all.
 _SLACK: Final = 512
 _ROUNDS: Final = 4
+_DIGEST: Final = 12
+# Of tags, artifacts and other lists: how long an item, and how many.
+_ITEM_LIMIT: Final = 1024
+_MOST_ITEMS: Final = 256
 # No credential is shorter; most leaves are.
 _SHORT: Final = 8
 
@@ -58,6 +64,27 @@ def short_line(value: str, limit: int, redactor: Redactor | None) -> str:
     # Masked before the lines are joined: some secrets are known by where a line begins.
     kept, more = window(value, limit, redactor)
     return cut(" ".join(kept.split()), limit, more=more)
+
+
+def masked_name(name: str, redactor: Redactor | None) -> str:
+    """Return a name with secrets masked: nobody means to put one there, and it happens."""
+    return name if redactor is None or not redactor.suspects(name) else redactor.text(name)
+
+
+def masked_id(identifier: str, redactor: Redactor | None) -> str:
+    """Return an identifier with secrets masked; two that differ only in what is masked stay two."""
+    shown = masked_name(identifier, redactor)
+    if shown == identifier:
+        return identifier
+    from hashlib import sha256  # noqa: PLC0415  # hardly ever
+
+    return f"{shown}~{sha256(identifier.encode('utf-8', 'replace')).hexdigest()[:_DIGEST]}"
+
+
+def masked_list(values: Sequence[str], redactor: Redactor | None) -> list[str]:
+    """Return texts with secrets masked, each cut; of very many the first ones, and the mark."""
+    shown = [short_text(value, _ITEM_LIMIT, redactor) for value in values[:_MOST_ITEMS]]
+    return [*shown, MARK] if len(values) > _MOST_ITEMS else shown
 
 
 def cut(value: str, limit: int, *, more: bool = False) -> str:

@@ -13,6 +13,7 @@ from otel_episodes._checks import (
     checked_kind,
     checked_name,
     finite_score,
+    label,
     parts,
     probability,
     texts,
@@ -20,6 +21,7 @@ from otel_episodes._checks import (
     whole,
 )
 from otel_episodes._context import RUN_KEY, current_value, enter_frame, leave_frame, restored
+from otel_episodes._cutting import masked_id
 from otel_episodes._handle import Handle
 from otel_episodes._log_step import record_logged
 from otel_episodes._recording import StepRecording, StepSpec
@@ -430,15 +432,15 @@ class EpisodeFactory:
             one_of("complexity", complexity, semconv.COMPLEXITIES)
         known = zip(
             _TASK_ATTRIBUTES,
-            (task_type, domain, language, framework, complexity, texts("tags", tags)),
+            (*map(label, (task_type, domain, language, framework)), complexity, texts("tags", tags)),
             strict=True,
         )
         run = Run(
             task,
             agent=checked_name(agent),
             attributes={**{key: value for key, value in known if value}, **(attributes or {})},
-            id=id[:NAME_LIMIT],
-            conversation_id=conversation_id,
+            id=masked_id(id[:NAME_LIMIT], _state.settings.redactor),
+            conversation_id=masked_id(conversation_id, _state.settings.redactor),
             inline=inline,
             start_time=start_time,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_episodes._cutting import short_line, short_text
+from otel_episodes._cutting import masked_list, masked_name, short_line, short_text
 from otel_episodes._redaction import Redactor
 
-__all__ = ["Redactor", "short_line", "short_text"]
+__all__ = ["Redactor", "masked_list", "masked_name", "short_line", "short_text"]

@@ -279,7 +279,9 @@ class JsonWriter:
                     self._cut(f"{separator}{_MARKED}: {_MARKED}")
                     break
                 self._put(separator)
-                name = key[:_KEY_LIMIT] if type(key) is str else _key(key)
+                name = key if type(key) is str else _key(key)
+                if len(name) > _KEY_LIMIT:
+                    name = window(name, _KEY_LIMIT, self.redactor)[0][:_KEY_LIMIT]
                 self._string(name, self.left - len(_MARKED) - 2)
                 self._put(": ")
                 self.member(told if told and name in _TOLD else name, value, depth + 1)
@@ -306,7 +308,7 @@ def _told_name(values: dict[Any, Any]) -> str:
 
 def encoded_key(name: str, redactor: Redactor | None) -> str:
     """Return the name of a member as JSON."""
-    return encode_basestring(clean(name[:_KEY_LIMIT], redactor))
+    return encode_basestring(clean(window(name, _KEY_LIMIT, redactor)[0][:_KEY_LIMIT], redactor))
 
 
 def exception_message(error: BaseException) -> str:

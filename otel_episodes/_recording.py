@@ -14,6 +14,7 @@ from otel_episodes import _rendering, _state, _usage, semconv
 from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import count_of, error_type_of
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, restored
+from otel_episodes._cutting import masked_name
 from otel_episodes._failures import AGAIN, ENDED, FAILED, Failure, describe, ending_of, failure_of, said_by
 from otel_episodes._run import Outcome, implicit_run, process
 from otel_episodes._sdk import attach, get_current
@@ -163,7 +164,7 @@ class StepRecording:
 
     def fail(self, error_type: str, reason: str) -> None:
         """Record that the step failed."""
-        self._failure = Failure(error_type, reason)
+        self._failure = Failure(masked_name(error_type, _state.settings.redactor), reason)
 
     def leave_unknown(self) -> None:
         """Record that nobody knows whether the step succeeded: a call that was not answered."""

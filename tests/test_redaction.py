@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.redaction import left
 from benchmarks.redaction_corpus import INNOCENT, secrets
-from otel_episodes import Redactor, configure, current_step, episode, step
+from otel_episodes import Redactor, configure, current_step, episode, log_step, step
 from otel_episodes._redaction import cards, commands, forms, hints, kinds, named, tables, tokens
 from otel_episodes._settings import from_environment
 from otel_episodes.testing import capture_episodes
@@ -245,6 +245,56 @@ def test_no_way_into_a_span_leads_past_redaction() -> None:
     everything = repr([(s.name, s.attributes, s.message, s.events) for s in recorded.spans])
     assert secret not in everything
     assert everything.count("[REDACTED]") >= 15
+
+
+def test_names_ids_labels_and_kinds_of_errors_are_masked_as_well() -> None:
+    secret = "ghp_" + "a1B2" * 9
+    with capture_episodes() as recorded:
+        with episode("t", agent=secret, domain=secret, framework=secret, id=f"run-{secret}", conversation_id=secret):
+            with step(f"use {secret}") as one:
+                one.fail("no", error_type=f"{secret}Error")
+            log_step(tool=secret, success=False, error_type=secret)
+        with episode("t", id=f"run-{secret}x") as other:
+            pass
+    everything = repr([(span.name, span.attributes, span.message) for span in recorded.spans])
+    assert "a1B2a1B2" not in everything
+    ids = {span.attributes["episode.id"] for span in recorded.spans}
+    assert {re.sub("~[0-9a-f]{12}", "~", found) for found in ids} == {"run-[REDACTED]~"}
+    assert (len(ids), other.id in ids) == (2, True)
+
+
+def test_lists_of_words_have_limits() -> None:
+    with capture_episodes() as recorded, episode("t", tags=["x" * 5000]) as ep:
+        ep.succeed("v", artifacts=[f"a{number}.py" for number in range(1000)])
+    (root,) = recorded.episodes
+    assert [len(tag) for tag in root.attributes["episode.tags"]] == [1024]
+    assert list(root.attributes["episode.artifacts"])[-2:] == ["a255.py", "…"]
+
+
+def test_values_are_told_by_what_stands_before_them_in_lists_and_by_the_name_they_are_given() -> None:
+    @step
+    def run(argument: object) -> None:
+        """Take anything."""
+
+    values: list[object] = [
+        ["mysql", "--password", "kestrel-77", "app"],
+        ["curl", "-u", "bob:kestrel-77", "https://h"],
+        [("X-Api-Key", "kestrel77kestrel")],
+        {"env": [{"name": "DB_PASSWORD", "value": "kestrel-77"}, {"name": "MODE", "value": "fast"}]},
+        {"passwords": ["kestrel-77"], "tokens": 512, "token_ids": [1, 2], "pin": 4711, "session_id": "sess_01H"},
+        {"k" * 60 + " ghp_" + "a1B2" * 9: 1},
+    ]
+    with capture_episodes() as recorded, episode("t"):
+        for value in values:
+            run(value)
+    assert [json.loads(span.attributes["episode.step.action"])["argument"] for span in recorded.steps] == [
+        ["mysql", "--password", "[REDACTED]", "app"],
+        ["curl", "-u", "[REDACTED]", "https://h"],
+        [["X-Api-Key", "[REDACTED]"]],
+        {"env": [{"name": "DB_PASSWORD", "value": "[REDACTED]"}, {"name": "MODE", "value": "fast"}]},
+        {"passwords": "[REDACTED]", "tokens": 512, "token_ids": [1, 2], "pin": "[REDACTED]", "session_id": "sess_01H"},
+        {"k" * 60 + " [RE": 1},
+    ]
 
 
 ADVERSARIAL = [

@@ -13,7 +13,7 @@ import sys
 import time
 
 from otel_episodes import __version__, semconv
-from otel_episodes._for_shell import Redactor, short_line, short_text
+from otel_episodes._for_shell import Redactor, masked_list, masked_name, short_line, short_text
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli.record_options import OPTIONS, check, tokens_of
 
@@ -168,13 +168,16 @@ def _start(given: Mapping[str, Any]) -> tuple[str, Fields]:
     redactor = Redactor()
     trace_id, root_id, now = os.urandom(16).hex(), os.urandom(8).hex(), time.time_ns()
     attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_START, semconv.EPISODE_ID: trace_id}
-    if given["agent"]:
-        attributes[semconv.GEN_AI_AGENT_NAME] = given["agent"]
+    agent = masked_name(given["agent"], redactor)
+    if agent:
+        attributes[semconv.GEN_AI_AGENT_NAME] = agent
     attributes[semconv.TASK] = short_text(given["task"], _TASK_LIMIT, redactor)
-    attributes.update((key, given[name]) for name, key in _TASK_ATTRIBUTES.items() if given[name])
+    attributes.update(
+        (key, short_text(given[name], _NAME_LIMIT, redactor)) for name, key in _TASK_ATTRIBUTES.items() if given[name]
+    )
     if given["tag"]:
-        attributes[semconv.TAGS] = [redactor.text(tag) for tag in given["tag"]]
-    handle = f"00-{trace_id}-{root_id}-01.{now:x}.0..{_encoded(given['agent'])}"
+        attributes[semconv.TAGS] = masked_list(given["tag"], redactor)
+    handle = f"00-{trace_id}-{root_id}-01.{now:x}.0..{_encoded(agent)}"
     return handle, ("episode.start", now, 1, trace_id, os.urandom(8).hex(), root_id, "", _UNSET, "", attributes)
 
 
@@ -182,7 +185,7 @@ def _step(given: Mapping[str, Any]) -> tuple[str, Fields]:
     trace_id, root_id, _, identity = _joined(given["handle"])
     redactor = Redactor()
     kind, action = given["kind"], given["action"]
-    tool = given["tool"] or short_line(action, 64, redactor)
+    tool = masked_name(given["tool"], redactor) or short_line(action, 64, redactor)
     if len(tool) > _NAME_LIMIT:
         raise _NotPlainError
     attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_STEP, semconv.STEP_KIND: kind, **identity}
@@ -195,7 +198,7 @@ def _step(given: Mapping[str, Any]) -> tuple[str, Fields]:
     status, message = _UNSET, ""
     if given["failed"]:
         status, message = _ERROR, short_line(given["observation"], _ACTION_LIMIT, redactor)
-        attributes[semconv.ERROR_TYPE] = given["error_type"] or semconv.TOOL_ERROR
+        attributes[semconv.ERROR_TYPE] = masked_name(given["error_type"] or semconv.TOOL_ERROR, redactor)
     if given["observation"]:
         attributes[semconv.STEP_OBSERVATION] = short_text(given["observation"], _OBSERVATION_LIMIT, redactor)
     tokens = tokens_of(given["tokens"])
@@ -220,7 +223,7 @@ def _complete(given: Mapping[str, Any]) -> tuple[str, Fields]:
     if verdict:
         attributes[semconv.VERDICT] = verdict
     if given["artifact"]:
-        attributes[semconv.ARTIFACTS] = [redactor.text(artifact) for artifact in given["artifact"]]
+        attributes[semconv.ARTIFACTS] = masked_list(given["artifact"], redactor)
     if outcome == "partial":
         attributes[semconv.COMPLETED], attributes[semconv.FAILED] = given["done"] or 0, given["not_done"] or 0
     if given["reward"] is not None:
