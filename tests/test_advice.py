@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_episodes import Episode, UsageError
+from otel_episodes import UsageError, episode
 from otel_episodes_clickhouse.learning.advice import Advice, _advice, advise
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_an_episode_that_is_not_recorded_there_is_wrong_use(dsn: str) -> None:
 
 def test_an_episode_that_has_not_started_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="has not started"):
-        advise(Episode("later"))
+        advise(episode("later"))
 
 
 # A run that is in its middle: its process is gone, its steps are in the spool, and no job has seen it.

@@ -84,3 +84,21 @@ def test_what_the_successful_ones_did_that_it_did_not(storage_store: Store) -> N
     lessons(storage_store, loser, *winners)
     peers = storage_store.query_named("reflection_peers", {"episode": "lose"})
     assert peers == [{"Tool": "look", "Winners": 3, "Share": 1.0, "OthersShare": 0.0}]
+
+
+def test_a_run_that_failed_is_not_praised_and_the_one_most_alike_that_succeeded_is_named(storage_store: Store) -> None:
+    tools = ("find", "read", "change", "send")
+    found = lessons(
+        storage_store,
+        Episode("vain", outcome="failure", steps=[(tool, True) for tool in tools], domain="alike", task="one"),
+        Episode("other", steps=[(tool, True) for tool in tools[:3]], domain="alike", task="two"),
+        Episode("twin", steps=[("find", True), ("read", True), ("ask", True)], domain="alike", task="one"),
+    )
+    assert found["Successes"] == []
+    assert found["Improvements"] == [
+        "4 of 4 steps succeeded and yet it did not reach its goal: the steps do not show why."
+    ]
+    assert storage_store.query_named("reflection_alike", {"episode": "vain"}) == [
+        {"EpisodeId": "twin", "SameTask": True, "PartsAt": 3, "TheirTool": "ask", "OwnTool": "change"}
+    ]
+    assert storage_store.query_named("reflection_alike", {"episode": "twin"}) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_episodes_clickhouse.cli import options, output
 from otel_episodes_clickhouse.cli.opening import reading
@@ -25,6 +25,7 @@ def reflect(episode: options.Episode, dsn: options.Dsn = None, json: options.Jso
         identifier = _episode_id(store, episode)
         rows = store.query_named("reflection_of", {"episode": identifier})
         peers = store.query_named("reflection_peers", {"episode": identifier})
+        alike = store.query_named("reflection_alike", {"episode": identifier})
     if not rows:
         raise StoreError(f"no reflection on {identifier} yet: it runs, or `otel-episodes jobs run` has not seen it")
     lessons: dict[str, list[str]] = rows[0]
@@ -33,7 +34,7 @@ def reflect(episode: options.Episode, dsn: options.Dsn = None, json: options.Jso
         f"{row['OthersShare']:.0%} of the others did; this one did not."
         for row in peers
     ]
-    lessons["Improvements"] = [*missing, *lessons["Improvements"]][:5]
+    lessons["Improvements"] = [*map(_parting, alike), *missing, *lessons["Improvements"]][:5]
     if json:
         output.json(lessons)
         return
@@ -41,6 +42,13 @@ def reflect(episode: options.Episode, dsn: options.Dsn = None, json: options.Jso
         output.line(f"{title}:")
         for sentence in sentences or ["(none)"]:
             output.line(f"  - {output.one_line(sentence)}")
+
+
+def _parting(run: dict[str, Any]) -> str:
+    """Say where this run and one that succeeded part."""
+    what = "the same task" if run["SameTask"] else "most alike"
+    theirs, own = run["TheirTool"] or "ended", run["OwnTool"] or "ended"
+    return f"{run['EpisodeId'][:8]} succeeded ({what}); they part at step {run['PartsAt']}: {theirs} there, {own} here."
 
 
 def _episode_id(store: Store, text: str) -> str:

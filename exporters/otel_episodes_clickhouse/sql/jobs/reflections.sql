@@ -53,3 +53,29 @@ FROM
 WHERE NOT mine.Won AND Winners >= 2 AND Share >= 0.5 AND Share > OthersShare + 0.1
 ORDER BY Share - OthersShare DESC, Tool
 LIMIT 2;
+
+-- name: reflection_alike
+-- Of a run that did not succeed, the successful one of its domain that went most like it (the same task first, then the share of their
+-- tools that both used), and the first step at which the two part.
+WITH
+    (SELECT External FROM internal_reward_settings) AS external,
+    (SELECT SuccessAt FROM internal_reward_settings) AS success_at,
+    ifNull(if(external, ExternalReward >= success_at, NULL), Outcome = 'success') AS Won,
+    arrayFilter(tool -> tool != '', arrayMap(tool -> toString(tool), StepTools)) AS Tools,
+    (
+        SELECT CAST((any(Domain), any(Tenant), any(Task), any(Tools), any(Won)),
+            'Tuple(Domain String, Tenant String, Task String, Tools Array(String), Won Bool)')
+        FROM internal_sequences FINAL
+        WHERE EpisodeId = {episode:String}
+    ) AS mine,
+    greatest(length(Tools), length(mine.Tools)) AS Longest
+SELECT
+    EpisodeId, Task = mine.Task AS SameTask,
+    arrayFirstIndex((theirs, own) -> theirs != own, arrayResize(Tools, Longest, ''), arrayResize(mine.Tools, Longest, '')) AS PartsAt,
+    Tools[PartsAt] AS TheirTool,
+    mine.Tools[PartsAt] AS OwnTool
+FROM internal_sequences FINAL
+WHERE Domain = mine.Domain AND Tenant = mine.Tenant AND Won AND NOT mine.Won AND notEmpty(Tools) AND PartsAt > 0
+ORDER BY SameTask DESC,
+    length(arrayIntersect(Tools, mine.Tools)) / length(arrayDistinct(arrayConcat(Tools, mine.Tools))) DESC, StartTime DESC, EpisodeId
+LIMIT 1;

@@ -80,8 +80,6 @@ SELECT
             format('Spent {} tokens where about {} are usual.', toString(Tokens), AboutTokens)),
         (Outcome = 'abstained' AND UsualSteps > 0 AND StoppedAtStep <= 0.5 * UsualSteps, 60,
             format('Gave up early, after {} steps, rather than late.', toString(StoppedAtStep))),
-        (NOT Won AND N >= 3 AND FailedSteps <= 0.1 * N, 50,
-            format('{} of {} steps succeeded: the tools were used well.', toString(N - FailedSteps), toString(N))),
         (Outcome = 'partial' AND Completed > 0, 40,
             format('{} of {} parts were done.', toString(Completed), toString(Completed + Failed)))
     ]) AS Successes
@@ -120,6 +118,10 @@ SELECT
                 toString(SlowestAt), SlowestTool, SlowestPercent)),
         (Outcome = 'abstained' AND UsualSteps > 0 AND StoppedAtStep > UsualSteps, 45,
             format('Gave up only after {} steps: see earlier that it cannot be done.', toString(StoppedAtStep))),
+        -- A run is not praised for steps that did not get it anywhere.
+        (NOT Won AND Outcome != 'abstained' AND N >= 3 AND FailedSteps <= 0.1 * N, 42,
+            format('{} of {} steps succeeded and yet it did not reach its goal: the steps do not show why.',
+                toString(N - FailedSteps), toString(N))),
         (NOT Won AND Outcome = 'failure' AND N = 0, 40, 'Failed without a single step: try something.')
     ]) AS Improvements
 FROM internal_successes_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String});
