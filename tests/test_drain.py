@@ -123,6 +123,8 @@ def test_a_span_arrives_as_the_collector_would_have_stored_it(
         "StepIndex": 1,
         "Kind": "tool_use",
         "Tool": "grep",
+        "Arguments": "",
+        "Template": "",
         "Action": "search TODO",
         "Observation": "3 hits",
         "Success": True,

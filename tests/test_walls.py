@@ -32,7 +32,7 @@ needs_kernel = pytest.mark.skipif(
 UNCHECKED = """
 from otel_episodes_clickhouse.store import store
 def sql_here(self, text, parameters):
-    return store._result(self._read(lambda client: client.query(text, parameters)))
+    return store.result_of(self._clients.read(lambda client: client.query(text, parameters)))
 store.Store.sql_here = sql_here
 """
 

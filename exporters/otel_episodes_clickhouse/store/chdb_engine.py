@@ -9,14 +9,19 @@ records.
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from otel_episodes_clickhouse.errors import StoreUnavailableError
+from otel_episodes_clickhouse.errors import StoreError, StoreLockedError, StoreUnavailableError
+from otel_episodes_clickhouse.spool.directory import make_directory
+from otel_episodes_clickhouse.spool.locks import ProcessLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from otel_episodes_clickhouse.config import Target
 
 _FATAL: Final = tuple(
     getattr(signal, name)
@@ -52,3 +57,32 @@ def signals_kept() -> Iterator[None]:
     finally:
         for number, action in before.items():
             libc.sigaction(int(number), action, None)
+
+
+def lock(target: Target, wait_seconds: float) -> ProcessLock:
+    """Lock the embedded store: a second process would get an empty error message from the engine.
+
+    Raises:
+        StoreLockedError: another process had it for that long.
+        StoreUnavailableError: the directory cannot be written to.
+    """
+    path = target.path
+    assert path is not None  # noqa: S101  # embedded targets have one
+    held = ProcessLock(path / "otel-episodes.lock")
+    try:
+        make_directory(path)
+        owner = path.stat().st_uid
+        if owner and os.geteuid() == 0:
+            raise StoreError(
+                f"{path} belongs to user {owner}, and the engine's files would be root's: run this as that user "
+                f"(sudo -u '#{owner}' otel-episodes ...)"
+            )
+        taken = held.acquire(wait_seconds=wait_seconds)
+    except OSError as error:
+        raise StoreUnavailableError(f"cannot write to {path}: {error.strerror}") from error
+    if not taken:
+        raise StoreLockedError(
+            f"{target} is in use by {held.holder()}: wait for it, end it, or use a ClickHouse server "
+            "(OTEL_EPISODES_DSN), which takes many at once"
+        )
+    return held

@@ -8,14 +8,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.config import COMPRESSIONS
-from otel_episodes_clickhouse.errors import ConfigurationError
+from otel_episodes_clickhouse.errors import ConfigurationError, QueryError, StoreUnavailableError
 from otel_episodes_clickhouse.spool.row import encoded
+from otel_episodes_clickhouse.store.failures import FIXES, READ_ONLY_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.spool.row import Row
+
+# One INSERT is one block, whatever its size and however many days it spans: only then does a repeated insert have
+# the same parts, and its token removes all of them. async_insert would drop the token in most versions. What is in one
+# insert twice is collapsed by FINAL and by merges; to do that at once as well would cost a tenth of the insert.
+INSERT_SETTINGS: Final[dict[str, Any]] = {
+    "async_insert": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "input_format_parallel_parsing": 0,
+    "insert_deduplicate": 1,
+    "max_insert_block_size": 1_000_000,
+    "max_insert_threads": 1,
+    "max_partitions_per_insert_block": 0,
+    "min_insert_block_size_bytes": 0,
+    "min_insert_block_size_rows": 1_000_000,
+    "optimize_on_insert": 0,
+}
 
 # Compressors let go of the interpreter's lock while they work.
 _COMPRESSED_BYTES: Final = 128 * 1024
@@ -60,6 +77,31 @@ class InsertBody:
         piece = b"".join(self._lines)
         self._lines, self._size = [], 0
         self._pieces.append(piece if self._compressor is None else self._compressor.compress(piece))
+
+
+def needed_settings(server: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that have to be sent because the account's are others.
+
+    Raises `StoreUnavailableError` when the account may not change one of them; without it a repeated insert could be
+    stored twice.
+    """
+    needed = {
+        name: value
+        for name, value in wanted.items()
+        if (found := server.get(name)) is None or str(found.value) != str(value)
+    }
+    fixed = [name for name in needed if name in server and server[name].readonly]
+    if fixed and "readonly" in server and server["readonly"].value == "1":
+        raise QueryError(f"this server {FIXES[READ_ONLY_ACCOUNT]}", code=READ_ONLY_ACCOUNT)
+    if fixed:
+        said = ", ".join(f"{name} = {server[name].value}" for name in fixed)
+        change = ", ".join(f"{name} = {needed[name]}" for name in fixed)
+        raise StoreUnavailableError(
+            f"the account's profile fixes {said}, and inserts that can be repeated need {change}: set it so in the "
+            "profile, or let the account change it (ALTER SETTINGS PROFILE ... CHANGEABLE_IN_READONLY)",
+            lasting=True,
+        )
+    return needed
 
 
 @dataclass(frozen=True)
