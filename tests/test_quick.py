@@ -41,6 +41,7 @@ SAME = [
     ["step", PLAIN, "--tool", "bash", "--failed", "--observation", f"first line\n  {SECRET}\n{LONG}"],
     ["step", NAMED, "--tool", "bash", "--failed", "--error-type", "TimeoutError"],
     ["step", PLAIN, "--tool", "bash", "--failed"],
+    ["step", PLAIN, "--tool", "llm", "--tokens", "0"],
     ["step", PLAIN, "--kind", "milestone", "--action", "tests   green\nat last"],
     ["step", PLAIN, "--kind", "decision_point", "--tool", "which parser", "--observation", "the old one"],
     ["step", PLAIN, "--kind", "milestone"],

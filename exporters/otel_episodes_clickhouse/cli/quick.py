@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from zlib import crc32
 
 from otel_episodes import __version__, semconv
 from otel_episodes._for_shell import Redactor, masked_list, masked_name, short_line, short_text
@@ -201,8 +202,8 @@ def _step(given: Mapping[str, Any]) -> tuple[str, Fields]:
         attributes[semconv.ERROR_TYPE] = masked_name(given["error_type"] or semconv.TOOL_ERROR, redactor)
     if given["observation"]:
         attributes[semconv.STEP_OBSERVATION] = short_text(given["observation"], _OBSERVATION_LIMIT, redactor)
-    tokens = tokens_of(given["tokens"])
-    if any(tokens):
+    if given["tokens"]:
+        tokens = tokens_of(given["tokens"])
         attributes[semconv.STEP_TOKENS_INPUT], attributes[semconv.STEP_TOKENS_OUTPUT] = tokens
     duration = round(given["latency_ms"] * 1e6) or 1
     start, name = time.time_ns() - duration, f"{_SPAN_NAMES[kind]} {tool}".rstrip()
@@ -274,7 +275,13 @@ def _lines(span: Fields) -> bytes:
         start, duration, trace_id, span_id, parent_id, state, name, _INTERNAL, 0, 0, status, message, attributes,
     ]  # fmt: skip
     lines = [["r", 0, resource], ["s", 0, _SCOPE, __version__], fields]
-    return "".join(f"{_json(line)}\n" for line in lines).encode()
+    return b"".join(map(_summed, lines))
+
+
+def _summed(fields: list[Any]) -> bytes:
+    line = f"{_json(fields)[:-1]}".encode()
+    # The sum of the same line without it.
+    return b"%b,%d]\n" % (line, crc32(line + b"]"))
 
 
 def _json(value: Any) -> str:

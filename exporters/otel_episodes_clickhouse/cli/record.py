@@ -58,7 +58,10 @@ def step(given: Mapping[str, Any]) -> None:
       otel-episodes step "$HANDLE" --kind milestone --action "tests green"
     """
     joined = episode.resume(given["handle"])
-    input_tokens, output_tokens = tokens_of(given["tokens"])
+    # Not told is not none.
+    tokens: dict[str, Any] = {}
+    if given["tokens"]:
+        tokens["input_tokens"], tokens["output_tokens"] = tokens_of(given["tokens"])
     with recording(given["dsn"]):
         joined.start()
         if not joined.recording:
@@ -70,9 +73,8 @@ def step(given: Mapping[str, Any]) -> None:
             success=not given["failed"],
             observation=given["observation"],
             kind=given["kind"],
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
             error_type=given["error_type"] or semconv.TOOL_ERROR,
+            **tokens,
         )
         joined.leave_open()
 
