@@ -10,7 +10,7 @@ from storage_fixtures import run_python
 
 from otel_episodes_clickhouse import Target
 from otel_episodes_clickhouse.errors import ConfigurationError, StoreError, StoreUnavailableError
-from otel_episodes_clickhouse.store.store import needed_settings
+from otel_episodes_clickhouse.store.insert import needed_settings
 
 HOME = {"OTEL_EPISODES_HOME": "/data/home"}
 
