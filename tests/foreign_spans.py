@@ -187,7 +187,7 @@ def found(store: Store, trace: str) -> dict[str, Any] | None:
     if not rows:
         return None
     (row,) = rows
-    steps = store.query_named("steps_of_episode", {"id": row["EpisodeId"]})
+    steps = store.query_named("steps_of_episode", {"id": row["EpisodeId"], "limit": 1000, "offset": 0})
     return {**row, "steps": [[step["Tool"], step["Success"]] for step in steps]}
 
 

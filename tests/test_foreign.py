@@ -96,7 +96,7 @@ def test_what_an_episode_says(storage_store: Store) -> None:
         "FailedSteps": 1, "ModelCalls": 2, "InputTokens": 20, "OutputTokens": 4, "Tools": ["edit", "grep"],
         "steps": [["grep", True], ["edit", False]],
     }  # fmt: skip
-    grep, edit = storage_store.query_named("steps_of_episode", {"id": "whole"})
+    grep, edit = storage_store.query_named("steps_of_episode", {"id": "whole", "limit": 1000, "offset": 0})
     assert (grep["Action"], grep["Observation"]) == ('{"pattern":"x"}', "3 hits")
     assert (edit["ErrorType"], edit["ErrorMessage"]) == ("ValueError", "boom")
 
@@ -261,7 +261,10 @@ def test_our_step_on_a_frameworks_tool_counts_once(storage_store: Store) -> None
     assert (found(storage_store, "twice") or {})["steps"] == [
         ["grep", True], ["ripgrep", True], ["survey", True], ["read", True], ["write", True],
     ]  # fmt: skip
-    actions = [step["Action"] for step in storage_store.query_named("steps_of_episode", {"id": "twice"})]
+    actions = [
+        step["Action"]
+        for step in storage_store.query_named("steps_of_episode", {"id": "twice", "limit": 1000, "offset": 0})
+    ]
     assert actions[0] == "search"
 
 

@@ -150,3 +150,9 @@ def test_only_settings_that_differ_are_sent_and_one_that_is_fixed_is_named() -> 
     assert str(refused.value).startswith(
         "the account's profile fixes async_insert = 1, and inserts that can be repeated need async_insert = 0:"
     )
+
+
+@pytest.mark.parametrize("name", ["a%60b", "a%20b", "a%27b", "a;b", "%C3%BC"])
+def test_a_database_by_another_name_than_docs_allow_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="letters, digits"):
+        resolve(f"http://h/{name}")

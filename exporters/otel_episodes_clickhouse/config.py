@@ -33,6 +33,7 @@ _SERVER_SCHEMES: Final = {"clickhouse": False, "http": False, "clickhouses": Tru
 _HTTP_PORT: Final = 8123
 _HTTPS_PORT: Final = 8443
 _NATIVE_PORTS: Final = {9000: _HTTP_PORT, 9440: _HTTPS_PORT}
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _SIZE: Final = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
@@ -243,6 +244,8 @@ def _server(parts: SplitResult, environ: Mapping[str, str]) -> Target:
         raise ConfigurationError(f"the DSN names no host: use {_EXAMPLES}")
     host, port = parts.hostname, _port(parts, secure=secure)
     database = unquote(parts.path.strip("/").split("/")[0]) or "default"
+    if not _NAME.fullmatch(database):
+        raise ConfigurationError("the DSN's database is called by letters, digits, _, - and . only")
     username = unquote(parts.username or "")
     password = unquote(parts.password or "")
     if not password and not {"access_token", "password_file"} & set(options):

@@ -18,11 +18,32 @@ Messages say the fix and never contain a password.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from otel_episodes.exceptions import EpisodesError, UsageError
+
+# What acts on a terminal: control characters of both ranges, line and paragraph separators, the marks that turn text
+# around. And what cannot be seen: soft hyphens, zero-width characters, tags.
+ACTS: Final = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f"
+HIDES: Final = (
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U000e0000-\U000e0fff"
+)
+_ACTS: Final = re.compile(f"[{ACTS}]+")
+_HIDES: Final = re.compile(f"[{HIDES}]+")
+
+
+def plain(text: str) -> str:
+    """Return a text without what acts on a terminal or cannot be seen; line breaks and tabs stay."""
+    return _ACTS.sub(" ", _HIDES.sub("", text))
 
 
 class StoreError(EpisodesError):
-    """Anything the storage part raises on purpose."""
+    """Anything the storage part raises on purpose; what a server or a file name put into the message is harmless."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain(message))
 
 
 class ConfigurationError(StoreError, UsageError):

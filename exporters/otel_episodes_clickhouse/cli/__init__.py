@@ -13,7 +13,7 @@ def main() -> None:
         if quick.run(sys.argv[1:]):
             return
     try:
-        from otel_episodes_clickhouse.cli import walls  # noqa: PLC0415  # its packages may not be installed
+        from otel_episodes_clickhouse.cli import logs, walls  # noqa: PLC0415  # its packages may not be installed
         from otel_episodes_clickhouse.cli.app import run  # noqa: PLC0415  # likewise
     except ModuleNotFoundError as error:
         sys.stderr.write(
@@ -21,9 +21,6 @@ def main() -> None:
             "pip install 'otel-episodes[embedded]', or [clickhouse] to use a server only\n"
         )
         sys.exit(1)
-    import logging  # noqa: PLC0415  # not for the commands above
-
-    # What the storage part has to say, as a line like our own.
-    logging.basicConfig(level=logging.WARNING, format="otel-episodes: %(message)s")
+    logs.to_stderr()
     walls.one_command()
     sys.exit(run())

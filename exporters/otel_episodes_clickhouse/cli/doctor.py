@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "chdb-core")
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _MANY_WAITING = 100_000_000
+# The engine refuses inserts with less.
+_ROOM_BYTES = 32_000_000
 _LATE_SECONDS = 60
 
 
@@ -304,7 +306,6 @@ def _store(target: Target) -> Iterator[Finding]:
 
 
 def _open_store(store: Store) -> Iterator[Finding]:
-    from otel_episodes_clickhouse import sql  # noqa: PLC0415  # with the engine
     from otel_episodes_clickhouse.schema import migrations  # noqa: PLC0415  # with the engine
 
     version = store.query_named("engine_version")[0]["Version"]
@@ -319,11 +320,7 @@ def _open_store(store: Store) -> Iterator[Finding]:
         yield Finding("schema", "warn", "not that of this version", "update it: otel-episodes migrate")
         return
     yield Finding("schema", "ok", f"current ({migrations.version()})")
-    try:
-        store.execute(sql.named("insert_nothing"))
-        yield Finding("storing", "ok", "can add rows")
-    except StoreError as error:
-        yield Finding("storing", "fail", str(error), "give this account the right to insert")
+    yield _storing(store)
     counts = store.query_named("count_episodes")[0]
     text = f"{counts['Episodes']:,}, {counts['Running']:,} running, {counts['Abandoned']:,} abandoned"
     fix = (
@@ -333,6 +330,32 @@ def _open_store(store: Store) -> Iterator[Finding]:
     yield _rewards(store)
     yield from _unknown_operations(store)
     yield from _lost_contexts(store)
+
+
+def _storing(store: Store) -> Finding:
+    from otel_episodes_clickhouse import sql  # noqa: PLC0415  # with the engine
+
+    try:
+        store.execute(sql.named("insert_nothing"))
+    except StoreError as error:
+        return Finding("storing", "fail", str(error), "give this account the right to insert")
+    # Nothing needs no room.
+    room = _room(store)
+    if room is not None and room < _ROOM_BYTES:
+        return Finding("storing", "fail", f"{output.size(room)} left on its disk: no room for rows", "make room there")
+    return Finding("storing", "ok", "can add rows")
+
+
+def _room(store: Store) -> int | None:
+    """Return the bytes that are free where the store keeps its rows; None where that cannot be told."""
+    path = store.target.path
+    if path is not None:
+        disk = os.statvfs(path)
+        return disk.f_bavail * disk.f_frsize
+    try:
+        return int(store.query_named("disk_room")[0]["Bytes"])
+    except StoreError:
+        return None
 
 
 def _rewards(store: Store) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
 
 Row = dict[str, Any]
+
+# Steps of an episode on the screen at once.
+_PAGE: Final = 500
+_ALL: Final = 2**63
 
 _TIMES = ("StartTime", "EndTime")
 _LIMIT = 2**32 - 1
@@ -84,6 +88,12 @@ def show(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="An episode's or trace's id; its beginning is enough.")
     ],
+    first: Annotated[
+        int, typer.Option("--from", help="The first step to show, counted from 1.", min=1, show_default=False)
+    ] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many steps: 500 for people, with --json all.", min=1)
+    ] = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -93,18 +103,23 @@ def show(
 
     Examples:
       otel-episodes show 4f1c
+      otel-episodes show 4f1c --from 501
       otel-episodes show 4f1c --json
     """
     if not identifier.strip():
         raise UsageError("name an episode by the beginning of its id: see `otel-episodes episodes`")
     with reading(dsn) as store:
-        tree = load(store, find(store, identifier.strip()))
+        tree = load(store, find(store, identifier.strip()), first, limit or (_ALL if json else _PAGE))
     if json:
         output.json(_tree_json(tree))
-    else:
-        from otel_episodes_clickhouse.cli.tree import draw  # noqa: PLC0415  # with rich
+        return
+    from otel_episodes_clickhouse.cli.tree import draw  # noqa: PLC0415  # with rich
 
-        draw(tree, output.console())
+    draw(tree, output.console())
+    last, steps = first + len(tree.steps) - 1, tree.episode["Steps"]
+    if first > 1 or last < steps:
+        more = f"; the next: --from {last + 1}" if tree.steps and last < steps else ""
+        output.note(f"(steps {first:,} to {last:,} of {steps:,}{more})")
 
 
 def find(store: Store, identifier: str) -> Row:
@@ -126,12 +141,12 @@ def _not_one(identifier: str, candidates: list[Row]) -> NoReturn:
     raise StoreError(f"{shown} is the beginning of {len(candidates)} ids or more, those above: give more of it")
 
 
-def load(store: Store, episode: Row) -> EpisodeTree:
-    """Read everything about an episode that is shown."""
+def load(store: Store, episode: Row, first: int = 1, limit: int = _ALL) -> EpisodeTree:
+    """Read everything about an episode that is shown, of its steps so many from the first one."""
     from otel_episodes_clickhouse.cli.tree import EpisodeTree  # noqa: PLC0415  # with rich
 
     identifier = {"id": episode["EpisodeId"]}
-    steps = store.query_named("steps_of_episode", identifier)
+    steps = store.query_named("steps_of_episode", {**identifier, "limit": limit, "offset": first - 1})
     segments = store.query_named("episode_segments", identifier)
     traces = sorted({row["TraceId"] for row in (*steps, *segments)})
     spans = store.query_named("trace_spans", {"trace_ids": traces})

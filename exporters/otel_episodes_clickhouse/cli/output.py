@@ -7,13 +7,16 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_episodes_clickhouse.errors import ACTS, HIDES, plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
 # What a task or an observation must not do to the terminal: move the cursor, change colours, ring.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_BREAKS: Final = re.compile(r"[\n\t]+")
+_ESCAPED: Final = re.compile(f"[{ACTS}{HIDES}]")
 _JSON_INT: Final = 2**64
 _SECOND: Final = 1_000_000_000
 _MANY: Final = 100_000
@@ -33,14 +36,14 @@ def console(*, stderr: bool = False) -> Console:
 
 def line(text: str, *, flush: bool = False) -> None:
     """Print a line on stdout; ``flush`` where somebody follows along."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{plain(text)}\n")
     if flush:
         sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Print a line on stderr that is no problem."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{plain(text)}\n")
 
 
 def problem(text: str) -> None:
@@ -53,7 +56,8 @@ def json(value: object, *, indent: bool = True) -> None:
     import orjson  # noqa: PLC0415  # only where asked for
 
     option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
-    sys.stdout.buffer.write(orjson.dumps(_jsonable(value), default=str, option=option))
+    text = orjson.dumps(_jsonable(value), default=str, option=option).decode()
+    sys.stdout.buffer.write(_ESCAPED.sub(_escape, text).encode())
     sys.stdout.buffer.flush()
 
 
@@ -68,7 +72,7 @@ def csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     if names:
         writer.writerow(names)
     for row in rows:
-        values = [_jsonable(row[name]) for name in names]
+        values = [_on_terminal(_jsonable(row[name])) for name in names]
         writer.writerow([
             orjson.dumps(value, default=str).decode() if isinstance(value, (dict, list)) else value for value in values
         ])  # fmt: skip
@@ -81,6 +85,16 @@ def rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, as_csv: bool, colu
     elif as_csv:
         csv(rows, columns)
     return as_json or as_csv
+
+
+def _on_terminal(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) and sys.stdout.isatty() else value
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Return a character as JSON may write it too: only inside of strings are there any."""
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))
 
 
 def _jsonable(value: Any) -> Any:  # what a query can return
@@ -99,7 +113,7 @@ def _jsonable(value: Any) -> Any:  # what a query can return
 
 def one_line(text: str) -> str:
     """Return a text on one line, without what would act on the terminal."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(_BREAKS.sub(" ", plain(text)).split())
 
 
 def duration(nanoseconds: int) -> str:

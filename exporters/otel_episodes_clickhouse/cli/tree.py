@@ -52,9 +52,12 @@ class EpisodeTree:
         below: dict[str, list[Row]] = {}
         for step in self.steps:
             parent = step["ParentSpanId"]
-            # Spans of other libraries may lie between two steps.
-            while parent and parent not in known:
+            # Spans of other libraries may lie between two steps, and hostile ones in a circle.
+            passed = {""}
+            while parent not in known and parent not in passed:
+                passed.add(parent)
                 parent = self.parents.get(parent, "")
+            parent = parent if parent in known else ""
             below.setdefault(parent, []).append(step)
         return below
 

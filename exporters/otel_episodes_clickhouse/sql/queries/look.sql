@@ -32,7 +32,8 @@ SELECT
     StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors
 FROM steps
 WHERE EpisodeId = {id:String}
-ORDER BY Segment, StartTime, StepIndex, SpanId;
+ORDER BY Segment, StartTime, StepIndex, SpanId
+LIMIT {limit:UInt64} OFFSET {offset:UInt64};
 
 -- name: episode_segments
 -- One row per trace of the episode, its end where that is there, else its start marker.
@@ -75,6 +76,9 @@ WHERE Timestamp >= now() - INTERVAL 7 DAY
 
 -- name: engine_version
 SELECT version() AS Version;
+
+-- name: disk_room
+SELECT max(unreserved_space) AS Bytes FROM system.disks WHERE NOT is_read_only;
 
 -- name: insert_nothing
 -- Fails where rows cannot be written, and changes nothing where they can.
