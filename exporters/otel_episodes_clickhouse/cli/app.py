@@ -20,6 +20,7 @@ from otel_episodes_clickhouse.cli import (
     doctor,
     episodes,
     evaluate,
+    hooks,
     import_files,
     jobs,
     migrate,
@@ -36,7 +37,7 @@ from otel_episodes_clickhouse.cli import (
 
 # The commands by what one wants; the help lists them so.
 GROUPS = {
-    "Record": ("start", "step", "complete", "score", "import"),
+    "Record": ("start", "step", "complete", "score", "import", "hooks", "skill"),
     "Look": ("episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
     "Advise": ("outlook", "next"),
@@ -80,6 +81,7 @@ for module in (
     record,
     score,
     import_files,
+    hooks,
     episodes,
     jobs,
     patterns,
