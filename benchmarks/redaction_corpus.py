@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 import string
 from typing import TYPE_CHECKING
+
+from otel_episodes._redaction import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,6 +145,86 @@ PLACED: dict[str, tuple[str, Callable[[Maker], str]]] = {
     "go": ('Token := "{}"', lambda m: m.of(ALNUM, 24)),
     "ruby": ("api_key => '{}'", lambda m: m.of(ALNUM, 24)),
 }
+
+
+# How a token of a service is met: beside its name, or with nothing that tells of it.
+NAMED = (
+    "export {name}_API_KEY={token}",
+    '{{"{name}_token": "{token}", "n": 1}}',
+    "{name}_secret: {token}",
+    "deploy --{name}-token {token}",
+    "X-{name}-Api-Key: {token}",
+)
+ALONE = ("using {token} for this run", "error: 401 for {token}: not allowed", "client = Client('{token}')")
+
+
+def by_family(seed: int = 1) -> Iterator[tuple[str, str, str, str]]:
+    """Yield family, how it is met (named or alone), text and secret, for every kind of the table of kinds."""
+    make = Maker(seed)
+    for kind in kinds.KINDS:
+        alphabet = "".join(c for c in string.printable if re.fullmatch(f"[{kind.follows}]", c, re.ASCII))
+        name = re.sub("[^a-z]", "", kind.service.lower().split(",")[0])[:6]
+        for prefix in kind.prefixes.split():
+            body = make.of(alphabet, kind.least + make.random.randrange(8))
+            token = prefix + (body.lower() if kind.follows == kinds.HEX else body)
+            for met, texts in (("named", NAMED), ("alone", ALONE)):
+                text = make.random.choice(texts)
+                yield kind.family, met, text.format(name=name, token=token), token
+    for kind_of_place, (text, token) in PLACED.items():
+        secret = token(make)
+        yield "passwords and contexts", "named" if kind_of_place else "", text.format(secret, secret), secret
+
+
+ALIKE: dict[str, dict[str, Callable[[Maker], str]]] = {
+    "hashes": {
+        "commit": lambda m: f"commit {m.of(HEX, 40)}",
+        "digest of an image": lambda m: f"nginx@sha256:{m.of(HEX, 64)}",
+        "md5": lambda m: f"{m.of(HEX, 32)}  data_{m.of(string.digits, 4)}.tar",
+        "lock file": lambda m: f'"integrity": "sha512-{m.of(ALNUM + "+/", 86)}==",',
+        "wheel's record": lambda m: f"pkg/module_{m.of(string.digits, 2)}.py,sha256={m.of(URLSAFE, 43)},1201",
+        "go.sum": lambda m: f"github.com/acme/x v1.2.{m.of(string.digits, 1)} h1:{m.of(ALNUM + '+/', 43)}=",
+        "etag": lambda m: f'etag: "{m.of(HEX, 32)}-{m.of(string.digits, 1)}"',
+        "built file": lambda m: f"assets/index-{m.of(ALNUM, 8)}.js assets/vendor.{m.of(HEX, 20)}.css",
+    },
+    "identifiers": {
+        "uuid": lambda m: f"id {m.of(HEX, 8)}-{m.of(HEX, 4)}-4{m.of(HEX, 3)}-a{m.of(HEX, 3)}-{m.of(HEX, 12)}",
+        "traceparent": lambda m: f"00-{m.of(HEX, 32)}-{m.of(HEX, 16)}-01",
+        "tool call": lambda m: f"toolu_01{m.of(ALNUM, 22)} call_{m.of(ALNUM, 24)}",
+        "message": lambda m: f"msg_01{m.of(ALNUM, 22)} chatcmpl-{m.of(ALNUM, 29)} resp_{m.of(HEX, 48)}",
+        "session": lambda m: f"session_{m.of(ALNUM, 24)} thread_{m.of(ALNUM, 24)} run_{m.of(ALNUM, 24)}",
+        "payment": lambda m: f"pi_{m.of(ALNUM, 24)} cus_{m.of(ALNUM, 14)} evt_{m.of(ALNUM, 24)}",
+        "ULID": lambda m: f"order_01{m.of('0123456789ABCDEFGHJKMNPQRSTVWXYZ', 24)}",
+        "cloud": lambda m: f"i-0{m.of(HEX, 16)} vpc-{m.of(HEX, 17)} arn:aws:iam::{m.of(string.digits, 12)}:role/Admin",
+        "pod": lambda m: f"app-{m.of(HEX, 10)}-{m.of('bcdfghjklmnp', 5)} 1/1 Running",
+        "job": lambda m: f"job_{m.of(HEX, 32)} ftjob-{m.of(ALNUM, 24)} file-{m.of(ALNUM, 24)}",
+    },
+    "numbers": {
+        "nanoseconds": lambda m: f"start 17{m.of(string.digits, 17)} end 17{m.of(string.digits, 17)}",
+        "order": lambda m: f"order 1{m.of(string.digits, 15)} shipped",
+        "float": lambda m: f"loss 0.{m.of(string.digits, 16)}",
+        "counts": lambda m: f"max_tokens={m.of('123456789', 4)}, prompt_tokens: {m.of('123456789', 3)}",
+    },
+    "files": {
+        "image": lambda m: f"data:image/png;base64,iVBORw0KGgo{m.of(ALNUM + '+/', 120)}==",
+        "path": lambda m: f"/usr/lib/python3.{m.of('123', 2)}/site-packages/requests/auth_{m.of('abc', 3)}.py:41",
+        "wheel": lambda m: (
+            f"torch-2.{m.of('123456789', 1)}.1+cu12{m.of('1234', 1)}-cp311-cp311-manylinux2014_x86_64.whl"
+        ),
+        "certificate": lambda m: f"-----BEGIN CERTIFICATE-----\n{m.of(ALNUM + '+/', 64)}\n-----END CERTIFICATE-----",
+        "public key": lambda m: f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{m.of(ALNUM + '+/', 43)} bob@host",
+    },
+}
+
+
+def alike(seed: int = 1, rounds: int = 5) -> Iterator[tuple[str, str]]:
+    """Yield family and text of what only looks like a secret: those made from the seed, then those written down."""
+    make = Maker(seed)
+    for _ in range(rounds):
+        for family, texts in ALIKE.items():
+            for text in texts.values():
+                yield family, text(make)
+    for text in INNOCENT:
+        yield "prose and code", text
 
 
 def secrets(seed: int = 1, rounds: int = 5) -> Iterator[tuple[str, str, str]]:

@@ -126,12 +126,16 @@ _PLAIN_NUMBER: Final = re.compile(r"[-+]?[\d.,:_]+(?:e[-+]?\d+)?\s?[a-z%/]{0,3}\
 _NAME_LIKE: Final = re.compile(r"_{0,2}[A-Za-z]+(?:[-_. /][A-Za-z]+)*[.:!?]?$")
 _NAME_WITH_NUMBER: Final = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9]*(?:[-_./:][A-Za-z0-9]*)+$")
 _CHAIN: Final = re.compile(r"[A-Za-z_]\w*(?:(?:\.|->|::|\?\.)[A-Za-z_]\w*)+[;,]?$")
-_OPENS: Final = tuple("{[(<`| \t")
+# What opens something else, or closes what was open before: the quote before it was not the value's.
+_OPENS: Final = tuple("{[(<`| \t}]),;:")
 _NO_TOKEN: Final = re.compile(r"""[\s\\\[\](){}<>"']""")
 _SPECIAL: Final = re.compile(r"[!@#$%^&*?~+=]")
 _CODE_NUMBER: Final = re.compile(r"\d{3,4}$|\d{4,10}$|\d{2,4}(?:[ -]\d{2,4}){1,4}$")
 _LONG_HEX: Final = re.compile(r"(?:0x)?(?:[0-9a-f]{24,}|[0-9A-F]{24,})$")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+_ISLANDS: Final = re.compile("[A-Za-z][0-9]+|^[0-9]+(?=[A-Za-z])")
+_LEAST_CODE: Final = 12
+_LEAST_ISLANDS: Final = 2
 _LEAST_WORD: Final = 16
 
 
@@ -200,8 +204,14 @@ def is_value(value: str, sure: int, *, quoted: bool) -> bool:
             return True
         if _PLAIN_NUMBER.match(value) or (_NAME_LIKE.match(value) and not is_secretive(value)):
             return False
-        return bool(is_secretive(value) or not _NAME_WITH_NUMBER.match(value))
+        return is_secretive(value) or not _NAME_WITH_NUMBER.match(value) or _has_code(value)
     return not (quoted and " " in value and _NAME_LIKE.match(value) and len(value) > _LEAST_WORD)
+
+
+def _has_code(value: str) -> bool:
+    """Return True if a part of a name is no word: twelve characters or more, with digits here and there."""
+    parts = re.split("[-_./:]", value)
+    return any(len(part) >= _LEAST_CODE and len(_ISLANDS.findall(part)) >= _LEAST_ISLANDS for part in parts)
 
 
 def is_secretive(value: str) -> bool:

@@ -176,7 +176,8 @@ def _alike(text: str, piece: re.Match[str]) -> Iterator[tuple[int, int]]:
     if start and text[start - 1] in "\\%[;":
         start += _left_of_an_escape(text, start)
     if _is_built_like_one(text[start:end], text, end) and not _DIGEST_BEFORE.search(text, max(0, start - 16), start):
-        yield start, end
+        rest = _REST_OF_BASE64.match(text, end).group()  # type: ignore[union-attr]  # matches anything
+        yield start, end + len(rest) if "+" in rest or is_random(rest.replace("/", "-")) else end
 
 
 def _left_of_an_escape(text: str, start: int) -> int:
