@@ -33,6 +33,8 @@ from otel_episodes_clickhouse.cli import (
     rewards,
     score,
     ship,
+    show,
+    sql,
 )
 
 # The commands by what one wants; the help lists them so.
@@ -83,6 +85,8 @@ for module in (
     import_files,
     hooks,
     episodes,
+    show,
+    sql,
     jobs,
     patterns,
     rewards,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from otel_episodes_clickhouse import config
-from otel_episodes_clickhouse.cli import episodes, next_steps, output
+from otel_episodes_clickhouse.cli import episodes, next_steps, output, show
 from otel_episodes_clickhouse.cli.opening import reading, recording
 from otel_episodes_clickhouse.cli.options import Dsn, add
 from otel_episodes_clickhouse.config import Target
@@ -61,7 +61,7 @@ def demo(dsn: Dsn = None) -> None:
         rows = store.query_named("list_episodes", filters)
         total = store.query_named("count_episodes")[0]["Episodes"]
         example = next(row for row in rows if row["Task"] == _SHOWN)
-        tree = episodes.load(store, store.query_named("find_episodes", {"prefix": example["EpisodeId"]})[0])
+        tree = show.load(store, store.query_named("find_episodes", {"prefix": example["EpisodeId"]})[0])
         learned = _learn(store)
     taken = time.perf_counter() - started
     _print(rows, tree)

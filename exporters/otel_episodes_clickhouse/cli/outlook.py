@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_episodes_clickhouse.cli import episodes, options, output
+from otel_episodes_clickhouse.cli import options, output, show
 from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.learning.advice import of_episode
 
@@ -55,4 +55,4 @@ def so_far_of(
         return {"episode": "", "domain": domain, "task": task, "tools": about_to_use, "failed": last, "ended": False}
     # By its whole id it is read by key; the beginning of one has to be looked for in all.
     so_far = of_episode(store, episode, about_to_use)
-    return so_far or of_episode(store, episodes.find(store, episode)["EpisodeId"], about_to_use) or {}
+    return so_far or of_episode(store, show.find(store, episode)["EpisodeId"], about_to_use) or {}

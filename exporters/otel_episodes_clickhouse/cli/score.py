@@ -55,6 +55,6 @@ def score(
 
 
 def _found(store: Store, identifier: str) -> dict[str, Any]:
-    from otel_episodes_clickhouse.cli.episodes import find  # noqa: PLC0415  # with the commands it is for
+    from otel_episodes_clickhouse.cli.show import find  # noqa: PLC0415  # with the commands it is for
 
     return find(store, identifier)
