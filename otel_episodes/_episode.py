@@ -24,7 +24,7 @@ from otel_episodes._context import RUN_KEY, current_value, enter_frame, leave_fr
 from otel_episodes._cutting import masked_id
 from otel_episodes._handle import Handle
 from otel_episodes._log_step import record_logged
-from otel_episodes._recording import StepRecording, StepSpec
+from otel_episodes._recording import StepRecording, StepSpec, end_steps_of
 from otel_episodes._run import Outcome, Run
 from otel_episodes._sdk import attach, get_current
 from otel_episodes._settings import NAME_LIMIT, OBSERVATION_LIMIT, one_of
@@ -244,6 +244,7 @@ class Episode(Block):
             if self._around is not None and get_current().get(RUN_KEY) is None and not (frame and self._run.steps):
                 # What was done in the block where its context did not reach is not in the episode: `doctor` counts it.
                 self._run.attributes[semconv.CONTEXT_LOST] = True
+            end_steps_of(self._run)
             self._run.end(error)
         finally:
             if self._around is not None:

@@ -143,6 +143,10 @@ class StepRecording:
         """Whether anything is recorded: false before it began, after it ended, and in a trace that is not sampled."""
         return self._span is not None
 
+    def is_of(self, run: Run) -> bool:
+        """Return True if this is a step of the run, and has not ended."""
+        return self._run is run and self._span is not None
+
     def template(self) -> tuple[StepSpec, Run | None, str | None]:
         """Return what a decorator is told: the step, the run it is for, and the action."""
         return self.spec, self._run, self._action
@@ -469,14 +473,20 @@ class StepRecording:
         run.end(end_time=end_time)
 
     def _leave(self) -> None:
-        """Restore what was current around the step, where this is the current one or one below it is."""
-        current = get_current()
-        below: Any = current.get(STEP_KEY)
+        """Restore what was current around the step, where this is the current one or one below it is.
+
+        One below it that is still current was kept from ending, by an exception that struck where its block was left.
+        """
+        below: Any = get_current().get(STEP_KEY)
+        dead: list[StepRecording] = []
         while below is not None and below is not self:
+            dead.append(below)
             around = below._around  # noqa: SLF001  # of the same class
             below = None if around is None else around.get(STEP_KEY)
         if below is self and self._around is not None:
-            attach(restored(current, self._around))
+            for step in dead:
+                step.close()
+            attach(restored(get_current(), self._around))
 
     def _escaped(self, error: BaseException, span: Span, settings: Settings) -> None:
         """Take what escaped from the step: a failure, or an exception that steers and was expected to be raised."""
@@ -517,6 +527,16 @@ class StepRecording:
         if settings.capture == "full":
             content = _rendering.text(result, CONTENT_LIMIT, settings.redactor)
             span.set_attribute(semconv.GEN_AI_TOOL_CALL_RESULT, content)
+
+
+def end_steps_of(run: Run) -> None:
+    """End the steps of a run that are still current when it ends: see `StepRecording._leave`."""
+    current = get_current()
+    step: Any = current.get(STEP_KEY)
+    while step is not None and step.is_of(run):
+        step.close()
+        before, current = current, get_current()
+        step = None if current is before else current.get(STEP_KEY)
 
 
 class StepRecorder:

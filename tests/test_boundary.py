@@ -117,6 +117,20 @@ def test_a_storm_of_time_limits_reaches_the_program_each_time_and_leaves_no_step
     assert all(span.end_time for span in quiet.steps)
 
 
+def test_a_step_that_was_kept_from_ending_ends_with_what_is_around_it(quiet):
+    @step
+    def tool():
+        step("inner").__enter__()  # as if its block had been left without a word
+
+    with episode("t"):
+        tool()
+        assert not current_step().recording
+        step("last").__enter__()
+    assert not current_step().recording
+    assert [s.attributes["gen_ai.tool.name"] for s in quiet.steps] == ["tool", "inner", "last"]
+    assert len({s.trace_id for s in quiet.spans}) == 1
+
+
 def test_an_exception_that_another_thread_throws_reaches_the_program(quiet):
     @step
     def tool(n):
