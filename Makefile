@@ -12,7 +12,7 @@ test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a core
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
-	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py
+	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py tests/test_beside.py
 
 lint: $(VENV)/.installed-dev      ## style, spelling and import rules
 	$(BIN)/ruff check .

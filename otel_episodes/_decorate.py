@@ -53,6 +53,16 @@ class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
     __bound_function_wrapper__ = RecordedMethod
 
+    def __eq__(self, other: object) -> bool:
+        # Not equal to the bare function, as a proxy is: what caches by function would hand out what it made of that.
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
     @property  # type: ignore[misc]  # it is asked, and not set
     def __class__(self) -> Any:
         if _pickles_by_value(sys._getframe(1)):  # noqa: SLF001  # there is no other way to who asks

@@ -330,6 +330,22 @@ def test_arguments_are_recorded_as_they_were_at_the_call():
     assert the_step(recorded).attributes["episode.step.action"] == '{"items": [1, 2]}'
 
 
+def test_a_decorated_function_is_not_mistaken_for_the_bare_one():
+    @functools.lru_cache
+    def made_of(function):
+        return object()
+
+    def bare():
+        pass
+
+    decorated = step(bare)
+    assert decorated == decorated  # noqa: PLR0124  # the point
+    assert decorated != bare
+    assert made_of(bare) is not made_of(decorated)
+    shell = Shell()
+    assert shell.run == shell.run
+
+
 def test_wrong_use_raises_at_once_and_says_the_fix():
     with pytest.raises(UsageError, match=r"names \{nmae\}, but the arguments are: name"):
 

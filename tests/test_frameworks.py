@@ -7,19 +7,17 @@ tests/test_foreign.py everywhere.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from foreign_spans import CASES, Case, check_case, found, run_case
+from framework_environment import ASKED_FOR, REASON, environment
 
 from otel_episodes_clickhouse import Store, Target
 
-ROOT = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PACKAGES = (
     "pydantic-ai-slim", "langchain", "langgraph", "openai-agents", "smolagents", "langfuse", "mcp",
     "openinference-instrumentation-langchain", "openinference-instrumentation-openai-agents",
@@ -28,29 +26,13 @@ PACKAGES = (
     "opentelemetry-instrumentation-genai-langchain",
 )  # fmt: skip
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("OTEL_EPISODES_TEST_FRAMEWORKS", "") in ("", "0"),
-    reason="several hundred megabytes of frameworks: make test-frameworks installs and runs them",
-)
+pytestmark = pytest.mark.skipif(not ASKED_FOR, reason=REASON)
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """Return the interpreter of an environment with the frameworks and this project; made once, kept for a new day."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-episodes"
-    digest = hashlib.sha256(" ".join((*PACKAGES, sys.version, str(ROOT))).encode()).hexdigest()[:12]
-    home = Path(os.environ.get("OTEL_EPISODES_FRAMEWORKS") or cache / f"frameworks-{digest}")
-    interpreter = home / "bin" / "python"
-    if not (home / ".installed").exists():
-        uv = shutil.which("uv")
-        make = [uv, "venv", "--quiet", "--python", sys.executable, home] if uv else [sys.executable, "-m", "venv", home]
-        install = [uv, "pip", "install", "--python", interpreter] if uv else [interpreter, "-m", "pip", "install"]
-        for command in (make, [*install, "--quiet", "--editable", f"{ROOT}[clickhouse]", *PACKAGES]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"the frameworks cannot be installed here: {done.stderr.strip()[-300:]}")
-        (home / ".installed").touch()
-    return interpreter
+    """Return the interpreter of an environment with the frameworks and this project."""
+    return environment(PACKAGES)
 
 
 @pytest.fixture(scope="module")
