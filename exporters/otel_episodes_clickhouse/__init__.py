@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import errors
     from otel_episodes_clickhouse.advice.advisor import AdvisedRun, Advisor, Call, Option
+    from otel_episodes_clickhouse.advice.similar import SimilarTask, similar
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
     from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
@@ -31,6 +32,7 @@ __all__ = [
     "NextStep",
     "Option",
     "Result",
+    "SimilarTask",
     "Store",
     "Target",
     "aadvise",
@@ -39,6 +41,7 @@ __all__ = [
     "open_processor",
     "run_jobs",
     "score",
+    "similar",
 ]
 
 # Where a public name is defined: its module and, where it is another, its name there.
@@ -53,6 +56,7 @@ _PLACES: Final = {
     "NextStep": "learning.advice",
     "Option": "advice.advisor",
     "Result": "store.confined_sql",
+    "SimilarTask": "advice.similar",
     "Store": "store.store",
     "Target": "config",
     "aadvise": "learning.advice",
@@ -61,6 +65,7 @@ _PLACES: Final = {
     "open_processor": "delivery.processor",
     "run_jobs": "learning.jobs:run",
     "score": "learning.scores",
+    "similar": "advice.similar",
 }
 
 

@@ -34,6 +34,7 @@ from otel_episodes_clickhouse.cli import (
     score,
     ship,
     show,
+    similar,
     sql,
 )
 
@@ -42,7 +43,7 @@ GROUPS = {
     "Record": ("start", "step", "complete", "score", "import", "hooks", "skill"),
     "Look": ("episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
-    "Advise": ("outlook", "next"),
+    "Advise": ("similar", "outlook", "next"),
     "Operate": ("ship", "doctor", "migrate", "backfill"),
 }
 
@@ -91,6 +92,7 @@ for module in (
     patterns,
     rewards,
     reflect,
+    similar,
     outlook,
     next_steps,
     evaluate,

@@ -56,7 +56,7 @@ AS SELECT
     * REPLACE (ifNull(Success, true) AS Success),
     bitShiftLeft(toUInt128(bitShiftLeft(toUInt64(Segment), 32) + StepIndex), 80)
         + bitShiftLeft(toUInt128(toUnixTimestamp64Nano(StartTime)), 17)
-        + bitAnd(cityHash64(SpanId), 131070) + Success AS Position,
+        + bitAnd(cityHash64(SpanId), 131070) + ifNull(Success, true) AS Position,
     bitAnd(Position, bitNot(bitShiftLeft(toUInt128(4294967295), 80))) AS PositionByClock
 FROM steps;
 
