@@ -38,7 +38,7 @@ def filled(storage_store: Store) -> Store:
 
 
 def test_the_most_alike_comes_first_with_what_became_of_it(filled: Store) -> None:
-    first, *others = find(filled, "please cancel an order and refund the voucher", domain="similar")
+    first, *others = find(filled, "cancel the order and refund the voucher", domain="similar")
     assert (first.task, first.episodes, first.successes) == (TASKS[0], 3, 2)
     assert (first.best, first.last_failed) == ("task-0", "again-failed")
     assert [task.task for task in others] == [TASKS[1]]
