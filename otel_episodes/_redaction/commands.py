@@ -27,7 +27,8 @@ PROGRAMS: Final = (
         "mysql mysqldump mysqladmin mysqlimport mysqlsh mariadb mariadb-dump 7z 7za 7zz rar unrar", "-p", joined=True
     ),
     Program(
-        "sshpass docker podman nerdctl helm buildah skopeo az oc twine cqlsh mongo mongosh mongodump mongorestore",
+        "sshpass psexec docker podman nerdctl"
+        " helm buildah skopeo az oc twine cqlsh mongo mongosh mongodump mongorestore",
         "-p",
     ),
     Program(
@@ -63,7 +64,7 @@ _REST: Final = re.compile(r"(?:\.exe)?[ \t]([^\n|;]{1,600})")
 _ARGUMENT: Final = re.compile(
     r"""(?P<quote>\\{0,3}["'])(?P<quoted>[^"'\n]{0,400}?)(?P=quote)(?=\s|$|["'\\])|(?P<bare>(?:[^\s"'\\]|\\(?![nrt"'])){1,400})"""
 )
-_PAIR: Final = re.compile(r"(?P<user>[^:%/\s]{1,64})(?P<between>[:%])(?P<secret>.{3,256})$", re.DOTALL)
+_PAIR: Final = re.compile(r"(?P<user>[^:%/\s]{1,64})(?P<between>[:%,])(?P<secret>.{3,256})$", re.DOTALL)
 _CHPASSWD: Final = re.compile(
     r"""echo\s{1,4}(?:-n\s)?["']?[\w.-]{1,64}:(?P<secret>[^\s"'|]{4,128})["']?\s{0,4}\|\s{0,4}(?:sudo\s)?chpasswd"""
 )
@@ -131,6 +132,9 @@ def _in_places(program: Program, words: Sequence[str]) -> Iterator[tuple[int, in
 
 def _after(option: str, index: int, value: str) -> Iterator[tuple[int, int, int]]:
     if option in ("-u", "-U", "--user"):
+        user = value.partition(":")[0]
+        if is_secretive(user):
+            yield index, 0, len(user)  # a token in the place of the user
         pair = _PAIR.match(value)
         if pair is not None and not _NUMBER.match(value) and is_value(pair["secret"], PASSWORD, quoted=False):
             yield index, pair.start("secret"), len(pair["secret"])

@@ -28,7 +28,7 @@ _HOOK: Final = re.compile(
     r"""(?ix)(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/
     |discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{10,24}/|[\w-]{1,64}\.webhook\.office\.com/webhookb2/|outlook\.office(?:365)?\.com/webhook/|hooks\.zapier\.com/hooks/catch/
     |maker\.ifttt\.com/trigger/[\w-]{1,64}/(?:json/)?with/key/|hook\.[a-z0-9]{2,8}\.make\.com/|webhook\.site/
-    |open\.(?:feishu|larksuite)\.(?:cn|com)/open-apis/bot/v2/hook/|(?<=/)hooks/(?=[a-z0-9]{20}))
+    |open\.(?:feishu|larksuite)\.(?:cn|com)/open-apis/bot/v2/hook/|://[\w.:-]{3,80}/(?:[\w-]{1,40}/){0,3}hooks/(?=[\w/]{0,24}[0-9]))
     (?P<secret>[\w@/.-]{16,512})"""
 )
 _TELEGRAM: Final = re.compile(r"(?<![\w])(?:bot)?(?P<secret>\d{8,10}:AA[\w-]{32,35})")
@@ -58,6 +58,10 @@ _USER_OPTION: Final = re.compile(
     r"""(?P<secret>(?!\d{1,16}(?:\s|\Z))[^\s"':/\\][^\s"'\\]{3,256})"""
 )
 _VAULT: Final = re.compile(r"\$ANSIBLE_VAULT;[\w.;-]{1,64}\s{1,4}(?P<secret>(?:[0-9a-f]{16,128}\s{0,24}){1,2000})")
+_SECURE_STRING: Final = re.compile(
+    r"""(?i)ConvertTo-SecureString\s{1,4}(?:-String\s{1,4})?(?P<quote>\\{0,3}["'])(?P<secret>[^"'\n\\]{4,256})"""
+)
+_SALESFORCE: Final = re.compile(r"\b(?P<secret>00D[A-Za-z0-9]{12,15}!A[A-Z]\w{16}[\w.]{40,120})")
 _IBAN: Final = re.compile(r"(?i)\biban\b\W{1,4}(?-i:(?P<secret>[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{1,4}){3,8}))(?![A-Z0-9])")
 _JWK: Final = re.compile(
     r"""\\{0,3}["'](?:d|p|q|dp|dq|qi|k)\\{0,3}["']\s{0,4}:\s{0,4}\\{0,3}["'](?P<secret>[\w-]{16,1024})"""
@@ -114,6 +118,8 @@ FORMS: Final = (
     Form(_USER_OPTION, ("-u",), _looks_secret),
     Form(_VAULT, ("$ansible_vault",)),
     Form(_IBAN, ("iban",)),
+    Form(_SECURE_STRING, ("securestring",), _is_password),
+    Form(_SALESFORCE, ("!a",)),
     Form(_JWK, ("kty",)),
     Form(_LOGIN, ("login", "log_in", "sign", "auth", "connect", "cred", "user", "regist"), _is_login),
     Form(_PUTTY, ("private-lines",)),

@@ -20,7 +20,7 @@ _SHORT_NAMES: Final = r"(?:pin|otp|totp|cv[vc]|mfa|tan|ssn|pat|sid|sig|sas|hmac)
 _FORM_HINTS: Final = (
     "://", ":aa", "basic", "bearer", "negotiate", "apikey", "aws4-hmac", "hook", "ifttt", "thin:", "sqlplus",
     "identified", "password", "$", "sha", "md5}", "crypt", "pbkdf2", "argon2", ":::", "-u", "iban", "kty",
-    "private-lines",
+    "private-lines", "securestring", "!a",
 )  # fmt: skip
 _LOGIN_HINTS: Final = ("login", "log_in", "sign", "auth", "connect", "cred", "user", "regist")
 # Tokens in base64 may have a character in them that is not one of a word, and so no long run of those.
@@ -37,7 +37,8 @@ PROGRAMS: Final = frozenset((
     "jarsigner", "keydb-cli", "keytool", "ldapadd", "ldapcompare", "ldapdelete", "ldapmodify", "ldappasswd",
     "ldapsearch", "ldapwhoami", "lftp", "mariadb", "mariadb-dump", "mongo", "mongodump", "mongorestore", "mongosh",
     "mosquitto_passwd", "mosquitto_pub", "mosquitto_sub", "mysql", "mysqladmin", "mysqldump", "mysqlimport", "mysqlsh",
-    "nats", "nerdctl", "net", "netlify", "now", "nuget", "oc", "openssl", "podman", "rabbitmqctl", "railway", "rar",
+    "nats", "nerdctl", "net", "netlify", "now", "nuget", "oc", "openssl", "podman",
+    "psexec", "rabbitmqctl", "railway", "rar",
     "redis-benchmark", "redis-cli", "rpcclient", "security", "skopeo", "smbclient", "smbmap", "snmpbulkwalk", "snmpget",
     "snmpset", "snmpwalk", "snowsql", "sqlcmd", "ssh-keygen", "sshpass", "surge", "twine", "unrar", "unzip",
     "valkey-cli", "vault", "vercel", "vncdotool", "wget", "wmiexec", "wpa_passphrase", "wpscan", "wrangler",

@@ -18,6 +18,7 @@ from otel_episodes._redaction.names import (
     TOKEN,
     is_chosen,
     is_secretive,
+    is_uuid,
     is_value,
     strength,
     words,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int]
 
-_QUOTE: Final = r"""\\{0,7}["'`]"""
+_QUOTE: Final = r"""(?:\\{0,7}(?:["'`]|u002[27])|&quot;|&\#3[49];)"""
 _IS: Final = r"""(?:={1,2}>?|:=|:(?!:)|->|<-|\\u003[dD]|%3[AaDd])"""
 # Between a name and its value, by syntax. A group tells which; what follows is the value, quoted or not.
 _VALUE: Final = re.compile(
@@ -39,16 +40,16 @@ _VALUE: Final = re.compile(
             (?:value|default|content|plaintext|val)\b{_QUOTE}?
             [\ \t]{{0,4}}(?:=>|[:=])[\ \t]{{0,4}})
       | (?P<list>{_QUOTE}[\ \t]{{0,4}}\)?[\ \t]{{0,4}},\s{{0,24}}(?=[bruf]?{_QUOTE}))
-      | (?P<element>{_QUOTE}?(?:[\ \t][^<>\n]{{0,64}})?>(?=[^<\s])(?!=))
+      | (?P<element>(?:{_QUOTE}?(?:[\ \t][^<>\n]{{0,64}})?>|</\w{{1,16}}>\s{{0,24}}<\w{{1,16}}>)(?=[^<\s])(?!=))
       | (?P<call>{_QUOTE}?\([\ \t]{{0,4}}(?=[bruf]?{_QUOTE}))
       | (?P<cell>[*`]{{0,2}}[\ \t]{{0,16}}\|[\ \t]{{0,16}}(?=[^|\s]))
       | (?P<typed>[\ \t]{{0,4}}:?[\ \t]{{0,4}}&?'?[A-Za-z_][\w.|\[\]\ ]{{0,32}}[\ \t]{{0,4}}=
             [\ \t]{{0,4}}(?=[bruf]?{_QUOTE}))
       | (?P<sent>:?{_QUOTE}\s{{0,4}}(?:;\s{{0,4}})?send[\ \t]{{1,4}}(?:--[\ \t])?(?={_QUOTE}))
-      | (?P<is>\]?{_QUOTE}?\]?[\ \t]{{0,16}}{_IS}[\ \t]{{0,8}}
+      | (?P<is>\]?{_QUOTE}?\]?[\ \t]{{0,16}}{_IS}\*{{0,2}}[\ \t]{{0,8}}
             (?:[|>][+-]?[\ \t]{{0,4}}\r?\n[\ \t]{{1,16}}
               |\r?\n[\ \t]{{2,16}}(?=[^\s:]{{4,256}}\s*$))?)
-      | (?P<blank>[\ \t]{{1,4}}(?:(?:is|was|lautet|ist|es|est|to|as|of|set\ to|hash)[\ \t]{{1,4}})?)
+      | (?P<blank>[\ \t]{{1,4}}(?:(?:is|was|lautet|ist|es|est|to|as|of|set\ to|hash):?[\ \t]{{1,4}})?)
     )
     (?:[bruf@]?(?P<quote>{_QUOTE})(?P<quoted>(?:(?!(?P=quote))[^\n]){{1,1024}})(?P<closed>(?P=quote))?
       | (?P<bare>[^\s"'`<>\\]{{1,1024}}))
@@ -58,6 +59,8 @@ _SYNTAXES: Final = ("pair", "list", "element", "call", "cell", "typed", "sent", 
 _SCHEME: Final = re.compile(
     r"(?i)(?:bearer|basic|token|apikey|api-key|digest|negotiate|hmac|aws4-hmac-sha256|bot|jwt|oauth)[ \t]{1,4}"
 )
+_SECOND: Final = re.compile(r"[A-Za-z][\w-]{1,24}[ \t]{1,4}(?:\w{1,16}=)?([^\s,;]{8,512})")
+_PARTLY: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\](?=[\w+/%~])")
 # Schemes whose credentials are a list of fields, not one word.
 _SCHEMES_WITH_FIELDS: Final = frozenset(("digest", "hmac", "aws4-hmac-sha256", "oauth"))
 _END_OF_HEADER: Final = re.compile(r"""[^\r\n"'`\\<]{0,2048}""")
@@ -140,6 +143,12 @@ def _value(text: str, hint: int, match: re.Match[str]) -> Span | None:
     if "authoriz" in lowered or "cookie" in lowered:
         find = _cookies if "cookie" in lowered else _credentials
         return find(text, start) if syntax in ("is", "pair", "list", "typed") else None
+    partly = _PARTLY.match(text, start, end)
+    if partly is not None:
+        # What stands before it was a token of a known kind, which was not all of it.
+        stop = _END_OF_BARE.search(text, partly.end(), end)
+        end = end if stop is None else stop.start()
+        return (partly.end(), end) if end - partly.end() >= _LEAST_IN_PROSE else None
     scheme = _SCHEME.match(text, start, end) if quoted else None
     if scheme is not None:
         start = scheme.end()
@@ -246,6 +255,8 @@ def _fits_after_blank(said: _Said) -> bool:
         around = said.text[max(0, said.hint - 256) : said.hint]
         in_netrc = "login " in around and "machine " in around
         return said.is_value() and (in_netrc or (is_chosen(value) and len(value) >= _LEAST_IN_PROSE))
+    if words(said.name)[-1] == "pw":
+        return is_chosen(value) and len(value) >= _LEAST_IN_PROSE
     if sure in (TOKEN, RANDOM) and said.name.lower().rpartition("_")[2] in _NAMES_BEFORE_BLANK:
         return len(value) >= _LEAST_AFTER_BLANK and is_secretive(value) and "/" not in value
     return False
@@ -268,6 +279,9 @@ def _credentials(text: str, start: int) -> Span | None:
     if scheme is not None:
         start = scheme.end()
     first = re.split(r"[\s,;]", text[start:end], maxsplit=1)[0]
+    second = _SECOND.match(text, start, end) if scheme is None else None
+    if second is not None and (is_secretive(second[1]) or is_uuid(second[1])):
+        return second.span(1)  # a scheme of a service's own
     if end - start < _LEAST_IN_HEADER or not is_value(first, PASSWORD, quoted=False):
         return None
     if not (re.search(r"\d|=", first[:_LONGEST_NAME]) or len(first) >= _LEAST_WITHOUT_DIGIT):
@@ -282,6 +296,9 @@ def _cookies(text: str, start: int) -> Span | None:
     end = _END_OF_HEADER.match(text, start).end()  # type: ignore[union-attr]  # matches anything
     value = text[start:end]
     name, _, first = value.partition("=")
+    partly = _PARTLY.match(first)
+    if partly is not None and len(first) - partly.end() >= _LEAST_IN_PROSE and " " not in name:
+        return start + len(name) + 1 + partly.end(), end
     first = re.split(r"[;\s]", first, maxsplit=1)[0]
     if not 0 < len(name) <= _LONGEST_COOKIE_NAME or " " in name or not is_value(first, PASSWORD, quoted=False):
         return None

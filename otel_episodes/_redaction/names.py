@@ -29,14 +29,14 @@ _SHORT_PASSWORDS: Final = frozenset(
     ("psk", "pswd", "pwd", "passw", "pword", "pgpassword", "sshpass", "storepass", "keypass")
 )
 _PASS_AT_END: Final = re.compile(
-    r"(?:db|user|my|admin|root|smtp|mysql|ssh|ftp|ldap|auth|mail|key|store)(?:pass|pw|pwd)$"
+    r"(?:require|db|user|my|admin|root|smtp|mysql|ssh|ftp|ldap|auth|mail|key|store)(?:pass|pw|pwd)$"
 )
 _SECRETS: Final = set_of(
     """
     apikey apikeys apitoken apisecret accesskey accesstoken authtoken authkey secretkey secretaccesskey privatekey
     clientsecret clientkeydata encryptionkey signingkey masterkey sharedaccesskey accountkey secret secrets token
     tokens bearer jwt credential credentials creds authorization cookie cookies csrf xsrf csrftoken securitytoken
-    sessiontoken refreshtoken idtoken connectionstring dsn mnemonic otpauth licensekey requirepass masterauth
+    sessiontoken refreshtoken idtoken connectionstring dsn mnemonic otpauth licensekey
     sessionkey servicekey deploykey webhooksecret accesscode apipass
     """
 )  # fmt: skip
@@ -112,7 +112,8 @@ _PLACEHOLDER: Final = re.compile(
 )
 _CODE: Final = re.compile(
     r"""(?x)
-    [A-Za-z_$][\w.$]*[(\[<{]                     # a call, an index, a type's argument
+    ConvertTo-\w | (?:new|old|my)?_?pass(?:word|wd)?\d{0,2}$
+    | [A-Za-z_$][\w.$]*[(\[<{]                     # a call, an index, a type's argument
     | (?:os|process|env|settings|config|self|this|request|req|args|secrets|vars|var|data|local|module|cfg|opts|options
        |params|props|ctx|std|app|c|e|event|user|form|body|kwargs|flags|input|state)(?:\.|->|::|\?\.)\w
     | ![A-Za-z] | &[\w\[] | \*\w+\b | @\w+/ | ::
@@ -216,7 +217,7 @@ def _has_code(value: str) -> bool:
 
 def is_secretive(value: str) -> bool:
     """Return True for what looks drawn by lot, or chosen to be hard to guess."""
-    if _NO_TOKEN.search(value):
+    if _NO_TOKEN.search(value) or _UUID.match(value):
         return False
     if _LONG_HEX.match(value) or is_random(re.sub(r"[^A-Za-z0-9_-]", "-", value)):
         return True
@@ -272,3 +273,8 @@ def is_chosen(value: str) -> bool:
     if re.fullmatch(r"\d+(?:\.\d+)*[A-Za-z%]{1,3}|v?\d+(?:\.\d+)+[\w.-]*", value):
         return False  # a measure, a version
     return re.search(r"[\d!@#$%^&*?~]", value) is not None
+
+
+def is_uuid(value: str) -> bool:
+    """Return True for a UUID."""
+    return _UUID.match(value) is not None

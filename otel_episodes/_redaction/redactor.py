@@ -167,6 +167,8 @@ def _named(text: str, folded: str) -> Iterator[tuple[int, int]]:
         yield from named.named(text, folded)
         if "\n" in folded or "\\n" in folded:
             yield from tables.in_tables(text, folded)
+        if "values" in folded:
+            yield from tables.in_inserts(text)
 
 
 def _in_commands(text: str, folded: str) -> Iterator[tuple[int, int]]:

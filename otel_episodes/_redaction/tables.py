@@ -39,6 +39,29 @@ def in_tables(text: str, folded: str) -> Iterator[Span]:
                 yield from _cells(row, start, delimiter or ",", columns)
 
 
+_INSERT: Final = re.compile(r"(?i)\(([\w\s,\"`.\[\]]{3,400})\)\s{0,8}VALUES\s{0,8}(?=\()")
+_VALUES: Final = re.compile(
+    r"\s{0,8}(?:'((?:[^'\\\n]|''|\\.){0,512})'|\"([^\"\n]{0,512})\"|[^,()'\"]{0,128})\s{0,8}([,)])"
+)
+_MOST_COLUMNS: Final = 64
+
+
+def in_inserts(text: str) -> Iterator[Span]:
+    """Yield the values that a statement in SQL inserts into columns that are named as a secret's."""
+    for match in _INSERT.finditer(text):
+        columns = [column.strip(' \t\n"`[]') for column in match[1].split(",")]
+        wanted = [strength(column) >= TOKEN for column in columns[:_MOST_COLUMNS]]
+        at = match.end() + 1
+        for is_wanted in wanted if any(wanted) else ():
+            value = _VALUES.match(text, at)
+            if value is None:
+                break
+            for group in (1, 2):
+                if is_wanted and value[group] and is_value(value[group], PASSWORD, quoted=True):
+                    yield value.span(group)
+            at = value.end()
+
+
 def _line(text: str, place: int) -> Span:
     """Return where the line around a place begins and ends; a line also ends at an escaped break."""
     least = max(0, place - _LONGEST_HEADING)
