@@ -12,6 +12,7 @@ else a program attaches goes in and out as it would without us.
 from __future__ import annotations
 
 from itertools import islice
+from sys import getrefcount
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -26,6 +27,8 @@ G = TypeVar("G")
 
 _FUTURES: Final = frozenset((("_asyncio", "Future"), ("asyncio", "Future"), ("concurrent", "Future")))
 _ITERATES: Final = ("__next__", "__anext__", "__iter__", "__aiter__")
+# References to a result, in the call that counts them.
+_HELD_HERE: Final = 3
 # An object that iterates over a generator of its own keeps it among its first attributes.
 _LOOKED_AT: Final = 32
 
@@ -137,7 +140,9 @@ def drive_generator(
 def finish(recording: Recording, result: Any) -> Any:
     """Close a recording with what was returned, or have it end with that; return what the caller gets."""
     kind = type(result)
-    if kind in PLAIN or not _goes_on(recording, result, kind):
+    # Held by nobody but this frame and its caller's, it cannot be told from another one.
+    others = getrefcount(result) - _HELD_HERE
+    if kind in PLAIN or not _goes_on(recording, result, kind, others):
         recording.close(None, result)
         return result
     recording.suspend()
@@ -150,12 +155,12 @@ def finish(recording: Recording, result: Any) -> Any:
     return result
 
 
-def _goes_on(recording: Recording, result: Any, kind: type) -> bool:
+def _goes_on(recording: Recording, result: Any, kind: type, others: int) -> bool:
     """Return True if what was returned has yet to run; see to it that the recording ends with it."""
     if kind in (CoroutineType, GeneratorType, AsyncGeneratorType):
-        return True
+        return others <= 0
     try:
-        return _is_pending(recording, result, kind) or _is_stream(recording, result, kind)
+        return _is_pending(recording, result, kind) or _is_stream(recording, result, kind, others)
     except Exception as error:  # noqa: BLE001  # the boundary, and an answer
         report(error, "looking for a stream")
         return False
@@ -186,19 +191,23 @@ def _is_pending(recording: Recording, result: Any, kind: type) -> bool:
     return True
 
 
-def _is_stream(recording: Recording, result: Any, kind: type) -> bool:
+def _is_stream(recording: Recording, result: Any, kind: type, others: int) -> bool:
     """Return True for an object that iterates over a generator it holds, as clients of models return."""
     if all(_looking.class_value(kind, name) is _looking.MISSING for name in _ITERATES):
         return False
     held = _looking.own_dict(result)
     for name, value in islice(held.items(), _LOOKED_AT):
-        if type(value) is GeneratorType:
-            held[name] = named(drive_generator(recording, value, _EndWhenDropped(recording)), value)
-            return True
-        if type(value) is AsyncGeneratorType:
-            held[name] = named(drive_async_generator(recording, value, _EndWhenDropped(recording)), value)
+        if type(value) in (GeneratorType, AsyncGeneratorType) and others <= _holds(value, result):
+            drive: Any = drive_generator if type(value) is GeneratorType else drive_async_generator
+            held[name] = named(drive(recording, value, _EndWhenDropped(recording)), value)
             return True
     return False
+
+
+def _holds(generator: Any, value: object) -> int:
+    """Return how often a generator, a method of the value as a rule, holds it."""
+    frame = generator.gi_frame if type(generator) is GeneratorType else generator.ag_frame
+    return 0 if frame is None else sum(local is value for local in frame.f_locals.values())
 
 
 async def drive_async_generator(

@@ -22,7 +22,7 @@ from otel_episodes._handle import Handle
 from otel_episodes._processor import EpisodeContextProcessor, stamp_episodes
 from otel_episodes._recording import SPAN_NAMES, StepRecording, StepSpec
 from otel_episodes._run import Outcome
-from otel_episodes._sdk import provider_set, suppressed
+from otel_episodes._sdk import SpanFields, plain_attributes, provider_set, read_span, suppressed
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, NAME_LIMIT, OBSERVATION_LIMIT, one_of
 from otel_episodes._state import SCOPE
 from otel_episodes._template import Words, call_key, template
@@ -45,6 +45,7 @@ __all__ = [
     "Boundary",
     "EpisodeContextProcessor",
     "Handle",
+    "SpanFields",
     "StepRecording",
     "Usage",
     "Words",
@@ -60,7 +61,9 @@ __all__ = [
     "masked_text",
     "one_of",
     "passes",
+    "plain_attributes",
     "provider_set",
+    "read_span",
     "recording_to",
     "report",
     "reports_error",

@@ -28,12 +28,13 @@ import clickhouse_connect as __  # noqa: F401  # imported before the forks, not 
 from storage_fixtures import finished_spans
 
 from otel_episodes import configure, episode, step
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.cli.app import run
 from otel_episodes_clickhouse.delivery import processor as _  # noqa: F401  # imported before the forks, not in each child
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.spool import ledger as shipping_ledger
-from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 from otel_episodes_clickhouse.spool.losses import read_dropped
 from otel_episodes_clickhouse.spool.writer import SpoolWriter
 

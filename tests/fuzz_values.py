@@ -24,9 +24,10 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from storage_fixtures import T0, Keep
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.spool.decode import LineDecoder
-from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 
 BATCH = 250
 # Where JSON, Go, Python, orjson and ClickHouse have been seen to differ.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import collectors
 from storage_fixtures import finished_spans
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.delivery.backoff import Pauses
 from otel_episodes_clickhouse.delivery.shipper import Shipper
-from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import pytest
 from otel_episodes import UsageError, current_step, episode, step
 from otel_episodes._boundary import Boundary, is_ours
 from otel_episodes.testing import capture_episodes
+from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 
 class TimeIsUp(Exception):
@@ -155,3 +156,16 @@ def test_an_exception_that_another_thread_throws_reaches_the_program(quiet):
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeIsUp))
     thread.join(10)
     assert stopped == [False] * 20
+
+
+def test_a_time_limit_that_is_an_error_of_the_systems_kind_is_not_taken_for_a_full_disk(tmp_path):
+    def encoder():
+        def encode(item):
+            raise TimeoutError("time is up")  # as a signal handler does, wherever the program is
+
+        return encode
+
+    writer = SpoolWriter(tmp_path, encoder)
+    with pytest.raises(TimeoutError, match="time is up"):
+        writer.append("a span")
+    assert (writer.written, writer.lost) == (0, 1)

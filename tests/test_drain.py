@@ -18,9 +18,10 @@ import pytest
 from fault_campaign import Kept
 from storage_fixtures import DAY, STEP, T0, finished_spans, run_python
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse.errors import QueryError, StoreError, StoreUnavailableError
 from otel_episodes_clickhouse.spool.drain import DrainReport, drain
-from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 from otel_episodes_clickhouse.spool.locks import ProcessLock
 from otel_episodes_clickhouse.spool.reader import SpoolReader
 from otel_episodes_clickhouse.spool.values import attributes_as_text

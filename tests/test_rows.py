@@ -14,8 +14,9 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from storage_fixtures import STEP, T0, Keep, finished_spans, provider
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse.spool.decode import LineDecoder
-from otel_episodes_clickhouse.spool.encode import _line, new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import _line, new_encoder
 from otel_episodes_clickhouse.spool.row import COLUMNS, Row, SpoolLineError, encode, insert_row
 from otel_episodes_clickhouse.spool.values import as_string, attributes_as_text
 

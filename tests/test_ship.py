@@ -13,10 +13,10 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans, lines_of
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.delivery.batch import Pace
 from otel_episodes_clickhouse.spool.backlog import measure
-from otel_episodes_clickhouse.spool.encode import read_span
 from otel_episodes_clickhouse.spool.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from faulty_proxy import INSERTS, FaultyProxy
 from ship_fixtures import front_end, shipping, spool_spans, stored, target_of, wait_for
 from storage_fixtures import finished_spans
 
-from otel_episodes_clickhouse.spool.encode import read_span
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse.spool.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from opentelemetry import trace
 from ship_fixtures import front_end, shipping, spool_spans, target_of, wait_for
 from storage_fixtures import T0, finished_spans, provider, run_python
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse import EpisodeSpanProcessor
 from otel_episodes_clickhouse.delivery.backoff import Backoff, Pauses
 from otel_episodes_clickhouse.delivery.batch import Pace
 from otel_episodes_clickhouse.spool.backlog import Backlog, measure
 from otel_episodes_clickhouse.spool.drain import drain
-from otel_episodes_clickhouse.spool.encode import read_span
 from otel_episodes_clickhouse.spool.ledger import Account, Ledger
 
 if TYPE_CHECKING:

@@ -32,7 +32,10 @@ class Stream:
 
     def __init__(self, *items, error=None):
         self.url = "https://models.example"
-        self._iterator = pieces(*items, error=error)
+        self._iterator = self._read(items, error)
+
+    def _read(self, items, error):
+        yield from pieces(*items, error=error)
 
     def __iter__(self):
         return self
@@ -121,6 +124,24 @@ def test_a_stream_that_is_not_read_to_its_end_or_not_at_all_ends_its_step():
         returned()
         gc.collect()
         assert [s.attributes["episode.step.success"] for s in recorded.steps] == [True, True]
+
+
+def test_what_somebody_else_holds_too_is_returned_as_it_is():
+    @step
+    def passed_on(value):
+        return value
+
+    async def coroutine():
+        pass
+
+    waiting = coroutine()
+    held = [pieces(1), async_pieces(1), Stream(1), waiting]
+    inside = held[2]._iterator
+    with capture_episodes() as recorded, episode("t"):
+        assert all(passed_on(value) is value for value in held)
+        assert len(recorded.steps) == len(held)
+    assert (held[2]._iterator is inside, list(held[0])) == (True, [1])
+    waiting.close()
 
 
 def test_a_stream_keeps_taking_what_is_sent_and_thrown():

@@ -15,8 +15,9 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from storage_fixtures import T0, Keep, run_python
 
+from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse.spool.decode import LineDecoder
-from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

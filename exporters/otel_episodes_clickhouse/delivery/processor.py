@@ -9,17 +9,18 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import TraceFlags
 
 from otel_episodes import semconv
-from otel_episodes._for_store import SCOPE, Boundary, EpisodeContextProcessor, report
+from otel_episodes._for_store import SCOPE, Boundary, EpisodeContextProcessor, read_span, report
 from otel_episodes_clickhouse import config
 from otel_episodes_clickhouse.delivery.metrics import Delivery
 from otel_episodes_clickhouse.delivery.shipper import Shipper
 from otel_episodes_clickhouse.errors import ConfigurationError
-from otel_episodes_clickhouse.spool.encode import SpanFields, new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_episodes._for_store import SpanFields
     from otel_episodes_clickhouse.config import Target
 
 # How instrumentations of models, agents and tools mark their spans; those that sql/schema/002_foreign.sql looks for.

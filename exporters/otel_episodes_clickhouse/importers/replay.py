@@ -20,6 +20,7 @@ from otel_episodes._for_store import (
     begin_past_step,
     leave_outcome_unknown,
     masked_attributes,
+    read_span,
     recording_to,
     tell_source,
 )
@@ -29,7 +30,7 @@ from otel_episodes_clickhouse.importers import run_rows
 from otel_episodes_clickhouse.importers.builder import total
 from otel_episodes_clickhouse.importers.run import RecordError
 from otel_episodes_clickhouse.spool.decode import LineDecoder
-from otel_episodes_clickhouse.spool.encode import new_encoder, read_span
+from otel_episodes_clickhouse.spool.encode import new_encoder
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

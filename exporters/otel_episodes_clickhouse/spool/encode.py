@@ -16,13 +16,13 @@ definitions earlier in the same file::
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 import orjson
 from opentelemetry.trace import SpanKind, StatusCode
 
+from otel_episodes._for_store import plain_attributes
 from otel_episodes_clickhouse.spool.row import SpoolLineError
 from otel_episodes_clickhouse.spool.values import storable
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    from otel_episodes._for_store import SpanFields
 
 
 _KIND_NUMBERS: Final = {
@@ -46,30 +47,6 @@ _STATUS_NUMBERS: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERRO
 _MAX_INTERNED: Final = 1024
 # Attribute values that are the same in JSON; a float may be NaN, a list may hold one.
 _PLAIN_TYPES: Final = frozenset((str, int, bool))
-
-SpanFields: TypeAlias = "tuple[Any, ...]"
-"""What is stored of a span that has ended, as `read_span` reads it; the first of it is its instrumentation scope."""
-
-# All of a span in one call in C: a dozen properties are a dozen calls in Python. Those of attributes, events and links
-# copy, behind a lock, what is final once the span has ended.
-_read_sdk_span: Final = attrgetter(
-    "_instrumentation_scope", "_context", "_attributes._dict", "_parent", "_status._status_code",
-    "_status._description", "_kind", "_resource", "_start_time", "_end_time", "_name", "_events._dq", "_links._dq",
-)  # fmt: skip
-
-
-def read_span(span: ReadableSpan) -> SpanFields:
-    """Return what is stored of a span, without copies: its scope, its context, its attributes, and more."""
-    try:
-        return _read_sdk_span(span)
-    except AttributeError:
-        # Made by hand, or by a version of the SDK that keeps its fields elsewhere.
-        status = span.status
-        return (
-            span.instrumentation_scope, span.context, dict(span.attributes or {}), span.parent, status.status_code,
-            status.description, span.kind, span.resource, span.start_time, span.end_time, span.name, span.events,
-            span.links,
-        )  # fmt: skip
 
 
 def new_encoder() -> Callable[[SpanFields], bytes]:
@@ -201,7 +178,7 @@ def _link(link: Any) -> list[Any]:
 
 
 def _plain(attributes: Any) -> Any:
-    plain = getattr(attributes, "_dict", attributes)
+    plain = plain_attributes(attributes)
     return {} if plain is None else plain
 
 

@@ -150,6 +150,10 @@ class SpoolWriter(Generic[Item]):
                     self._look_at_size()
                 written = True
             except OSError as error:
+                if error.errno is None:
+                    # Not the system's: a time limit of the program's, raised by a signal handler. It passes.
+                    self._give_up_line(error)
+                    raise
                 written = self._fail(item, error)
             except BaseException as error:
                 self._give_up_line(error)
