@@ -8,7 +8,7 @@ import pytest
 
 from otel_episodes import UsageError
 from otel_episodes_clickhouse import run_jobs
-from otel_episodes_clickhouse.advice.similar import find
+from otel_episodes_clickhouse.learning.similar import find
 from tests.learning_data import SECOND, T0, Episode, rows_of
 
 if TYPE_CHECKING:

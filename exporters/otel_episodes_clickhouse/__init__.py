@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import errors
     from otel_episodes_clickhouse.advice.advisor import AdvisedRun, Advisor, Call, Option
-    from otel_episodes_clickhouse.advice.similar import SimilarTask, similar
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
     from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
     from otel_episodes_clickhouse.learning.scores import score
+    from otel_episodes_clickhouse.learning.similar import SimilarTask, similar
     from otel_episodes_clickhouse.store.confined_sql import Result
     from otel_episodes_clickhouse.store.store import Store
 
@@ -56,7 +56,7 @@ _PLACES: Final = {
     "NextStep": "learning.advice",
     "Option": "advice.advisor",
     "Result": "store.confined_sql",
-    "SimilarTask": "advice.similar",
+    "SimilarTask": "learning.similar",
     "Store": "store.store",
     "Target": "config",
     "aadvise": "learning.advice",
@@ -65,7 +65,7 @@ _PLACES: Final = {
     "open_processor": "delivery.processor",
     "run_jobs": "learning.jobs:run",
     "score": "learning.scores",
-    "similar": "advice.similar",
+    "similar": "learning.similar",
 }
 
 

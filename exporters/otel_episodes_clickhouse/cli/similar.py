@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from otel_episodes_clickhouse.advice import similar as search
 from otel_episodes_clickhouse.cli import options, output
 from otel_episodes_clickhouse.cli.opening import reading
+from otel_episodes_clickhouse.learning import similar as search
 
 
 def register(app: typer.Typer) -> None:

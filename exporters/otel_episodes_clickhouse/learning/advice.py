@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.learning import similar as search
 from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, contexts
 
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otel_episodes import Episode
+    from otel_episodes_clickhouse.learning.similar import SimilarTask
     from otel_episodes_clickhouse.store.store import Store
+
+
+# A brief says nothing of a step that fewer runs took.
+_FEWEST_RUNS: Final = 3
+_CHARACTERS_A_TOKEN: Final = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Advice:
 
     ``probability`` is how likely it is to succeed; ``domain_rate`` and ``task_rate`` are how often episodes of the
     domain and of this very task did, out of ``episodes`` and ``task_episodes``. Of a task with no past the rate is the
-    domain's, of a domain with none 0.5.
+    domain's, of a domain with none 0.5. ``similar`` are tasks of the domain that are like this one.
     """
 
     probability: float
@@ -54,6 +61,30 @@ class Advice:
     episodes: int
     task_episodes: int
     next_steps: tuple[NextStep, ...]
+    similar: tuple[SimilarTask, ...] = ()
+
+    def brief(self, budget: int = 600) -> str:
+        """Return what is sure enough to be told to an agent, in at most about ``budget`` tokens; empty: nothing is.
+
+        Counts, ids of episodes and names of tools alone: what a run said is text that somebody else wrote.
+        """
+        lines = [*map(_alike, self.similar[:2]), *filter(None, map(self._step, self.next_steps))]
+        room, kept = budget * _CHARACTERS_A_TOKEN, []
+        for line in lines:
+            room -= len(line) + 1
+            if room < 0:
+                break
+            kept.append(line)
+        return "\n".join(kept)
+
+    def _step(self, step: NextStep) -> str:
+        sure = f"{step.low:.0%} to {step.high:.0%}; {self.domain_rate:.0%} of all"
+        runs = f"{step.won} of {step.seen} runs went well ({sure})"
+        if step.seen >= _FEWEST_RUNS and step.low > self.domain_rate:
+            return f"From here {step.tool}: {runs}."
+        if step.seen >= _FEWEST_RUNS and step.high < self.domain_rate:
+            return f"Not {step.tool} from here: {runs}."
+        return ""
 
 
 def advise(
@@ -146,6 +177,13 @@ def next_steps(store: Store, so_far: Mapping[str, Any], limit: int) -> list[Next
     ]
 
 
+def _alike(task: SimilarTask) -> str:
+    told = f"A task {task.likeness:.0%} like this one went well in {task.successes} of {task.episodes} runs"
+    best = f"; the best is episode {task.best}" if task.best else ""
+    failed = f"; the latest that failed, not to be followed, is {task.last_failed}" if task.last_failed else ""
+    return f"{told}{best}{failed}."
+
+
 def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:
     outlook = store.query_named("outlook", so_far)[0]
     return Advice(
@@ -155,4 +193,5 @@ def _advice(store: Store, so_far: dict[str, Any], limit: int) -> Advice:
         episodes=outlook["Episodes"],
         task_episodes=outlook["TaskEpisodes"],
         next_steps=tuple(next_steps(store, so_far, limit)),
+        similar=tuple(search.find(store, so_far["task"], domain=so_far["domain"], tenant=so_far.get("tenant", ""))),
     )
