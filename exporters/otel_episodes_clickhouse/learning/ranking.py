@@ -192,11 +192,21 @@ class Place:
             self._values.append(value)
             self._value = value if total or parent < 0 else self._value
         self._weights = self._usual_weights()
+        self._judged: dict[Asked, Worth] = {}
+        self._tools: dict[int, _Found] = {}
 
     def worth(self, asked: Asked) -> Worth:
-        """Return what this call is worth here."""
+        """Return what this call is worth here; calls that differ in their values alone are judged once."""
+        found = self._judged.get(asked)
+        if found is None:
+            found = self._judged[asked] = self._judge(asked)
+        return found
+
+    def _judge(self, asked: Asked) -> Worth:
         tool, *finer = calls(asked)
-        found = self._tool(tool)
+        found = self._tools.get(tool)
+        if found is None:
+            found = self._tools[tool] = self._tool(tool)
         usual = self._usual(found.counts)
         grounded = self._grounded(grounding(asked.template))
         for number, call in enumerate(finer):
