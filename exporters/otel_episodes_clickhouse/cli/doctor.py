@@ -319,7 +319,12 @@ def _open_store(store: Store) -> Iterator[Finding]:
     if not migrations.is_current(store):
         yield Finding("schema", "warn", "not that of this version", "update it: otel-episodes migrate")
         return
-    yield Finding("schema", "ok", f"current ({migrations.version()})")
+    changes = migrations.plan(store).changes
+    if changes:
+        text = "; ".join(f"{change.name}: {change.why}" for change in changes[:3])
+        yield Finding("schema", "warn", text, "see otel-episodes migrate --plan")
+    else:
+        yield Finding("schema", "ok", f"current ({migrations.version()})")
     yield _storing(store)
     counts = store.query_named("count_episodes")[0]
     text = f"{counts['Episodes']:,}, {counts['Running']:,} running, {counts['Abandoned']:,} abandoned"

@@ -42,6 +42,13 @@ def migrate(
         int | None,
         typer.Option(min=0, help="Drop raw spans older than this; 0 for never. Episodes and steps stay."),
     ] = None,
+    read_from: Annotated[
+        str,
+        typer.Option(
+            metavar="[DATABASE.]TABLE",
+            help="Also read the spans of this table, which is not ours: now and from now on.",
+        ),
+    ] = "",
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -55,6 +62,7 @@ def migrate(
       otel-episodes migrate
       otel-episodes migrate --print --cluster main > schema.sql
       otel-episodes migrate --keep-days 90
+      otel-episodes --dsn clickhouse://host/episodes migrate --read-from default.otel_traces
     """
     target = Target.resolve(dsn)
     layout = _layout(target, cluster, replicated=replicated)
@@ -64,6 +72,8 @@ def migrate(
         _plan(target, layout, json=json)
     else:
         _apply(target, layout, keep_days, json=json)
+        if read_from:
+            _read_from(target, read_from)
 
 
 def _layout(target: Target, cluster: str, *, replicated: bool) -> Layout | None:
@@ -102,6 +112,12 @@ def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json
         output.line(f"{target} is up to date")
     if keep_days is not None:
         output.line(f"raw spans are kept {f'for {keep_days} days' if keep_days else 'for ever'}")
+
+
+def _read_from(target: Target, name: str) -> None:
+    with _opened(target) as store:
+        spans = store.read_from(name)
+    output.note(f"reads {name} from now on; {output.plural(spans, 'span')} brought in")
 
 
 def _opened(target: Target) -> Store:

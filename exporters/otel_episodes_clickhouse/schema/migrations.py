@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _HASH: Final = "schema_of_"
 _ONE_SERVER: Final = Layout()
+_KEEPS_NOTHING: Final = frozenset(("View", "Null", "LiveView"))
+_ELSEWHERE: Final = (
+    "keep ours in another database and read this table from there, `otel-episodes --dsn .../episodes migrate "
+    "--read-from DATABASE.TABLE`"
+)
 _VIEWS: Final = {"view": "View", "materialized view": "MaterializedView"}
 # Before 0.2 they were kept under another name.
 _SETTINGS: Final = ("episode_settings", "internal_settings")
@@ -243,6 +248,7 @@ def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     changes = [change for statement in tables for change in _change(statement, objects, found, layout)]
     changes += _migrated("pre", found, layout)
     changes += [change for statement in views for change in _change(statement, objects, found, layout)]
+    changes += _unfed(objects, found, layout)
     changes += _migrated("post", found, layout)
     yield from changes
     # What the jobs read or write means something else now.
@@ -281,7 +287,7 @@ def _change(statement: sql.Statement, objects: Mapping[str, Made], found: Found,
     elif wanted.kind in _VIEWS:
         yield from _view(wanted, there, found)
     elif statement.shared and wanted.engine != "Distributed":
-        yield from _shared(wanted, found.columns[wanted.name])
+        yield from _shared(wanted, found.columns[wanted.name], there["Engine"])
     else:
         columns = objects[wanted.target].columns if wanted.target else wanted.columns
         yield from _table(wanted, columns, found, layout)
@@ -315,15 +321,40 @@ def _differs(statement: sql.Statement, found: Found) -> bool:
     return found.settings.get(_HASH + statement.name) != _hash(statement.text)
 
 
-def _shared(wanted: Made, there: Mapping[str, str]) -> Iterator[Change]:
+def _shared(wanted: Made, there: Mapping[str, str], engine: str) -> Iterator[Change]:
+    if wanted.name == "otel_traces" and engine in _KEEPS_NOTHING:
+        why = f"it is a {engine}, in which there is nothing to look at: {_ELSEWHERE}"
+        yield Change("refuse", wanted.name, why)
+        return
     missing = [item.name for item in wanted.columns if item.name not in there]
     if missing:
-        why = f"has no column {', '.join(missing)}, so it is none of the collector's: rename it, then repeat"
+        why = f"has no column {', '.join(missing)}, so it is none of the collector's: {_ELSEWHERE}"
         yield Change("refuse", wanted.name, why)
-    json = [item.name for item in wanted.columns if item.type.startswith("Map") and there.get(item.name) == "JSON"]
-    if json:
-        why = f"{', '.join(json)} is JSON: set `json: false` in the collector's exporter and rename this table"
+    other = [item.name for item in wanted.columns if item.name in there and _is_other(item.type, there[item.name])]
+    if other:
+        why = f"{', '.join(f'{name} is {there[name]}' for name in other)}: {_ELSEWHERE}"
         yield Change("refuse", wanted.name, why)
+
+
+def _is_other(wanted: str, there: str) -> bool:
+    """Return True if our statements cannot read a column of the collector's table of that type."""
+    if any(kind in there for kind in ("JSON", "Dynamic", "Variant", "Object(")):
+        return True
+    return any((shape in wanted) != (shape in there) for shape in ("Map(", "Array("))
+
+
+def _unfed(objects: Mapping[str, Made], found: Found, layout: Layout) -> Iterator[Change]:
+    """Make the views anew that read a table which was renamed, or dropped and made again, under them."""
+    if layout != _ONE_SERVER:
+        return
+    for made in objects.values():
+        reads = re.search(r"\bFROM\s+(\w+)", made.select) if made.kind == "materialized view" else None
+        table = found.tables.get(reads[1]) if reads else None
+        if reads and table and made.name in found.tables and made.name not in table["Feeds"]:
+            why = (
+                f"{reads[1]}, renamed or made again, does not feed it; for what came meanwhile: otel-episodes backfill"
+            )
+            yield Change("replace", made.name, why, (ddl.drop(made.name, ""), made.statement))
 
 
 def _table(wanted: Made, columns: Sequence[ddl.Item], found: Found, layout: Layout) -> Iterator[Change]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.errors import NewerStoreError, QueryError, StoreError
-from otel_episodes_clickhouse.schema import migrations
+from otel_episodes_clickhouse.errors import NewerStoreError, QueryError, SchemaError, StoreError
+from otel_episodes_clickhouse.schema import migrations, source
 from otel_episodes_clickhouse.spool import drain as draining
 from otel_episodes_clickhouse.spool.row import COLUMNS
 from otel_episodes_clickhouse.store import chdb_engine, confined_sql, read_only_sql, recovery
@@ -106,6 +106,22 @@ class Store:
         migration = migrations.migrate(self, layout)
         self._migrated = True
         return migration
+
+    def read_from(self, name: str) -> int:
+        """Read the spans of a table that is not ours from now on, and return how many were there already."""
+        self._refuse_when_read_only("read from another table")
+        database, table = source.parsed(name)
+        asked = {"database": database, "table": table}
+        engines = self.query_named("source_engine", asked)
+        if not engines:
+            raise SchemaError(f"there is no table {name}")
+        if engines[0]["Engine"] == "View":
+            raise SchemaError(f"{name} is a view, which hands nothing on: name the table it reads")
+        columns = {row["Name"]: row["Type"] for row in self.query_named("source_columns", asked)}
+        before = self.query_named("count_spans")[0]["Spans"]
+        for statement in source.source(name, columns, engines[0]["Database"]).statements():
+            self.execute(statement)
+        return int(self.query_named("count_spans")[0]["Spans"] - before)
 
     def prepare(self) -> None:
         """Migrate unless the store is up to date; an account that may not look finds out by inserting.

@@ -25,7 +25,7 @@ GROUP BY Name;
 
 -- name: schema_tables
 SELECT name AS Name, engine AS Engine, sorting_key AS OrderBy, partition_key AS PartitionBy,
-    create_table_query AS Definition
+    create_table_query AS Definition, dependencies_table AS Feeds
 FROM system.tables
 WHERE database = currentDatabase() AND name IN {names:Array(String)};
 
