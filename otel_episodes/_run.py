@@ -61,7 +61,7 @@ def _after_fork_in_child() -> None:
     for found in list(_active.values()):
         run = found()
         if run is not None:
-            run.lock = threading.Lock()  # another thread may have held it, and is not here
+            run.lock = threading.RLock()  # another thread may have held it, and is not here
             run.inherited = True
             run.counts_steps = False
 
@@ -168,7 +168,8 @@ class Run:
         self.context = Context()
         self.tracer: Tracer = None  # type: ignore[assignment]  # set by start, before any step
         self.span: Span | None = None
-        self.lock = threading.Lock()
+        # Taken again by a signal handler or a finaliser that makes a step while one begins.
+        self.lock = threading.RLock()
         self.steps = 0
         self.counts_steps = True
         self.last_failure: LastFailure | None = None

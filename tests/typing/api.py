@@ -18,6 +18,11 @@ def configured(pattern: str) -> list[str]:
     return [pattern]
 
 
+@step(expected=(KeyError, OSError))
+def expecting(key: str) -> str:
+    return key
+
+
 @step("fetch")
 async def coroutine(url: str) -> bytes:
     return url.encode()
@@ -63,6 +68,7 @@ def types_are_kept() -> None:
     assert_type(bare("x"), list[str])
     assert_type(bare("x", limit=2), list[str])
     assert_type(configured("x"), list[str])
+    assert_type(expecting("x"), str)
     assert_type(generator(1), Generator[int, str, bool])
     assert_type(async_generator(1), AsyncGenerator[int, None])
     assert_type(Tool("x"), Tool)
@@ -77,6 +83,7 @@ def types_are_kept() -> None:
 async def coroutines_are_kept() -> None:
     assert_type(await coroutine("x"), bytes)
     assert_type(await fix(3), str)
+    assert_type(await with_context(coroutine)("x"), bytes)
     async with episode("t") as ep, step("x") as s:
         assert_type(ep, Episode)
         assert_type(s, Step)
