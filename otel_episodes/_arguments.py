@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
+from json.encoder import encode_basestring_ascii  # C
 from string import Formatter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import wrapt
 
 from otel_episodes import _injected, _looking, _rendering
+from otel_episodes._sameness import fingerprint
 from otel_episodes._settings import ACTION_LIMIT
 from otel_episodes.exceptions import UsageError
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _FORMATTER = Formatter()
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+# Of a call that is told the short way, the strings together: it fits into whatever is kept.
+_SHORT_CALL: Final = 128
 # Under which name arguments stand whose names are not known.
 _NAMELESS = "*"
 # Whose decorators pass on the arguments as they get them.
@@ -37,6 +41,21 @@ class _Field(NamedTuple):
     path: str
 
 
+# What is told of a call: the arguments as JSON, empty for none; the action, if there is a template; a key that is the
+# same for the same call only; and the id of the tool call, where a framework tells it.
+Call = tuple[str, str | None, object, str]
+
+
+class _Shapes(NamedTuple):
+    """What a call of strings looks like: arguments for ``%``, action for `str.format`, and how many there are.
+
+    ``free`` is of a function, ``bound`` of a method.
+    """
+
+    free: tuple[str, str | None, int]
+    bound: tuple[str, str | None, int]
+
+
 class Arguments:
     """Names the arguments of one callable and puts them into an action.
 
@@ -45,8 +64,20 @@ class Arguments:
     """
 
     __slots__ = (
-        "_all", "_defaults", "_exclude", "_include", "_injected", "_is_bound", "_is_certain", "_name", "_names",
-        "_owner", "_parts", "_rest",
+        "_all",
+        "_defaults",
+        "_exclude",
+        "_include",
+        "_injected",
+        "_is_bound",
+        "_is_certain",
+        "_judged_by",
+        "_name",
+        "_names",
+        "_owner",
+        "_parts",
+        "_rest",
+        "_shapes",
     )  # fmt: skip
 
     def __init__(
@@ -77,12 +108,21 @@ class Arguments:
         self._include = None if include is None else _checked("include", include, parameters)
         self._exclude = _checked("exclude", exclude, parameters)
         self._parts = None if template is None else _parse(template, parameters, self._names)
+        self._shapes: _Shapes | None = None
+        self._judged_by: Any = self  # nobody yet
 
-    def named(self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def named(
+        self,
+        instance: object,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        injected: list[object] | None = None,
+    ) -> dict[str, Any]:
         """Return what was asked by name: without what binding and frameworks put in, with the defaults that apply.
 
-        Arguments whose names cannot be known stand under ``*``: those beyond the names, and those given by position
-        to a decorated function of somebody else's that may put further ones in front.
+        What frameworks put in is added to ``injected``. Arguments whose names cannot be known stand under ``*``: those
+        beyond the names, and those given by position to a decorated function of somebody else's that may put further
+        ones in front.
         """
         if instance is None:
             instance, args = self._receiver(args)
@@ -96,14 +136,14 @@ class Arguments:
             values = {_NAMELESS: args} if args else {}
         if kwargs or len(values) < len(self._all) - shift:
             values = self._in_order(values, kwargs, self._names[:1] if shift else ())
-        return {
-            name: value
-            for name, value in values.items()
-            if name not in self._injected
-            and name not in self._exclude
-            and (self._include is None or name in self._include)
-            and not _injected.is_injected(name, value)
-        }
+        asked = {}
+        for name, value in values.items():
+            if name in self._injected or _injected.is_injected(name, value):
+                if injected is not None:
+                    injected.append(value)
+            elif name not in self._exclude and (self._include is None or name in self._include):
+                asked[name] = value
+        return asked
 
     def _receiver(self, args: tuple[Any, ...]) -> tuple[object, tuple[Any, ...]]:
         """Take what a method is called on off the arguments, where it is handed on as one of them.
@@ -132,16 +172,89 @@ class Arguments:
                     ordered[name] = default
         return {**ordered, **values}
 
+    def call(
+        self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any], redactor: Redactor | None, limit: int
+    ) -> Call:
+        """Tell a call: its arguments as JSON of at most ``limit`` characters, and the template filled in."""
+        if redactor is not self._judged_by:
+            self._judge(redactor)
+        if not kwargs and self._shapes is not None:
+            told = self._short_call(self._shapes, instance, args, redactor)
+            if told is not None:
+                return told
+        injected: list[object] = []
+        values = self._masked(self.named(instance, args, kwargs, injected), redactor)
+        told_values, is_cut = _rendering.fair_json(values, limit, redactor) if values else ("", False)
+        action = None if self._parts is None else self._action(instance, args, kwargs, redactor)
+        call_id = next(filter(None, map(_injected.call_id, injected)), "")
+        return told_values, action, fingerprint(values) if is_cut else told_values, call_id
+
+    def _short_call(
+        self, shapes: _Shapes, instance: object, args: tuple[Any, ...], redactor: Redactor | None
+    ) -> Call | None:
+        """Tell a call with a few short strings in which nothing is masked or escaped, as most are; None for any other.
+
+        It executes a fifth of what the general way does, on every step; a test compares them. One look for secrets is
+        enough for arguments and action.
+        """
+        if instance is None:
+            arguments, action, count = shapes.free
+        else:
+            arguments, action, count = shapes.bound
+        if len(args) != count:
+            return None
+        for value in args:
+            if type(value) is not str:
+                return None
+        raw = "\n".join(args)
+        if len(raw) > _SHORT_CALL or len(encode_basestring_ascii(raw)) - len(raw) != count + 1:
+            return None  # too long, or to be escaped
+        told = arguments % args
+        if action is None:
+            return None if redactor is not None and redactor.suspects(raw) else (told, None, told, "")
+        done = action.format(*args)
+        if len(done) > ACTION_LIMIT:
+            return None
+        if redactor is not None and redactor.suspects(f"{done}\n{raw}"):
+            return None
+        return told, done, told, ""
+
+    def _judge(self, redactor: Redactor | None) -> None:
+        """Work out what a call of short strings looks like, unless something in it is masked or left out."""
+        self._judged_by, self._shapes = redactor, None
+        has_secret = redactor is not None and any(redactor.secret_name(name) for name in (*self._names, self._rest))
+        leaves_out = self._injected or self._exclude or self._include is not None
+        if has_secret or leaves_out or not self._is_certain or self._all != self._names or not self._names:
+            return
+        action = None if self._parts is None else _positional(self._parts)
+        arguments = _object_of(self._names)
+        if len(arguments) + _SHORT_CALL > ACTION_LIMIT or (action is None and self._parts is not None):
+            return
+        # What another decorator hands on may have the receiver among it: that is for the general way to tell.
+        free = -1 if self._owner else len(self._names)
+        shift = 0 if self._is_bound else 1
+        self._shapes = _Shapes(
+            (arguments, action and action(0), free),
+            (_object_of(self._names[shift:]), action and action(shift), len(self._names) - shift),
+        )
+
     def action(
         self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any], redactor: Redactor | None
     ) -> str | None:
         """Render the action of at most 256 characters: the template filled in, or the arguments as JSON."""
         if self._parts is None:
-            values = self.named(instance, args, kwargs)
-            return _rendering.fair_json(self._masked(values, redactor), ACTION_LIMIT, redactor) if values else None
+            return self.call(instance, args, kwargs, redactor, ACTION_LIMIT)[0] or None
+        return self._action(instance, args, kwargs, redactor)
+
+    def _action(
+        self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any], redactor: Redactor | None
+    ) -> str:
         if instance is None:
             instance, args = self._receiver(args)
-        return self._filled(self._parts, args, kwargs, redactor, shift=instance is not None and not self._is_bound)
+        shift = instance is not None and not self._is_bound
+        return _rendering.text(
+            self._filled(self._parts or (), args, kwargs, redactor, shift=shift), ACTION_LIMIT, redactor
+        )
 
     def _masked(self, values: dict[str, Any], redactor: Redactor | None) -> dict[str, Any]:
         """Mask what stands under ``*`` where one of the names it may belong to is a secret's."""
@@ -160,6 +273,7 @@ class Arguments:
         *,
         shift: bool,
     ) -> str:
+        """Return the template filled in, as long as it is and with only the secrets masked that are known by name."""
         rendered = []
         for literal, field in parts:
             rendered.append(literal)
@@ -178,7 +292,25 @@ class Arguments:
                     rendered.append(value)
                 else:
                     rendered.append(_part(value, path, redactor))
-        return _rendering.text("".join(rendered), ACTION_LIMIT, redactor)
+        return "".join(rendered)
+
+
+def _object_of(names: Sequence[str]) -> str:
+    return "{" + ", ".join(f'"{name}": "%s"' for name in names) + "}"
+
+
+def _positional(parts: Sequence[tuple[str, _Field | None]]) -> Callable[[int], str] | None:
+    """Return the template for `str.format`, by the number of arguments before the first; None if it has paths."""
+    if any(field is not None and (field.path or field.position == sys.maxsize) for _, field in parts):
+        return None
+
+    def shifted(shift: int) -> str:
+        return "".join(
+            literal.replace("{", "{{").replace("}", "}}") + ("" if field is None else f"{{{field.position - shift}}}")
+            for literal, field in parts
+        )
+
+    return shifted
 
 
 def _part(value: Any, path: str, redactor: Redactor | None) -> str:  # any argument

@@ -61,7 +61,7 @@ class BatchRecording(StepRecording):
         if self._errors and self._failure is None:
             self._failure = Failure(semconv.TOOL_ERROR, f"{self._errors} of {self.count} failed: {self._first_error}")
         elif self._observation is None and self._failure is None and settings.capture != "none":
-            self._observation = f"{self.count} done"
+            self._result = f"{self.count} done"
         counts = {
             semconv.BATCH_COUNT: self.count,
             semconv.BATCH_ERRORS: self._errors,

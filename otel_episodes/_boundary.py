@@ -103,9 +103,15 @@ def is_ours(error: BaseException) -> bool:
 def _is_told_of(frame: FrameType, interrupted: FrameType) -> bool:
     code = frame.f_code
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    # Of an import its frames are cut out of the traceback: then the caller is what was interrupted.
+    caller = frame.f_back
     for name in code.co_varnames[:count]:
         value: Any = frame.f_locals.get(name)
-        if value is interrupted or (type(value) is tuple and any(item is interrupted for item in value)):
+        if (
+            value is interrupted
+            or (value is caller and caller is not None)
+            or (type(value) is tuple and any(item is interrupted for item in value))
+        ):
             return True
     return False
 

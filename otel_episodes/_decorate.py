@@ -15,6 +15,7 @@ import wrapt
 
 from otel_episodes import _state
 from otel_episodes._drive import drive_async_generator, drive_coroutine, drive_generator, finish, named
+from otel_episodes._managers import MANAGERS
 from otel_episodes._usage import PLAIN
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def decorate(function: F, recorder: Recorder) -> F:
     if isinstance(function, type):
         try:
             return cast("F", _decorate_class(function, recorder))
-        except TypeError:
-            pass  # a builtin class: its __init__ cannot be replaced, so it is recorded as any callable is
+        except (TypeError, AttributeError):
+            pass  # a class that cannot be changed, a builtin: it is recorded as any callable is
     branch = _branch(function)
     return cast("F", RecordedFunction(function, functools.partial(branch, recorder), enabled=_state.enabled))
 
@@ -126,6 +127,8 @@ def decorate(function: F, recorder: Recorder) -> F:
 def _branch(function: Any) -> Callable[..., Any]:
     if isinstance(function, (classmethod, staticmethod)):
         function = function.__func__
+    if inspect.isfunction(function) and function.__code__ in MANAGERS:
+        return MANAGERS[function.__code__]
     called = function if inspect.isroutine(function) or isinstance(function, functools.partial) else _call_of(function)
     if inspect.isasyncgenfunction(called):
         return _async_generator
@@ -142,10 +145,12 @@ def _call_of(instance: object) -> Any:
 
 
 def _decorate_class(cls: Any, recorder: Recorder) -> Any:
-    """Record the construction of a class in its ``__init__``.
+    """Record the construction of a class in its ``__init__``, or in its ``__new__`` where that does the work.
 
     The class stays the class: for ``isinstance``, subclasses, pickling and type checkers.
     """
+    if cls.__init__ is object.__init__ and cls.__new__ is not object.__new__:
+        return _decorate_new(cls, recorder)
     initialise = cls.__init__
 
     def record(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -154,6 +159,21 @@ def _decorate_class(cls: Any, recorder: Recorder) -> Any:
         return _function(recorder, wrapped, instance, args, kwargs)
 
     cls.__init__ = RecordedFunction(initialise, record, enabled=_state.enabled)
+    return cls
+
+
+def _decorate_new(cls: Any, recorder: Recorder) -> Any:
+    """Record the construction of a class that has only ``__new__``: a named tuple, a subclass of str or Decimal.
+
+    With an ``__init__`` of ours, ``object.__init__`` would refuse the arguments.
+    """
+
+    def record(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+        if not args or args[0] is not cls:
+            return wrapped(*args, **kwargs)  # a subclass: not the construction of this class
+        return _function(recorder, functools.partial(wrapped, cls), None, args[1:], kwargs)
+
+    cls.__new__ = staticmethod(RecordedFunction(cls.__new__, record, enabled=_state.enabled))
     return cls
 
 

@@ -9,13 +9,14 @@ from otel_episodes._batch import Batch, BatchRecording
 from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import (
-    checked_expected,
     checked_kind,
     checked_name,
+    cleaned_attribute,
+    cleaned_attributes,
     finite_score,
-    label,
     parts,
     probability,
+    text_of,
     texts,
     tool_name,
     whole,
@@ -28,7 +29,8 @@ from otel_episodes._recording import StepRecording, StepSpec, end_steps_of
 from otel_episodes._run import Outcome, Run
 from otel_episodes._sdk import attach, get_current
 from otel_episodes._settings import NAME_LIMIT, OBSERVATION_LIMIT, one_of
-from otel_episodes._step import Step
+from otel_episodes._step import Step, new_step
+from otel_episodes._targets import records_inside, refuse_misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from otel_episodes._arguments import Arguments
     from otel_episodes._log_step import LoggedStep
+    from otel_episodes._step import StepOptions
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -140,7 +143,7 @@ class Episode(Block):
     @Boundary("setting an attribute of an episode")
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute of your own on the episode's span; it is written at the end."""
-        self._run.attributes[key] = value
+        self._run.attributes[str(key)] = cleaned_attribute(key, value)
 
     @Boundary("recording an outcome")
     def _tell(self, outcome: str, verdict: str, attributes: dict[str, Any]) -> None:
@@ -154,17 +157,15 @@ class Episode(Block):
 
     def step(
         self,
-        tool: str = "",
-        *,
-        kind: str = "tool_use",
-        action: str | None = None,
-        success: Callable[[Any], bool] | None = None,
-        expected: type[BaseException] | tuple[type[BaseException], ...] = (),
-        attributes: Mapping[str, AttributeValue] | None = None,
+        first: str = "",
+        /,
+        **options: Unpack[StepOptions],
     ) -> Step:
-        """Make a step of this episode, wherever it is entered: in a thread without context, too."""
-        spec = StepSpec(checked_name(tool), checked_kind(kind), success, attributes, checked_expected(expected))
-        return Step(StepRecording(spec, self._run, action))
+        """Make a step of this episode, wherever it is entered: in a thread without context, too.
+
+        The options are those of `step`.
+        """
+        return new_step(first, options, self._run)
 
     def batch(self, tool: str, *, action: str | None = None, kind: str = "tool_use") -> Batch:
         """Record a burst of small actions as one step: ``with ep.batch("cargo") as b: b.add(...)``."""
@@ -256,6 +257,9 @@ class Episode(Block):
         from otel_episodes._arguments import Arguments  # noqa: PLC0415  # with `_decorate`, half of the import's cost
         from otel_episodes._decorate import decorate  # noqa: PLC0415
 
+        if records_inside(function, self):
+            return function
+        refuse_misplaced(function, "episode")
         template = self._run
         arguments = Arguments(function, template.task) if template.task else None
         return decorate(function, _EpisodeRecorder(template, arguments, tool_name(function)))
@@ -293,9 +297,11 @@ class _EpisodeRecorder:
         run = Run(
             self._task_of(instance, args, kwargs),
             agent=template.agent,
+            description=template.description,
             attributes=template.attributes,
             conversation_id=template.conversation_id,
             inline=template.inline,
+            shared=template.shared,
         )
         return _EpisodeRecording(run)
 
@@ -379,10 +385,12 @@ class EpisodeFactory:
     @overload
     def __call__(
         self,
-        task: str = ...,
+        first: str = ...,
         /,
         *,
+        task: str = ...,
         agent: str = ...,
+        description: str = ...,
         task_type: str = ...,
         domain: str = ...,
         language: str = ...,
@@ -391,17 +399,21 @@ class EpisodeFactory:
         tags: Sequence[str] = ...,
         id: str = ...,
         conversation_id: str = ...,
+        user_id: str = ...,
         inline: bool = ...,
         attributes: Mapping[str, AttributeValue] | None = ...,
+        shared: Mapping[str, AttributeValue] | None = ...,
         start_time: int | None = ...,
     ) -> Episode: ...
 
     def __call__(  # what can be known about a task
         self,
-        task: Any = "",
+        first: Any = "",
         /,
         *,
+        task: Any = "",
         agent: str = "",
+        description: str = "",
         task_type: str = "",
         domain: str = "",
         language: str = "",
@@ -410,8 +422,10 @@ class EpisodeFactory:
         tags: Sequence[str] = (),
         id: str = "",  # noqa: A002
         conversation_id: str = "",
+        user_id: str = "",
         inline: bool = False,
         attributes: Mapping[str, AttributeValue] | None = None,
+        shared: Mapping[str, AttributeValue] | None = None,
         start_time: int | None = None,
     ) -> Any:
         """Record an episode: ``with episode("Fix the flaky test", agent="coder") as ep``, ``async with``, ``@episode``.
@@ -420,6 +434,7 @@ class EpisodeFactory:
         name if not given. ``complexity`` is simple, moderate or complex. ``id`` is the trace's id unless given.
         Inside another episode it is a sub-agent with a trace of its own, linked both ways with the step that started
         it; ``inline=True`` keeps it in the same trace. ``start_time`` is in nanoseconds since 1970, now by default.
+        ``attributes`` are the episode's; ``shared`` ones, and ``user_id``, stand on every span of it.
 
         An escaping exception makes it a failure, a clean end a success; `Episode.succeed`, `~Episode.fail`,
         `~Episode.partial` and `~Episode.abstain` override both.
@@ -427,23 +442,32 @@ class EpisodeFactory:
         Raises:
             UsageError: an unknown complexity, an overlong agent name, or tags that are not a list of strings.
         """
-        if callable(task) or isinstance(task, (classmethod, staticmethod)):
-            return Episode(Run(""))(task)
+        if not issubclass(type(first), str):
+            return Episode(Run(""))(first)
         if complexity:
             one_of("complexity", complexity, semconv.COMPLEXITIES)
+        named = {"task_type": task_type, "domain": domain, "language": language, "framework": framework}
         known = zip(
             _TASK_ATTRIBUTES,
-            (*map(label, (task_type, domain, language, framework)), complexity, texts("tags", tags)),
+            (
+                *(text_of(name, value, NAME_LIMIT) for name, value in named.items()),
+                complexity,
+                texts("tags", tags),
+            ),
             strict=True,
         )
+        redactor = _state.settings.redactor
+        user = {semconv.USER_ID: masked_id(text_of("user_id", user_id), redactor)} if user_id else {}
         run = Run(
-            task,
+            text_of("task", first or task),
             agent=checked_name(agent),
-            attributes={**{key: value for key, value in known if value}, **(attributes or {})},
-            id=masked_id(id[:NAME_LIMIT], _state.settings.redactor),
-            conversation_id=masked_id(conversation_id, _state.settings.redactor),
+            description=text_of("description", description, OBSERVATION_LIMIT),
+            attributes={**{key: value for key, value in known if value}, **cleaned_attributes(attributes)},
+            id=masked_id(text_of("id", id)[:NAME_LIMIT], redactor),
+            conversation_id=masked_id(text_of("conversation_id", conversation_id), redactor),
             inline=inline,
-            start_time=start_time,
+            shared={**cleaned_attributes(shared), **user},
+            start_time=None if start_time is None else whole("start_time", start_time),
         )
         return Episode(run)
 

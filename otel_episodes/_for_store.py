@@ -110,12 +110,14 @@ def begin_past_step(
     """
     # Arguments as they are, so that what stands under a secret's name is masked.
     spec = StepSpec(checked_name(tool), checked_kind(kind), attributes=masked_attributes(attributes or {}))
-    text = masked_text(action, ACTION_LIMIT) if action else None
+    call = {str(name): value for name, value in action.items()} if isinstance(action, dict) else None
+    text = masked_text(action, ACTION_LIMIT) if action and call is None else None
     recording = (BatchRecording if batch else StepRecording)(spec, run_of(episode), text)
     arguments = None
     settings = _state.settings
-    if settings.capture == "full" and isinstance(action, dict):
-        arguments = _rendering.json(action, CONTENT_LIMIT, settings.redactor)
+    if call and settings.capture != "none":
+        limit = CONTENT_LIMIT if settings.capture == "full" else ACTION_LIMIT
+        arguments, _ = _rendering.fair_json(call, limit, settings.redactor)
     recording.begin_at(start_time, arguments)
     return recording
 

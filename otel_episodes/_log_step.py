@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from otel_episodes import _state, semconv
 from otel_episodes._boundary import Boundary
-from otel_episodes._checks import checked_kind, checked_name, milliseconds
+from otel_episodes._checks import checked_kind, checked_name, error_type_named, milliseconds
 from otel_episodes._recording import StepRecording, StepSpec
 from otel_episodes.exceptions import UsageError
 
@@ -74,6 +74,6 @@ def _describe(recording: StepRecording, step: LoggedStep) -> None:
     observation = step.get("observation", "")
     if not step.get("success", True):
         reason = observation if isinstance(observation, str) else ""
-        recording.fail(step.get("error_type", semconv.TOOL_ERROR), reason)
+        recording.fail(error_type_named(step.get("error_type", semconv.TOOL_ERROR)), reason)
     if not (isinstance(observation, str) and not observation):
         recording.observe(observation)

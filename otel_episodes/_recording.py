@@ -5,6 +5,8 @@ What a user holds is a `Step`; a decorated call holds none, and is recorded by o
 
 from __future__ import annotations
 
+from dataclasses import replace
+from json import loads
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +14,23 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_
 
 from otel_episodes import _rendering, _state, _usage, semconv
 from otel_episodes._boundary import Boundary, report
-from otel_episodes._checks import count_of, error_type_of
+from otel_episodes._checks import cleaned_attribute, cleaned_attributes, count_of, error_type_of
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, restored
-from otel_episodes._cutting import masked_name
 from otel_episodes._failures import AGAIN, ENDED, FAILED, Failure, describe, ending_of, failure_of, said_by
 from otel_episodes._run import Outcome, implicit_run, process
-from otel_episodes._sdk import attach, get_current
+from otel_episodes._sdk import attach, get_current, set_plain, start_prepared
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, OBSERVATION_LIMIT
-from otel_episodes.semconv import GEN_AI_TOOL_CALL_ARGUMENTS, STEP_ACTION, STEP_INDEX, STEP_OBSERVATION, STEP_SUCCESS
+from otel_episodes.semconv import (
+    GEN_AI_TOOL_CALL_ARGUMENTS,
+    GEN_AI_TOOL_CALL_RESULT,
+    STEP_ACTION,
+    STEP_INDEX,
+    STEP_OBSERVATION,
+    STEP_SUCCESS,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
 
     from otel_episodes._arguments import Arguments
     from otel_episodes._run import LastFailure, Run
-    from otel_episodes._settings import Settings
+    from otel_episodes._settings import Capture, Settings
     from otel_episodes._usage import Found, Usage
 
 _INTERNAL = SpanKind.INTERNAL
@@ -46,7 +54,9 @@ SPAN_NAMES = {
 class StepSpec:
     """What all recordings of one step have in common, worked out once: for a decorator, when it decorates."""
 
-    __slots__ = ("attributes", "expected", "kind", "name", "success", "tool")
+    __slots__ = (
+        "attributes", "capture", "exclude", "expected", "include", "kind", "name", "result", "success", "tool",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -55,11 +65,20 @@ class StepSpec:
         success: Callable[[Any], bool] | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
         expected: tuple[type[BaseException], ...] = (),
+        *,
+        capture: Capture | None = None,
+        result: Callable[[Any], Any] | None = None,
+        include: Collection[str] | None = None,
+        exclude: Collection[str] = (),
     ) -> None:
         self.expected = expected
         self.tool = tool
         self.kind = kind
         self.success = success
+        self.capture = capture
+        self.result = result
+        self.include = include
+        self.exclude = exclude
         self.name = f"{SPAN_NAMES[kind]} {tool}".rstrip()
         self.attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_STEP, semconv.STEP_KIND: kind}
         if success is None:
@@ -70,7 +89,16 @@ class StepSpec:
         if tool and kind in ("tool_use", "error_handling"):
             self.attributes[semconv.GEN_AI_TOOL_NAME] = tool
         if attributes:
-            self.attributes.update(attributes)
+            self.attributes.update(cleaned_attributes(attributes))
+
+    def renamed(self, tool: str) -> StepSpec:
+        """Return the same with another name."""
+        made = StepSpec(
+            tool, self.kind, self.success, None, self.expected, capture=self.capture, result=self.result,
+            include=self.include, exclude=self.exclude,
+        )  # fmt: skip
+        made.attributes = {**self.attributes, **made.attributes}
+        return made
 
 
 ANY_TOOL = StepSpec("", "tool_use")
@@ -89,17 +117,21 @@ class StepRecording:
         "_arguments",
         "_around",
         "_below",
+        "_call_id",
         "_closing",
         "_context",
         "_failure",
         "_found",
         "_implicit",
         "_inside",
+        "_key",
+        "_literal",
         "_message",
         "_model_usage",
         "_observation",
         "_outside",
         "_process",
+        "_result",
         "_run",
         "_span",
         "_start_time",
@@ -120,16 +152,20 @@ class StepRecording:
         self._again = False
         self._arguments: str | None = None
         self._around: Context | None = None
+        self._call_id = ""
         self._closing = False
         self._context: Any = None
         self._failure: Failure | None = None
         self._implicit: Run | None = None
+        self._key: object = None
+        self._literal = False
         self._message = ""
         # The usage that steps below this one counted, and what this one's own was found on.
         self._below: list[Found] | None = None
         self._found: Found | None = None
         self._model_usage: Usage | None = None
         self._observation: str | None = None
+        self._result: str | None = None
         self._span: Span | None = None
         self._start_time: int | None = None
         self._streamed: dict[str, Usage] | None = None
@@ -159,16 +195,45 @@ class StepRecording:
     def observe(self, observation: object) -> None:
         """Record what came of the step; the last call wins."""
         settings = _state.settings
-        if self._span is not None and settings.capture != "none":
+        if self._span is not None and self._capture(settings) != "none":
             self._observation = _rendering.text(observation, OBSERVATION_LIMIT, settings.redactor)
+
+    def act(self, action: object) -> None:
+        """Record what is done, in place of what was said before."""
+        settings = _state.settings
+        if self._span is None or self._capture(settings) == "none":
+            return
+        said = _rendering.text(action, ACTION_LIMIT, settings.redactor)
+        if self._arguments is None or self._literal:
+            self._literal = True
+            self._arguments = self._key = _rendering.json({"action": said}, CONTENT_LIMIT, None)
+            self._span.set_attribute(GEN_AI_TOOL_CALL_ARGUMENTS, self._arguments)
+        else:
+            self._action = said
+            self._span.set_attribute(STEP_ACTION, said)
+
+    def rename(self, tool: str) -> None:
+        """Call the step by another name."""
+        self.spec = self.spec.renamed(tool)
+        if self._span is not None:
+            self._span.update_name(self.spec.name)
+            if semconv.GEN_AI_TOOL_NAME in self.spec.attributes:
+                self._span.set_attribute(semconv.GEN_AI_TOOL_NAME, tool)
 
     def tokens(self, input_: int, output: int) -> None:
         """Record the tokens this step used."""
         self._usage = _usage.Usage(count_of("input", input_), count_of("output", output))
 
-    def fail(self, error_type: str, reason: str) -> None:
-        """Record that the step failed."""
-        self._failure = Failure(masked_name(error_type, _state.settings.redactor), reason)
+    def fail(self, error_type: str, reason: object) -> None:
+        """Record that the step failed; by an exception, for what it is."""
+        # First without the reason: what cannot be rendered must not cost the failure.
+        self._failure = Failure(error_type, "")
+        if isinstance(reason, BaseException):
+            told = error_type if error_type != semconv.TOOL_ERROR else error_type_of(reason)
+            self._failure = failure_of(reason, self._own(_state.settings))._replace(error_type=told)
+        else:
+            message = reason if type(reason) is str else _rendering.text(reason, OBSERVATION_LIMIT, None)
+            self._failure = Failure(error_type, message)
 
     def leave_unknown(self) -> None:
         """Record that nobody knows whether the step succeeded: a call that was not answered."""
@@ -177,7 +242,7 @@ class StepRecording:
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute on the step's span."""
         if self._span is not None:
-            self._span.set_attribute(key, value)
+            self._span.set_attribute(str(key), cleaned_attribute(key, value))
 
     def add_event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
         """Add an event to the step's span."""
@@ -196,11 +261,17 @@ class StepRecording:
         kwargs: dict[str, Any],
         settings: Settings,
     ) -> None:
-        """Render the action of a decorated call, and in full its arguments."""
-        redactor = settings.redactor
-        if settings.capture == "full":
-            self._arguments = _rendering.json(arguments.named(instance, args, kwargs), CONTENT_LIMIT, redactor)
-        self._action = arguments.action(instance, args, kwargs, redactor)
+        """Tell a decorated call: its arguments, and the action where there is a template for it."""
+        limit = CONTENT_LIMIT if self._capture(settings) == "full" else ACTION_LIMIT
+        told, self._action, self._key, self._call_id = arguments.call(instance, args, kwargs, settings.redactor, limit)
+        self._arguments = told or None
+
+    def _capture(self, settings: Settings) -> Capture:
+        return self.spec.capture or settings.capture
+
+    def _own(self, settings: Settings) -> Settings:
+        """Return the settings with what this step has of its own."""
+        return settings if self.spec.capture is None else replace(settings, capture=self.spec.capture)
 
     def see(self, item: object) -> None:
         """Take the usage on an item of a stream; what is told again and again as it grows is taken once."""
@@ -248,8 +319,10 @@ class StepRecording:
                 attributes[STEP_ACTION] = self._action
             if self._arguments is not None:
                 attributes[GEN_AI_TOOL_CALL_ARGUMENTS] = self._arguments
+            if self._call_id:
+                attributes[semconv.GEN_AI_TOOL_CALL_ID] = self._call_id
             links = None if run.last_failure is None else self._links(run.last_failure)
-            span = run.tracer.start_span(spec.name, context, _INTERNAL, attributes, links, self._start_time or now)
+            span = start_prepared(run.tracer, spec.name, context, attributes, links, self._start_time or now)
             return span.is_recording() and self._adopt(span, context)
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "starting a step")
@@ -259,13 +332,26 @@ class StepRecording:
         """Begin with an action that was given as a text, not rendered from arguments."""
         if self._action is not None:
             with Boundary("rendering the action of a step"):
-                self._action = _literal(self._action)
+                self._take_literally(self._action)
         return self.begin()
+
+    def _take_literally(self, action: object) -> None:
+        settings = _state.settings
+        self._action = None
+        if self._capture(settings) == "none":
+            return
+        said = _rendering.text(action, ACTION_LIMIT, settings.redactor)
+        if self._arguments is None:
+            self._literal = True
+            self._arguments = self._key = _rendering.json({"action": said}, CONTENT_LIMIT, None)
+        else:
+            self._action = said
+            self._key = self._arguments
 
     def begin_at(self, start_time: int, arguments: str | None = None) -> bool:
         """Begin a step that has already happened."""
         self._start_time = start_time
-        self._arguments = arguments
+        self._arguments = self._key = arguments
         return self.begin_literal()
 
     def _adopt(self, span: Span, context: Context) -> bool:
@@ -295,7 +381,7 @@ class StepRecording:
                 self.spec.name, context, _INTERNAL, attributes, start_time=self._start_time
             )
             return span.is_recording() and self._adopt(span, context)
-        self._implicit = implicit_run(self._action or self.spec.tool, self._start_time)
+        self._implicit = implicit_run(self._action or self._only_action() or self.spec.tool, self._start_time)
         if self._implicit is None:
             return False
         self._run = self._implicit
@@ -315,12 +401,15 @@ class StepRecording:
                 attach(before)
         return began
 
+    def _only_action(self) -> str | None:
+        return loads(self._arguments)["action"] if self._literal and self._arguments else self._arguments
+
     def _links(self, failure: LastFailure) -> list[Link] | None:
         """Link a step to the failure it answers: any, if it handles errors; the same call's, if it is made again."""
         kind = self.spec.kind
         if kind == "error_handling":
             return [Link(failure.span_context, {semconv.LINK_KIND: semconv.LINK_HANDLES})]
-        if kind == "tool_use" and failure.tool == self.spec.tool and failure.action == self._action:
+        if kind == "tool_use" and failure.tool == self.spec.tool and failure.key == self._key:
             return [Link(failure.span_context, {semconv.LINK_KIND: semconv.LINK_RETRIES})]
         return None
 
@@ -367,9 +456,9 @@ class StepRecording:
             if error is not None:
                 self._escaped(error, span, settings)
             elif result is not NO_RESULT:
-                self._read_result(result, span, settings)
-            elif items is not None and self._observation is None and settings.capture != "none":
-                self._observation = f"{items} items"
+                self._read_result(result, settings)
+            elif items is not None and self._capture(settings) != "none":
+                self._result = f"{items} items"
             self._describe(span, settings)
         except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path
             report(problem, "describing a step")
@@ -378,18 +467,25 @@ class StepRecording:
 
     def _describe(self, span: Span, settings: Settings) -> None:
         """Set what is known at the end only: one by one, since `set_attributes` costs more than three calls."""
-        if self._below is not None and self._usage is not None and self._found is None:
-            said = _usage.Found(self._usage, "", _usage.NOT_KEPT)
-            if _usage.is_counted(said, self._below):
-                self._usage = None  # what was said is what the steps below used
         if self._failure is not None:
             self._describe_failure(span, self._failure, settings)
         elif self._unknown:
             span.set_attribute(STEP_SUCCESS, semconv.UNKNOWN)
         elif self.spec.success is not None:
             span.set_attribute(STEP_SUCCESS, True)  # noqa: FBT003  # the attribute's value
-        if self._observation is not None:
-            span.set_attribute(STEP_OBSERVATION, self._observation)
+        # What came of it, once: what was returned, else what was said of it, else the error.
+        result = self._result or self._observation or self._message
+        if result:
+            set_plain(span, GEN_AI_TOOL_CALL_RESULT, result)
+        if self._observation and self._observation != result:
+            set_plain(span, STEP_OBSERVATION, self._observation)
+        self._describe_usage(span)
+
+    def _describe_usage(self, span: Span) -> None:
+        if self._below is not None and self._usage is not None and self._found is None:
+            said = _usage.Found(self._usage, "", _usage.NOT_KEPT)
+            if _usage.is_counted(said, self._below):
+                self._usage = None  # what was said is what the steps below used
         usage = self._usage or self._model_usage
         if usage is not None:
             for name, count in _usage.attributes_of(usage, _usage.OF_STEP).items():
@@ -401,7 +497,7 @@ class StepRecording:
             if run is not None:
                 failed = self._failure is not None or self._again
                 if failed or run.last_failure is not None:
-                    run.step_ended(self.spec.tool, self.spec.kind, self._action, span, failed=failed)
+                    run.step_ended(self.spec.tool, self.spec.kind, self._key, span, failed=failed)
                 if self._usage is not None and self._model_usage is None:
                     run.add_usage(self._usage)  # model spans below were added when they ended
                 if self._usage is not None or self._model_usage is not None or self._below is not None:
@@ -492,41 +588,49 @@ class StepRecording:
         """Take what escaped from the step: a failure, or an exception that steers and was expected to be raised."""
         ending = ending_of(error, self.spec.expected)
         if ending == FAILED:
-            self._failure = failure_of(error, settings)
+            self._failure = failure_of(error, self._own(settings))
             return
         self._unknown = ending != ENDED
         self._again = ending == AGAIN
         if not isinstance(error, SystemExit):
             span.set_attribute(semconv.STEP_ENDED_BY, error_type_of(error))
-            if self._observation is None and settings.capture != "none":
+            if self._observation is None and self._capture(settings) != "none":
                 self._observation = _rendering.one_line(said_by(error), OBSERVATION_LIMIT, settings.redactor)
 
     def _describe_failure(self, span: Span, failure: Failure, settings: Settings) -> None:
         span.set_attribute(STEP_SUCCESS, False)  # noqa: FBT003  # the attribute's value
         span.set_attribute(semconv.ERROR_TYPE, failure.error_type)
         message = None
-        if settings.capture != "none" and failure.message:
+        if self._capture(settings) != "none" and failure.message:
             self._message = message = _rendering.one_line(failure.message, ACTION_LIMIT, settings.redactor)
-            if self._observation is None:
-                self._observation = message
         span.set_status(Status(StatusCode.ERROR, message))
         if failure.details or failure.error is not None:
             describe(span, failure, settings)
 
-    def _read_result(self, result: Any, span: Span, settings: Settings) -> None:
+    def _read_result(self, result: Any, settings: Settings) -> None:
         if type(result) not in _usage.PLAIN:
             self._find_usage(_usage.found_on(result))
             if self._failure is None and _usage.reports_error(result):
                 self._failure = Failure(semconv.TOOL_ERROR, "")
-        if self._failure is None and self.spec.success is not None and not self.spec.success(result):
-            self._failure = Failure(semconv.TOOL_ERROR, "")
-        if settings.capture == "none" or result is None:
+        spec = self.spec
+        if self._failure is None and spec.success is not None:
+            self._judge(result, spec.success)
+        capture = spec.capture or settings.capture
+        if capture == "none" or result is None:
             return
-        if self._observation is None:
-            self._observation = _rendering.text(result, OBSERVATION_LIMIT, settings.redactor)
-        if settings.capture == "full":
-            content = _rendering.text(result, CONTENT_LIMIT, settings.redactor)
-            span.set_attribute(semconv.GEN_AI_TOOL_CALL_RESULT, content)
+        if spec.result is not None:
+            result = spec.result(result)
+        limit = CONTENT_LIMIT if capture == "full" else OBSERVATION_LIMIT
+        self._result = _rendering.text(result, limit, settings.redactor)
+
+    def _judge(self, result: Any, success: Callable[[Any], bool]) -> None:
+        # On its own: a judge that fails leaves the step unknown, and what came of it is told all the same.
+        try:
+            if not success(result):
+                self._failure = Failure(semconv.TOOL_ERROR, "")
+        except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path
+            self._unknown = True
+            report(problem, "judging a step")
 
 
 def end_steps_of(run: Run) -> None:
@@ -566,15 +670,10 @@ class StepRecorder:
         """Return the recording of one call, with the action and in full the arguments as they are at the call."""
         settings = _state.settings
         recording = StepRecording(self._spec, self._run)
-        if settings.capture == "none":
+        if (self._spec.capture or settings.capture) == "none":
             return recording
         try:
             recording.describe_call(self._arguments, instance, args, kwargs, settings)
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "rendering the arguments of a step")
         return recording
-
-
-def _literal(action: str) -> str | None:
-    settings = _state.settings
-    return None if settings.capture == "none" else _rendering.text(action, ACTION_LIMIT, settings.redactor)

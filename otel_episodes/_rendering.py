@@ -34,19 +34,22 @@ def json(value: object, limit: int, redactor: Redactor | None) -> str:
     return "".join(writer.out)
 
 
-def fair_json(values: dict[str, Any], limit: int, redactor: Redactor | None) -> str:
-    """Render an object as `json` does; where it does not fit, each value has its share of the room."""
+def fair_json(values: dict[str, Any], limit: int, redactor: Redactor | None) -> tuple[str, bool]:
+    """Render an object as `json` does; where it does not fit, each value has its share of the room.
+
+    Returns also whether anything was cut.
+    """
     writer = JsonWriter(limit, redactor)
     writer.write(values, 0)
     in_order = "".join(writer.out)
     if not writer.is_cut:
-        return in_order
+        return in_order, False
     names = {name: encoded_key(name, redactor) for name in values}
     room = limit - OBJECT_END - sum(len(name) + len(": , ") for name in names.values())
     if room < len(values) * ARRAY_ITEM:
-        return in_order
+        return in_order, True
     shares = _shares(values, room, redactor)
-    return "{" + ", ".join(f"{names[name]}: {share}" for name, share in shares.items()) + "}"
+    return "{" + ", ".join(f"{names[name]}: {share}" for name, share in shares.items()) + "}", True
 
 
 def _shares(values: dict[str, Any], room: int, redactor: Redactor | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ it how it ended.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -84,7 +85,7 @@ class LastFailure(NamedTuple):
 
     span_context: SpanContext
     tool: str
-    action: str | None
+    key: object
 
 
 class Outcome(NamedTuple):
@@ -113,6 +114,7 @@ class Run:
         "context",
         "conversation_id",
         "counts_steps",
+        "description",
         "episode",
         "foreign_spans",
         "handle",
@@ -127,6 +129,7 @@ class Run:
         "recording",
         "resumed",
         "segment",
+        "shared",
         "span",
         "start_time",
         "state",
@@ -144,7 +147,9 @@ class Run:
         attributes: Mapping[str, Any] | None = None,
         id: str = "",  # noqa: A002  # the attribute's own name
         conversation_id: str = "",
+        description: str = "",
         inline: bool = False,
+        shared: Mapping[str, Any] | None = None,
         start_time: int | None = None,
         resumed: Handle | None = None,
     ) -> None:
@@ -153,6 +158,9 @@ class Run:
         self.attributes = dict(attributes or {})
         self.id = id
         self.conversation_id = conversation_id
+        self.description = description
+        # Attributes of every span of the run.
+        self.shared = dict(shared or {})
         self.inline = inline
         self.start_time = start_time
         self.resumed = resumed
@@ -210,10 +218,10 @@ class Run:
 
     # --- for steps -------------------------------------------------------------------------------------------------
 
-    def step_ended(self, tool: str, kind: str, action: str | None, span: Span, *, failed: bool) -> None:
+    def step_ended(self, tool: str, kind: str, key: object, span: Span, *, failed: bool) -> None:
         """Remember a failure for the step that answers it; forget it when one has."""
         if failed:
-            self.last_failure = LastFailure(span.get_span_context(), tool, action)
+            self.last_failure = LastFailure(span.get_span_context(), tool, key)
         elif self.last_failure is not None and (kind == "error_handling" or tool == self.last_failure.tool):
             self.last_failure = None
 
@@ -259,7 +267,7 @@ class Run:
         parent = around.get(RUN_KEY)
         if isinstance(parent, Run):
             self.attributes.setdefault(semconv.PARENT_ID, parent.id)
-        attributes = {**self._root_identity(), **self.attributes}
+        attributes = {**self._root_attributes(), **self.attributes}
         name = self._name()
         if self.inline:
             span = self.tracer.start_span(name, around, attributes=attributes, links=links, start_time=self.start_time)
@@ -307,7 +315,7 @@ class Run:
         return f"{semconv.INVOKE_AGENT} {self.agent}".rstrip()
 
     def _identify(self) -> None:
-        self.identity = {semconv.EPISODE_ID: self.id}
+        self.identity = {**self.shared, semconv.EPISODE_ID: self.id}
         if self.segment:
             self.identity[semconv.SEGMENT] = self.segment
         if self.agent:
@@ -325,10 +333,26 @@ class Run:
             identity[semconv.TASK] = _rendering.text(self.task, OBSERVATION_LIMIT, _state.settings.redactor)
         return identity
 
+    def _root_attributes(self) -> dict[str, Any]:
+        """Return what the root has from the start: its identity, and the task as viewers of agents read it."""
+        attributes = self._root_identity()
+        if self.description:
+            attributes[semconv.GEN_AI_AGENT_DESCRIPTION] = self.description
+        if semconv.TASK in attributes and _state.settings.capture != "none":
+            attributes[semconv.GEN_AI_INPUT_MESSAGES] = _message("user", attributes[semconv.TASK])
+        return attributes
+
     def _mark_start(self) -> None:
-        """Send a span at once that says the run has started: its own span is only seen when it ends."""
+        """Send a span at once that says the run has started: its own span is only seen when it ends.
+
+        It has no attribute of the conventions for generative AI, by which viewers would take it for a model call.
+        """
         attributes = {**self._root_identity(), **self.attributes, semconv.SPAN: semconv.SPAN_START}
-        del attributes[semconv.GEN_AI_OPERATION_NAME]
+        attributes = {key: value for key, value in attributes.items() if not key.startswith("gen_ai.")}
+        if self.agent:
+            attributes[semconv.AGENT] = self.agent
+        if self.conversation_id:
+            attributes[semconv.CONVERSATION] = self.conversation_id
         marker = self.tracer.start_span(
             "episode.start", self.context, attributes=attributes, start_time=self.start_time
         )
@@ -355,6 +379,10 @@ class Run:
         if outcome.outcome == "failure":
             attributes.setdefault(semconv.ERROR_TYPE, "_OTHER" if error is None else error_type_of(error))
             span.set_status(Status(StatusCode.ERROR, outcome.attributes.get(semconv.VERDICT)))
+        verdict = outcome.attributes.get(semconv.VERDICT)
+        if verdict and _state.settings.capture != "none":
+            reason = "error" if outcome.outcome == "failure" else "stop"
+            attributes[semconv.GEN_AI_OUTPUT_MESSAGES] = _message("assistant", verdict, finish_reason=reason)
         span.set_attributes(attributes)
         span.end(end_time)
 
@@ -363,7 +391,13 @@ class Run:
             return self.span
         # Resumed by handle: the root is written here, under the ids and the start it has had all along.
         start = self.start_time or 0
-        return start_root(self.tracer, self._name(), handle.trace_id, self._root_identity(), [], start, handle.span_id)
+        root = self._root_attributes()
+        return start_root(self.tracer, self._name(), handle.trace_id, root, [], start, handle.span_id)
+
+
+def _message(role: str, text: str, **more: str) -> str:
+    """Return a message as the conventions have it: a list of one, with one part that is text."""
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}], **more}], ensure_ascii=False)
 
 
 def _outcome_of(error: BaseException | None) -> Outcome:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, SpanKind, set_span_in_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -166,6 +166,62 @@ def start_root(
     return tracer.start_span(name, Context(), attributes=attributes, links=links, start_time=start_time)
 
 
+class _Prepared:
+    """A processor for one span: gives it its attributes before anybody sees it, and makes way for the real one.
+
+    The SDK checks, copies and sets attributes one by one, which costs more than all else in starting a span. Those of a
+    step are a fresh dict of builtin types already. Where the SDK keeps them otherwise, or limits them, they are set.
+    """
+
+    __slots__ = ("_attributes", "_inner")
+
+    def __init__(self, attributes: dict[str, Any], inner: Any) -> None:
+        self._attributes = attributes
+        self._inner = inner
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        attributes = self._attributes
+        bounded = _unlimited(span, len(attributes))
+        if bounded is None or bounded._dict:  # noqa: SLF001  # see above
+            span.set_attributes(attributes)
+        else:
+            bounded._dict = attributes  # noqa: SLF001
+        span._span_processor = self._inner  # noqa: SLF001
+        self._inner.on_start(span, parent_context=parent_context)
+
+
+def _unlimited(span: Any, more: int) -> Any:
+    """Return where the SDK keeps a span's attributes, if it takes so many more of any length; else None."""
+    try:
+        bounded = span._attributes  # noqa: SLF001
+        takes_more = bounded.maxlen is None or len(bounded._dict) + more <= bounded.maxlen  # noqa: SLF001
+        if takes_more and bounded.max_value_len is None and not bounded._immutable:  # noqa: SLF001
+            return bounded
+    except AttributeError:
+        pass
+    return None
+
+
+def start_prepared(
+    tracer: Any, name: str, context: Context, attributes: dict[str, Any], links: Any, start_time: int
+) -> Span:
+    """Start a span inside an episode with attributes that need no checking: builtin types, in a dict of their own.
+
+    A third of the instructions of ``start_span`` for a step with eleven attributes; what starts is the same.
+    """
+    inner = getattr(tracer, "span_processor", None)
+    if inner is None or type(tracer.sampler) is not _FollowEpisode:
+        span: Span = tracer.start_span(name, context, _INTERNAL, attributes, links, start_time)
+        return span
+    twin = object.__new__(type(tracer))
+    twin.__dict__.update(tracer.__dict__, span_processor=_Prepared(attributes, inner))
+    started: Span = twin.start_span(name, context, _INTERNAL, None, links, start_time)
+    return started
+
+
+_INTERNAL = SpanKind.INTERNAL
+
+
 # --- a span --------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +253,16 @@ def read_span(span: Any) -> SpanFields:
 def plain_attributes(attributes: Any) -> Any:
     """Return the dict in which the SDK keeps the attributes of a link; what is not the SDK's as it is."""
     return getattr(attributes, "_dict", attributes)
+
+
+def set_plain(span: Any, key: str, value: Any) -> None:
+    """Set an attribute of an exact builtin type: at a third of the cost of ``set_attribute``, which checks it."""
+    bounded = _unlimited(span, 1)
+    if bounded is None:
+        span.set_attribute(key, value)
+        return
+    with bounded._lock:  # noqa: SLF001  # see `_Prepared`
+        bounded._dict[key] = value  # noqa: SLF001
 
 
 def scope_of(span: Any) -> Any:

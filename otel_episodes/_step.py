@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, get_args, overload
 
 from otel_episodes import _state, semconv
 from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary
-from otel_episodes._checks import checked_expected, checked_kind, checked_name, tool_name
+from otel_episodes._checks import (
+    checked_expected,
+    checked_function,
+    checked_kind,
+    checked_name,
+    error_type_named,
+    text_of,
+    tool_name,
+)
 from otel_episodes._context import STEP_KEY, current_value, enter_frame, leave_frame
 from otel_episodes._recording import ANY_TOOL, StepRecorder, StepRecording, StepSpec
+from otel_episodes._settings import Capture, one_of
+from otel_episodes._targets import records_inside, refuse_misplaced
 from otel_episodes.exceptions import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from types import FrameType
 
     from opentelemetry.util.types import AttributeValue
+    from typing_extensions import Unpack
+
+    from otel_episodes._run import Run
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -54,9 +67,24 @@ class Step(Block):
         self._recording.tokens(input, output)
 
     @Boundary("recording a failure")
-    def fail(self, reason: str = "", *, error_type: str = semconv.TOOL_ERROR) -> None:
-        """Record that the step failed, though it raised nothing; the reason becomes the error's message."""
-        self._recording.fail(error_type, reason)
+    def fail(
+        self, reason: object = "", *, error_type: str | type[BaseException] | BaseException = semconv.TOOL_ERROR
+    ) -> None:
+        """Record that the step failed, though it raised nothing; the reason becomes the error's message.
+
+        An exception as the reason gives its type, too.
+        """
+        self._recording.fail(error_type_named(error_type), reason)
+
+    @Boundary("renaming a step")
+    def rename(self, name: str) -> None:
+        """Give the step another name than it began with, once it is known."""
+        self._recording.rename(checked_name(name))
+
+    @Boundary("recording an action")
+    def set_action(self, action: object) -> None:
+        """Record what is done, where it was not known when the step began, or changed; the last call wins."""
+        self._recording.act(action)
 
     @Boundary("setting an attribute of a step")
     def set_attribute(self, key: str, value: AttributeValue) -> None:
@@ -91,12 +119,57 @@ class Step(Block):
         from otel_episodes._arguments import Arguments  # noqa: PLC0415  # with `_decorate`, half of the import's cost
         from otel_episodes._decorate import decorate  # noqa: PLC0415
 
-        if not callable(function) and not isinstance(function, (classmethod, staticmethod)):
-            raise UsageError(f"a step decorates a callable, not {type(function).__name__}")
+        if records_inside(function, self):
+            return function
+        refuse_misplaced(function, "step")
         spec, run, action = self._recording.template()
         if not spec.tool:
-            spec = StepSpec(tool_name(function), spec.kind, spec.success, spec.attributes, spec.expected)
-        return decorate(function, StepRecorder(spec, Arguments(function, action), run, action, decorate_again))
+            spec = spec.renamed(tool_name(function))
+        arguments = Arguments(function, action, include=spec.include, exclude=spec.exclude)
+        return decorate(function, StepRecorder(spec, arguments, run, action, decorate_again))
+
+
+class StepOptions(TypedDict, total=False):
+    """What `step` takes by keyword; nothing is required."""
+
+    name: str
+    tool: str
+    kind: str
+    action: str | None
+    success: Callable[[Any], bool] | None
+    expected: type[BaseException] | tuple[type[BaseException], ...]
+    result: Callable[[Any], Any] | None
+    capture: Capture | None
+    include: Collection[str] | None
+    exclude: Collection[str]
+    attributes: Mapping[str, AttributeValue] | None
+
+
+def new_step(first: object, options: StepOptions, run: Run | None = None) -> Step:
+    """Make a step of a run, or of the current one.
+
+    Raises:
+        UsageError: an option that is not known, or not right.
+    """
+    unknown = options.keys() - StepOptions.__annotations__
+    if unknown:
+        raise UsageError(f"step has no {', '.join(sorted(unknown))}: use {', '.join(StepOptions.__annotations__)}")
+    capture = options.get("capture")
+    if capture is not None:
+        one_of("capture", capture, get_args(Capture))
+    spec = StepSpec(
+        checked_name(first or options.get("name") or options.get("tool") or ""),  # type: ignore[arg-type]  # checked
+        checked_kind(options.get("kind", "tool_use")),
+        checked_function("success", options.get("success")),
+        options.get("attributes"),
+        checked_expected(options.get("expected", ())),
+        capture=capture,
+        result=checked_function("result", options.get("result")),
+        include=options.get("include"),
+        exclude=options.get("exclude", ()),
+    )
+    action = options.get("action")
+    return Step(StepRecording(spec, run, None if action is None else text_of("action", action)))
 
 
 class StepFactory:
@@ -106,50 +179,48 @@ class StepFactory:
     def __call__(self, function: F, /) -> F: ...
 
     @overload
-    def __call__(
-        self,
-        name: str = ...,
-        /,
-        *,
-        tool: str = ...,
-        kind: str = ...,
-        action: str | None = ...,
-        success: Callable[[Any], bool] | None = ...,
-        expected: type[BaseException] | tuple[type[BaseException], ...] = ...,
-        attributes: Mapping[str, AttributeValue] | None = ...,
-    ) -> Step: ...
+    def __call__(self, name: str = ..., /, **options: Unpack[StepOptions]) -> Step: ...
 
     def __call__(
         self,
         first: Any = "",
         /,
         *,
+        name: str = "",
         tool: str = "",
         kind: str = "tool_use",
         action: str | None = None,
         success: Callable[[Any], bool] | None = None,
         expected: type[BaseException] | tuple[type[BaseException], ...] = (),
+        result: Callable[[Any], Any] | None = None,
+        capture: Capture | None = None,
+        include: Collection[str] | None = None,
+        exclude: Collection[str] = (),
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Any:
         """Record a step: ``@step``, ``@step(tool="grep")``, ``with step("cargo") as s``, ``async with step(...)``.
 
-        ``tool`` names the tool (for a decorator, the function's own name if not given); for the kinds
+        ``name``, or ``tool``, names the tool (for a decorator, the function's own name if not given); for the kinds
         ``decision_point`` and ``milestone`` it names the decision or milestone. ``action`` is what is done; for a
         decorator it is a format string over the arguments (``"search {pattern}"``), without it the arguments
         themselves are the action. ``success`` judges what a decorated function returns. The step fails by an escaping
         exception, by `Step.fail`, by ``success``, or by a result that has ``isError``. ``expected`` are exceptions that
         are not failures; those by which frameworks steer (an interrupt, a retry) are known.
 
+        ``capture`` overrides the setting of that name for this step. ``include`` or ``exclude`` name arguments that
+        alone are kept, or are not; ``result`` gives what is kept of the result.
+
         Raises:
-            UsageError: an unknown kind, an empty or overlong name, or an action naming an argument that is not there.
+            UsageError: an unknown kind, an overlong name, an action naming an argument that is not there, a function
+                that is not one, or a place above another decorator where nothing would be recorded.
         """
-        if callable(first) or isinstance(first, (classmethod, staticmethod)):
-            return Step(StepRecording(ANY_TOOL))(first)
-        name = first or tool
-        if not isinstance(name, str):
-            raise UsageError(f"the tool's name is a string, not {type(name).__name__}")
-        spec = StepSpec(checked_name(name), checked_kind(kind), success, attributes, checked_expected(expected))
-        return Step(StepRecording(spec, action=action))
+        options: StepOptions = {
+            "kind": kind, "action": action, "success": success, "expected": expected, "result": result,
+            "capture": capture, "include": include, "exclude": exclude, "attributes": attributes,
+        }  # fmt: skip
+        if issubclass(type(first), str):
+            return new_step(first or name or tool, options)
+        return new_step(name or tool, options)(first)
 
     def __repr__(self) -> str:
         return "<otel_episodes.step>"

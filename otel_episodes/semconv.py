@@ -10,12 +10,17 @@ from typing import Final
 
 # --- OpenTelemetry's own -------------------------------------------------------------------------------------------
 ERROR_TYPE: Final = "error.type"
+USER_ID: Final = "user.id"
 GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
 GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+GEN_AI_AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
 GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
 GEN_AI_TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 GEN_AI_TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+GEN_AI_TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 # Parts of the two above, not beside them: input tokens include what was read from and written to a cache.
@@ -51,6 +56,9 @@ PARENT_ID: Final = "episode.parent.id"
 IMPLICIT: Final = "episode.implicit"
 # True where the block of the episode was left with another context current than it was entered in.
 CONTEXT_LOST: Final = "episode.context_lost"
+# On the start marker, which has nothing of the conventions' names: viewers take whatever has for a part of the run.
+AGENT: Final = "episode.agent"
+CONVERSATION: Final = "episode.conversation"
 
 # --- ours: the task ------------------------------------------------------------------------------------------------
 TASK: Final = "episode.task"

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,34 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.sampling import Sampler
+
+
+class Attributes(dict[str, Any]):
+    """The attributes of a span as they were written.
+
+    What a step did and what came of it are found under our own names too, as in the views over stored spans: the action
+    where the arguments tell it, the observation where the result is it.
+    """
+
+    def __missing__(self, key: str) -> Any:
+        told = self.get(key, _MISSING)
+        if told is _MISSING:
+            raise KeyError(key)
+        return told
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return an attribute, or the default."""
+        if key in self:
+            return self[key]
+        if key == semconv.STEP_OBSERVATION and semconv.GEN_AI_TOOL_CALL_RESULT in self:
+            return self[semconv.GEN_AI_TOOL_CALL_RESULT]
+        if key == semconv.STEP_ACTION and semconv.GEN_AI_TOOL_CALL_ARGUMENTS in self:
+            arguments = json.loads(self[semconv.GEN_AI_TOOL_CALL_ARGUMENTS])
+            return arguments["action"] if arguments.keys() == {"action"} else self[semconv.GEN_AI_TOOL_CALL_ARGUMENTS]
+        return default
+
+
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -119,7 +148,7 @@ def _plain(span: ReadableSpan) -> RecordedSpan:
         end_time=span.end_time or 0,
         status=span.status.status_code.name,
         message=span.status.description or "",
-        attributes=dict(span.attributes or {}),
+        attributes=Attributes(span.attributes or {}),
         events=tuple((event.name, dict(event.attributes or {})) for event in span.events),
         links=tuple((f"{link.context.span_id:016x}", dict(link.attributes or {})) for link in span.links),
     )

@@ -1,14 +1,18 @@
 """What a call is recorded to have been asked: the right names, and nothing that binding and frameworks put in."""
 
 import functools
+import json
 import types
 import typing
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from otel_episodes import UsageError, episode, step
+from otel_episodes import Redactor, UsageError, episode, step
 from otel_episodes._arguments import Arguments
+from otel_episodes._rendering import fair_json, text
 from otel_episodes.testing import capture_episodes
 
 # ruff: noqa: N804, N805  # what a method is called on has other names than self and cls here
@@ -222,3 +226,48 @@ def test_a_template_asks_for_what_it_names_and_for_no_more():
             Service(), {"name": "ann", "password": "hunter22"}
         )
     assert actions(recorded) == ["ask … as ann with [REDACTED]"]
+
+
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=40)
+    | st.sampled_from(["password=abc1234567", "a b", "{x} %s"])
+)
+
+
+@given(st.lists(PLAIN, min_size=3, max_size=3), st.integers(256, 400))
+def test_the_short_way_to_tell_a_call_gives_what_the_long_one_does(values, limit):
+    def tool(first, second, third):
+        return first, second, third
+
+    redactor = Redactor()
+    told, action, key, _ = Arguments(tool, "{third} {first}").call(None, tuple(values), {}, redactor, limit)
+    by_name = dict(zip(("first", "second", "third"), values, strict=True))
+    assert told == key == fair_json(by_name, limit, redactor)[0]
+    assert json.loads(told)
+    assert action == text(f"{text(values[2], 256, None)} {text(values[0], 256, None)}", 256, redactor)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("x" * 3000 + "a", "x" * 3000 + "b", False),
+        ("x" * 3000, "x" * 3000, True),
+        (list(range(5000)), list(range(5001)), False),
+        ([*range(300), {"a": 1}], [*range(300), {"a": 2}], False),
+        ({"a": "x" * 999, "b": {1, 2}}, {"a": "x" * 999, "b": {2, 1}}, True),
+        ({str(i): i for i in range(99)}, {str(i): i for i in range(99)}, True),
+    ],
+)
+def test_calls_are_told_apart_by_the_whole_of_their_arguments(one, other, is_same):
+    calls = [Arguments(lambda value: value, None).call(None, (value,), {}, None, 256) for value in (one, other)]
+    assert (calls[0][2] == calls[1][2]) is is_same
+    assert len(calls[0][0]) <= 256
+
+
+def test_a_context_tells_the_id_of_the_call():
+    context = framework_class("pydantic_ai", "RunContext", tool_call_id="call_7")
+    told = Arguments(lambda ctx, city: city, "weather in {city}").call(None, (context, "Bern"), {}, None, 256)
+    assert told == ('{"city": "Bern"}', "weather in Bern", '{"city": "Bern"}', "call_7")

@@ -43,8 +43,8 @@ def test_what_is_listed_is_all_that_is_visible_and_has_a_docstring():
                 "reward set_attribute start step succeed task trace_id"
             ),
         ),
-        (Step, "fail observe recording set_attribute tokens"),
-        (Batch, "add count fail observe recording set_attribute tokens"),
+        (Step, "fail observe recording rename set_action set_attribute tokens"),
+        (Batch, "add count fail observe recording rename set_action set_attribute tokens"),
     ],
 )
 def test_a_class_shows_what_its_user_needs(kind, names):

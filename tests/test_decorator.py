@@ -88,7 +88,8 @@ def test_a_function_becomes_a_span_with_every_field():
         "episode.step.index": 1,
         "episode.step.action": "search TODO in src",
         "episode.step.success": True,
-        "episode.step.observation": '["src/a.py:1"]',
+        "gen_ai.tool.call.arguments": '{"pattern": "TODO", "path": "src"}',
+        "gen_ai.tool.call.result": '["src/a.py:1"]',
     }
 
 
@@ -303,8 +304,8 @@ def test_a_predicate_judges_the_result_and_its_own_error_does_not_reach_the_call
         assert step(success=lambda code: code == 0)(lambda: 1)() == 1
         assert step(success=lambda code: code == 0)(lambda: 0)() == 0
         assert step(success=lambda code: 1 / code)(lambda: 0)() == 0
-    assert [s.attributes.get("episode.step.success") for s in recorded.steps] == [False, True, None]
-    assert "while describing a step" in caplog.text
+    assert [s.attributes.get("episode.step.success") for s in recorded.steps] == [False, True, "unknown"]
+    assert "while judging a step" in caplog.text
 
 
 def test_a_failure_set_by_hand_is_kept():

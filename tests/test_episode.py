@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +47,6 @@ def test_an_episode_is_a_trace_named_by_its_id_with_a_start_marker_sent_at_once(
         "episode.tags": ("ci",),
         "ticket": 7,
         "episode.id": ep.id,
-        "gen_ai.agent.name": "coder",
     }
     assert (marker.name, marker.start_time, marker.end_time) == (
         "episode.start",
@@ -54,10 +54,12 @@ def test_an_episode_is_a_trace_named_by_its_id_with_a_start_marker_sent_at_once(
         root.start_time + 1,  # ns: Jaeger warns of spans without any duration
     )
     assert (marker.trace_id, marker.parent_id) == (ep.id, root.span_id)
-    assert marker.attributes == {**task, "episode.span": "start"}
+    assert marker.attributes == {**task, "episode.agent": "coder", "episode.span": "start"}
     assert (root.name, root.trace_id, root.parent_id, root.status) == ("invoke_agent coder", ep.id, "", "UNSET")
     assert root.attributes == {
         **task,
+        "gen_ai.agent.name": "coder",
+        "gen_ai.input.messages": '[{"role": "user", "parts": [{"type": "text", "content": "Fix the flaky test"}]}]',
         "episode.span": "episode",
         "gen_ai.operation.name": "invoke_agent",
         "episode.outcome": "success",
@@ -125,7 +127,12 @@ def test_outcomes(end, expected):
     with capture_episodes() as recorded, episode("t") as ep:
         end(ep)
     root = only(recorded.episodes)
-    identity = ("episode.span", "episode.id", "episode.task", "gen_ai.operation.name")
+    identity = ("episode.span", "episode.id", "episode.task", "gen_ai.operation.name", "gen_ai.input.messages")
+    verdict = expected.get("episode.verdict")
+    if verdict:
+        reason = "error" if expected["episode.outcome"] == "failure" else "stop"
+        said = {"role": "assistant", "parts": [{"type": "text", "content": verdict}], "finish_reason": reason}
+        expected = {**expected, "gen_ai.output.messages": json.dumps([said])}
     assert {k: v for k, v in root.attributes.items() if k not in identity} == expected
     assert root.status == ("ERROR" if expected["episode.outcome"] == "failure" else "UNSET")
 

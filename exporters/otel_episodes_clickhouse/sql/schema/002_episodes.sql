@@ -55,7 +55,11 @@ AS SELECT
     SpanAttributes['gen_ai.tool.name'] AS Tool,
     SpanAttributes['gen_ai.tool.call.arguments'] AS Arguments,
     SpanAttributes['episode.step.template'] AS Template,
-    if(SpanAttributes['episode.step.action'] = '', Arguments, SpanAttributes['episode.step.action']) AS Action,
+    multiIf(
+        SpanAttributes['episode.step.action'] != '', SpanAttributes['episode.step.action'],
+        -- Where only an action was given, it is the one argument.
+        startsWith(Arguments, '{"action": "') AND JSONLength(Arguments) = 1, JSONExtractString(Arguments, 'action'),
+        Arguments) AS Action,
     if(SpanAttributes['episode.step.observation'] = '',
        SpanAttributes['gen_ai.tool.call.result'],
        SpanAttributes['episode.step.observation']) AS Observation,
@@ -160,15 +164,18 @@ AS SELECT
     toUInt64OrZero(SpanAttributes['episode.tokens.input']) AS InputTokens,
     toUInt64OrZero(SpanAttributes['episode.tokens.output']) AS OutputTokens,
     SpanAttributes['episode.parent.id'] AS ParentEpisodeId,
-    SpanAttributes['gen_ai.agent.name'] AS AgentName,
-    SpanAttributes['gen_ai.conversation.id'] AS ConversationId,
+    -- A start marker has names of its own for them.
+    if(SpanAttributes['gen_ai.agent.name'] = '', SpanAttributes['episode.agent'], SpanAttributes['gen_ai.agent.name']) AS AgentName,
+    if(SpanAttributes['gen_ai.conversation.id'] = '', SpanAttributes['episode.conversation'],
+       SpanAttributes['gen_ai.conversation.id']) AS ConversationId,
     ServiceName,
     mapFilter((key, value) -> key NOT IN (
         'episode.id', 'episode.span', 'episode.segment', 'episode.task', 'episode.task_type', 'episode.domain',
         'episode.language', 'episode.framework', 'episode.complexity', 'episode.tags', 'episode.outcome',
         'episode.outcome.source', 'episode.ended_how', 'episode.verdict', 'episode.artifacts', 'episode.completed', 'episode.failed', 'episode.stopped_at_step',
         'episode.reward', 'episode.tokens.input', 'episode.tokens.output', 'episode.parent.id', 'gen_ai.agent.name',
-        'gen_ai.conversation.id', 'gen_ai.operation.name'), SpanAttributes) AS Attributes,
+        'gen_ai.conversation.id', 'gen_ai.operation.name', 'gen_ai.input.messages', 'gen_ai.output.messages', 'episode.agent',
+        'episode.conversation'), SpanAttributes) AS Attributes,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
 WHERE SpanAttributes['episode.span'] IN ('episode', 'start');

@@ -103,6 +103,7 @@ AS SELECT
        substringUTF8(multiIf(Quoted != '', JSONExtractString(concat('[', Quoted, ']'), 1), Asked LIKE '{%' OR Asked LIKE '[%', '', Asked), 1, 1024), '') AS Task,
     -- Some wrap the arguments in those of the call, or the result in the message made of it.
     if(Role IN ('tool', 'step'), substringUTF8(multiIf(
+        startsWith(Texts[4], '{"action": "') AND JSONLength(Texts[4]) = 1, JSONExtractString(Texts[4], 'action'),
         Texts[4] LIKE '{"args": []%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'),
         Texts[4] LIKE '{"args":%"kwargs": {}}', JSONExtractRaw(Texts[4], 'args'),
         Texts[4] LIKE '{"input_str":%', JSONExtractString(Texts[4], 'input_str'),
