@@ -57,11 +57,12 @@ class Connections:
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
         """Give every request inside the block that long, from the first byte sent to the last of its answer."""
-        self._deadline = seconds
+        # An insert whose connection has to be opened first has its own time again after that.
+        before, self._deadline = self._deadline, seconds
         try:
             yield
         finally:
-            self._deadline = None
+            self._deadline = before
 
     def request(self, method: str, url: str, **arguments: Any) -> BaseHTTPResponse:
         """Send a request once; raise `StoreUnavailableError` when no answer comes, or one without an end."""
