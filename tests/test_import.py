@@ -228,6 +228,19 @@ def test_a_session_that_has_grown_is_the_same_run(shared, tmp_path):
     ]
 
 
+def test_an_older_copy_takes_nothing_back(shared, tmp_path):
+    name = "3e0d0f10-1111-4222-8333-000000000001.jsonl"
+    shared("import", OWN / "claude-code" / name)
+    lines = (OWN / "claude-code" / name).read_text().splitlines(keepends=True)
+    (tmp_path / name).write_text("".join(lines[:4]))
+
+    ran = shared("import", tmp_path / name, "--json").json
+
+    assert (ran["episodes_updated"], ran["episodes_already_there"], ran["steps"]) == (0, 1, 0)
+    (episode,) = shared.sql("SELECT Steps, EndedHow FROM episodes WHERE Task = 'Round the totals to cents'")
+    assert episode == {"Steps": 3, "EndedHow": "interrupted"}
+
+
 def test_a_run_without_times_stays_where_it_was_when_its_file_is_written_again(shared, tmp_path):
     path = tmp_path / "run.json"
     path.write_text(json.dumps({**FLIGHTS, "trial": 7}))

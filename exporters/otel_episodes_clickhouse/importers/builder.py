@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_episodes._for_store import CONTENT_LIMIT
+from otel_episodes._for_store import CONTENT_LIMIT, OBSERVATION_LIMIT, capture
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, Run, Step, Usage
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 # Where a source has no times, what comes later in it is a little later.
 TICK: Final = 1000
 # More of an answer is never stored; what a session of hundreds of MB holds beyond must not stay in memory.
-KEPT: Final = CONTENT_LIMIT + 1024
+# Masking reads a few times as far as what it shows.
+KEPT: Final = 6 * OBSERVATION_LIMIT
+KEPT_IN_FULL: Final = CONTENT_LIMIT + 1024
 
 
 @dataclass(slots=True)
@@ -260,7 +262,9 @@ class RunBuilder:
 
 def cut(text: str | None) -> str | None:
     """Return a text without what is never stored of it."""
-    return text if text is None or len(text) <= KEPT else text[:KEPT]
+    if text is None or len(text) <= KEPT:
+        return text
+    return text[: KEPT_IN_FULL if capture() == "full" else KEPT]
 
 
 def cut_arguments(arguments: object) -> object:

@@ -122,7 +122,7 @@ class Import:
             known = stored.get((row.trace_id, row.span_id))
             if known is None:
                 new.append(row)
-            elif row.trace_id in self._of_runs and known.digest != digest_of(row):
+            elif row.trace_id in self._of_runs and known.digest != digest_of(row) and not _says_less(row, known):
                 changed.append(row)
         self._remove(changed)
         # A token of its own: what was stored, changed and changed back is a block the engine has seen.
@@ -140,7 +140,8 @@ class Import:
             some = self.store.query_named(
                 "completely_stored_spans", {"trace_ids": ordered[start : start + _TRACES_AT_ONCE]}
             )
-            found.update({(row["TraceId"], row["SpanId"]): _Stored(row["Start"], row["Digest"]) for row in some})
+            for row in some:
+                found[row["TraceId"], row["SpanId"]] = _Stored(row["Start"], row["End"], row["Outcome"], row["Digest"])
         return found
 
     def _remove(self, changed: Sequence[Row]) -> None:
@@ -180,7 +181,18 @@ class _Stored(NamedTuple):
     """What the store has of a span."""
 
     start: int
+    end: int
+    outcome: str
     digest: str
+
+
+def _says_less(row: Row, known: _Stored) -> bool:
+    """Return True for what an older copy of a source says of a span: it must not take back what a newer one said."""
+    attributes = row.span_attributes
+    if _is_root(row):
+        forgets = attributes.get(semconv.OUTCOME) == semconv.UNKNOWN and known.outcome not in ("", semconv.UNKNOWN)
+        return forgets or row.timestamp + row.duration < known.end
+    return semconv.STEP_UNANSWERED in attributes
 
 
 def _is_root(row: Row) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from otel_episodes._for_store import masked_json
 from otel_episodes_clickhouse.importers import outcomes, values
-from otel_episodes_clickhouse.importers.builder import KEPT, RunBuilder
+from otel_episodes_clickhouse.importers.builder import KEPT_IN_FULL, RunBuilder
 from otel_episodes_clickhouse.importers.reading import Reader
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run
 
@@ -211,8 +211,8 @@ def arguments_of(arguments: object) -> object:
 def compact(value: object) -> str:
     """Return any JSON value as text that is not longer than what is kept."""
     if isinstance(value, str):
-        return value[:KEPT]
+        return value[:KEPT_IN_FULL]
     try:
-        return orjson.dumps(value).decode()[:KEPT]
+        return orjson.dumps(value).decode()[:KEPT_IN_FULL]
     except TypeError:  # nested deeper than it goes, or a number beyond 64 bits
-        return masked_json(value, KEPT)
+        return masked_json(value, KEPT_IN_FULL)

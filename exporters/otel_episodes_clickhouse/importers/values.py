@@ -171,6 +171,7 @@ _USAGES: Final = (
     "usage", "usage_metadata", "usageMetadata", "token_usage", "extra.response.usage", "response_metadata.token_usage",
     "response.usage", "metrics",
 )  # fmt: skip
+_USAGE_HEADS: Final = frozenset(path.partition(".")[0] for path in _USAGES)
 _INPUT: Final = (
     "input_tokens",
     "prompt_tokens",
@@ -199,6 +200,8 @@ _BESIDE: Final = ("thoughtsTokenCount",)
 
 def usage_in(record: dict[str, Any]) -> Usage:
     """Return the tokens that a message or record says it used, under any of the usual names."""
+    if record.keys().isdisjoint(_USAGE_HEADS):  # most messages
+        return NO_USAGE
     for path in _USAGES:
         found = lookup(record, path) if path.partition(".")[0] in record else None
         if isinstance(found, dict):

@@ -7,6 +7,8 @@ SELECT
     TraceId,
     SpanId,
     min(toUnixTimestamp64Nano(Timestamp)) AS Start,
+    max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) AS End,
+    any(SpanAttributes['episode.outcome']) AS Outcome,
     if(count() > 1, '', any(lower(hex(MD5(arrayStringConcat([
         toString(toUnixTimestamp64Nano(Timestamp)), toString(Duration), ParentSpanId, SpanName, StatusCode, StatusMessage,
         arrayStringConcat(arrayMap((key, value) -> concat(key, '=', value), mapKeys(SpanAttributes), mapValues(SpanAttributes)), '\0'),
