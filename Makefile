@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo docs test test-frameworks lint types wheel bench collector jaeger clean
+.PHONY: campaign demo docs test test-frameworks lint types wheel bench collector jaeger clean
 
 demo: $(VENV)/.installed          ## set up and record, store and show sample episodes
 	@$(BIN)/otel-episodes demo
@@ -13,6 +13,10 @@ test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a core
 
 test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
 	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py tests/test_beside.py
+
+campaign: $(VENV)/.installed-dev  ## the fault and SQL campaigns whole, of which `make test` runs a tenth (an hour; as root, with strace)
+	OTEL_EPISODES_CAMPAIGN=1 $(BIN)/python -m pytest -m campaign
+	$(BIN)/python benchmarks/faults.py
 
 lint: $(VENV)/.installed-dev      ## style, spelling and import rules
 	$(BIN)/ruff check .
