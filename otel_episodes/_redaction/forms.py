@@ -19,7 +19,7 @@ Span = tuple[int, int]
 
 _SCHEMED: Final = re.compile(
     r"(?i)(?<![\w-])(?:bearer|basic|negotiate|apikey|aws4-hmac-sha256)(?:[ \t]{1,4}|%20|\+)"
-    r"(?P<secret>(?=[\w.~+/-]{0,64}[\d=_.])[\w.~+/-]{12,2048}={0,2})"
+    r"(?P<secret>(?=[\w.~+/-]{0,64}[\d=_.])(?=[\w.~+/-]{0,64}[\w~-]{16})[\w.~+/-]{12,2048}={0,2})"
 )
 _PASSWORD_IN_URL: Final = re.compile(r"""://[^\s/:@"'<>]{0,128}:(?P<secret>(?![${<%*])[^\s/"'<>]{1,256})@""")
 # A token in the place of the user.

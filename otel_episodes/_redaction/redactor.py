@@ -21,10 +21,15 @@ _SHORTEST_CARD: Final = 13
 # The quick look: characters of a token, of which all known ones have sixteen in a row; and what stands around values.
 _TOKEN_CHARACTERS: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-~"
 _BESIDE_VALUES: Final = b"=:>|,'\"(-$%{`\\" + bytes(range(128, 256))
-_CLASSES: Final = bytes(
-    ord("x") if code in _TOKEN_CHARACTERS else ord("=") if code in _BESIDE_VALUES else ord(" ") for code in range(256)
-)
-_DIGITS: Final = bytes(ord("0") if code in b"0123456789" else ord(" ") for code in range(256))
+
+
+def _class_of(code: int) -> int:
+    if code in b"0123456789":
+        return ord("0")
+    return ord("x" if code in _TOKEN_CHARACTERS else "=" if code in _BESIDE_VALUES else " ")
+
+
+_CLASSES: Final = bytes(map(_class_of, range(256)))
 _RUN: Final = "x" * 16
 _LONG_BASE64: Final = 24
 
@@ -53,7 +58,7 @@ class Redactor(NamedTuple):
 
     def masks(self, name: str, value: object) -> bool:
         """Return True if this value must be masked whole because of its name: ``tokens`` as texts, not as a count."""
-        return (_strength(name) != 0 and _is_secret_value(name, value)) or self._is_named(name)
+        return (_strength(name) != 0 and _is_secret_value(name, value)) or (bool(self.names) and self._is_named(name))
 
     def follows(self, first: object, before: object, value: object) -> bool:
         """Return True if an item of a list is a secret for the item before it.
@@ -86,15 +91,14 @@ class Redactor(NamedTuple):
         encoded = folded.encode() if folded.isascii() else folded.encode("utf-8", "replace")
         # As text again: to look for bytes in bytes costs ten times as much.
         classes = encoded.translate(_CLASSES).decode("latin-1")
+        digits = classes.count("0")
         return (
-            _RUN in classes
+            _RUN in (classes.replace("0", "x") if digits else classes)
             or "pass" in folded
             or ("-" in folded and (" -" in folded or "-u" in folded))
-            or "earer " in folded
-            or "asic " in folded
             or ("=" in classes and _has_hint(folded))
             or (len(text) >= _LONG_BASE64 and ("/" in folded or "+" in folded) and hints.has_base64(folded))
-            or (len(text) >= _SHORTEST_CARD and encoded.translate(_DIGITS).count(b"0") >= _SHORTEST_CARD)
+            or digits >= _SHORTEST_CARD
             or bool(self.patterns)
             or (self.emails and "@" in text)
         )
@@ -149,7 +153,9 @@ def _formed(text: str, folded: str) -> Iterator[tuple[int, int]]:
 
 
 def _tokens(text: str, folded: str) -> Iterator[tuple[int, int]]:
-    if _RUN in folded.encode("utf-8", "replace").translate(_CLASSES).decode("latin-1") or hints.has_base64(folded):
+    if _RUN in folded.encode("utf-8", "replace").translate(_CLASSES).decode("latin-1").replace(
+        "0", "x"
+    ) or hints.has_base64(folded):
         yield from _finder().find(text)
 
 
