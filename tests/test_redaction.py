@@ -279,7 +279,7 @@ def test_values_are_told_by_what_stands_before_them_in_lists_and_by_the_name_the
     values: list[object] = [
         ["mysql", "--password", "kestrel-77", "app"],
         ["curl", "-u", "bob:kestrel-77", "https://h"],
-        [("X-Api-Key", "kestrel77kestrel")],
+        [("X-Api-Key", "kestrel77kestrel"), ("Authorization", "Bearer kestrel-77")],
         {"env": [{"name": "DB_PASSWORD", "value": "kestrel-77"}, {"name": "MODE", "value": "fast"}]},
         {"passwords": ["kestrel-77"], "tokens": 512, "token_ids": [1, 2], "pin": 4711, "session_id": "sess_01H"},
         {"k" * 60 + " ghp_" + "a1B2" * 9: 1},
@@ -290,7 +290,7 @@ def test_values_are_told_by_what_stands_before_them_in_lists_and_by_the_name_the
     assert [json.loads(span.attributes["episode.step.action"])["argument"] for span in recorded.steps] == [
         ["mysql", "--password", "[REDACTED]", "app"],
         ["curl", "-u", "[REDACTED]", "https://h"],
-        [["X-Api-Key", "[REDACTED]"]],
+        [["X-Api-Key", "[REDACTED]"], ["Authorization", "[REDACTED]"]],
         {"env": [{"name": "DB_PASSWORD", "value": "[REDACTED]"}, {"name": "MODE", "value": "fast"}]},
         {"passwords": "[REDACTED]", "tokens": 512, "token_ids": [1, 2], "pin": "[REDACTED]", "session_id": "sess_01H"},
         {"k" * 60 + " [RE": 1},

@@ -178,6 +178,8 @@ def follows(first: object, before: object, value: object) -> bool:
             for _ in _after(before, 0, value)
         )
     sure = strength(before)
+    if "authoriz" in before.lower():
+        sure, value = PASSWORD, value.rpartition(" ")[2]  # without the scheme
     return (
         sure >= TOKEN
         and len(before) <= _LONGEST_NAME
