@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 STORED = """
-SELECT SpanAttributes['episode.step.action'] AS Action, count() AS Times
+SELECT
+    if(mapContains(SpanAttributes, 'episode.step.action'),
+       SpanAttributes['episode.step.action'],
+       JSONExtractString(SpanAttributes['gen_ai.tool.call.arguments'], 'action')) AS Action,
+    count() AS Times
 FROM otel_traces WHERE SpanAttributes['episode.span'] = 'step' GROUP BY Action
 """
 STEPS = "SELECT Action, count() AS Times FROM internal_steps FINAL GROUP BY Action"

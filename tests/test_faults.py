@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -77,8 +78,8 @@ def actions(spool: Path) -> list[str]:
         decoder = LineDecoder()
         for line in segment.read_bytes().split(b"\n")[:-1]:
             row = decoder(line) if line else None
-            if row is not None and "episode.step.action" in row.span_attributes:
-                found.append(row.span_attributes["episode.step.action"])
+            if row is not None and "gen_ai.tool.call.arguments" in row.span_attributes:
+                found.append(json.loads(row.span_attributes["gen_ai.tool.call.arguments"])["action"])
     return found
 
 
