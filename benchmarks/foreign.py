@@ -24,13 +24,11 @@ from otel_episodes_clickhouse.spool.row import Row
 EPISODES = """
 SELECT EpisodeId, TraceId, AgentName, Task, Outcome, ModelCalls, InputTokens, OutputTokens
 FROM episodes
-WHERE TraceId IN {traces:Array(String)}
 ORDER BY StartTime, EpisodeId
 """
 STEPS = """
-SELECT EpisodeId, Tool, Success, AgentName, Action, Observation
+SELECT EpisodeId, TraceId, Tool, Success, AgentName, Action, Observation
 FROM steps
-WHERE TraceId IN {traces:Array(String)}
 ORDER BY StartTime, SpanId
 """
 
@@ -47,17 +45,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, Store.open(Target.resolve(f"chdb://{directory}")) as store:
         store.migrate()
         traces = {name: insert(store, options.folder / f"{name}.json") for name in labels}
-        wrong = {name: differences(store, traces[name], label, options.show) for name, label in labels.items()}
+        read = store.query(EPISODES), store.query(STEPS)
+    wrong = {}
+    for name, label in labels.items():
+        episodes, steps = ([row for row in rows if row["TraceId"] in traces[name]] for rows in read)
+        if options.show and name.startswith(options.show):
+            sys.stdout.write(json.dumps([episodes, steps], default=str, indent=1) + "\n")
+        wrong[name] = differences(episodes, steps, label)
     report(wrong)
     if options.json:
         options.json.write_text(json.dumps(wrong, indent=1))
 
 
-def insert(store: Store, path: Path) -> list[str]:
+def insert(store: Store, path: Path) -> set[str]:
     """Insert the rows of a file and return its traces."""
     spans = json.loads(path.read_text())
     store.insert_rows([row_of(span) for span in spans])
-    return sorted({span["TraceId"] for span in spans})
+    return {span["TraceId"] for span in spans}
 
 
 def row_of(span: dict[str, Any]) -> Row:
@@ -84,13 +88,11 @@ def row_of(span: dict[str, Any]) -> Row:
     )
 
 
-def differences(store: Store, traces: list[str], label: dict[str, Any], show: str) -> dict[str, list[str]]:
+def differences(
+    episodes: list[dict[str, Any]], steps: list[dict[str, Any]], label: dict[str, Any]
+) -> dict[str, list[str]]:
     """Return what of a file is read otherwise than labelled, core and the rest."""
-    episodes = store.query(EPISODES, {"traces": traces})
-    steps = store.query(STEPS, {"traces": traces})
     found: dict[str, list[str]] = {"core": [], "rest": []}
-    if show and any(name.startswith(show) for name in [label.get("name", "")]):
-        print(json.dumps(episodes, default=str, indent=1))
     if "episodes" not in label:
         compare(found["core"], "steps", label["steps"], [[step["Tool"], step["Success"]] for step in steps])
         return found

@@ -112,7 +112,7 @@ def statements(layout: Layout = _ONE_SERVER) -> tuple[sql.Statement, ...]:
 def version() -> str:
     """Return a fingerprint of the schema this package was built with."""
     migrating = [statement for migration in ddl.migrations() for statement in migration.statements]
-    return _hash("\0".join(statement.text for statement in (*statements(), *migrating)))
+    return _hash("\0".join(statement.text for statement in (*statements(), *migrating, *_conventions())))
 
 
 def is_current(engine: Engine) -> bool:
@@ -156,6 +156,7 @@ def settings_of(layout: Layout) -> dict[str, str]:
     """Return what a migration writes down in ``internal_settings``."""
     return {
         **{_HASH + statement.name: _hash(statement.text) for statement in statements(layout)},
+        "schema_conventions": _hash("\0".join(statement.text for statement in _conventions())),
         "schema_layout": str(layout),
         "schema_migration": str(ddl.last_migration()),
         "schema_package": __version__,
@@ -246,6 +247,7 @@ def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     tables = [statement for statement in wanted if not _is_view(statement)]
     views = [statement for statement in wanted if _is_view(statement)]
     changes = [change for statement in tables for change in _change(statement, objects, found, layout)]
+    changes += _loaded(found, layout)
     changes += _migrated("pre", found, layout)
     changes += [change for statement in views for change in _change(statement, objects, found, layout)]
     changes += _unfed(objects, found, layout)
@@ -260,6 +262,17 @@ def _changes(found: Found, layout: Layout) -> Iterator[Change]:
         statement.text for change in changes if change.action == "migrate" for statement in change.statements
     )
     yield from (change for change in _left_over(wanted, found, layout) if change.name not in text)
+
+
+def _conventions() -> tuple[sql.Statement, ...]:
+    """Return the statements that put the shipped conventions into their table."""
+    return sql.folder("conventions")
+
+
+def _loaded(found: Found, layout: Layout) -> Iterator[Change]:
+    name = "schema_conventions"
+    if found.settings.get(name) != settings_of(layout)[name]:
+        yield Change("set", "internal_conventions", "the conventions that are shipped have changed", _conventions())
 
 
 def _is_view(statement: sql.Statement) -> bool:
@@ -416,7 +429,7 @@ def script(layout: Layout = _ONE_SERVER, *, database: str = "") -> Iterator[tupl
     """Return all of the SQL, named and in order; for clickhouse-client, which keeps what SET sets."""
     if database:
         yield from ddl.database(database, layout)
-    for statement in statements(layout):
+    for statement in (*statements(layout), *_conventions()):
         yield statement.name, statement.text
     settings = settings_of(layout)
     for name, values in (("names", settings), ("values", settings.values())):

@@ -23,18 +23,19 @@ WITH
         FROM system.columns
         WHERE database = currentDatabase() AND name IN ('Timestamp', 'StartTime')
         GROUP BY source),
-    -- A table that keeps nothing hands on to the view that reads it: what is missing is missing where that one writes.
+    -- A table that keeps nothing hands on to the view that reads it: what is missing is missing where the last one writes.
     through AS (
         SELECT read.source AS passed, any(views.target) AS target
         FROM read
         INNER JOIN views ON views.name = read.view
         WHERE read.source IN (SELECT concat(database, '.', name) FROM system.tables WHERE engine = 'Null')
-        GROUP BY passed)
+        GROUP BY passed),
+    (SELECT CAST((groupArray(passed), groupArray(target)), 'Map(String, String)') FROM through) AS next
 SELECT
     views.name AS Name,
     read.source AS Source,
     times.time AS Time,
-    if(through.target = '', views.target, through.target) AS Target,
+    arrayFold((at, step) -> if(next[at] = '', at, next[at]), range(8), views.target) AS Target,
     concat(
         'INSERT INTO ', views.target, ' (', arrayStringConcat(kept.names, ', '), ') ',
         'SELECT ', arrayStringConcat(kept.names, ', '), ' FROM (', views.as_select, ') ',
@@ -45,7 +46,6 @@ FROM views
 INNER JOIN read ON read.view = views.name
 INNER JOIN kept ON kept.view = views.name
 INNER JOIN times ON times.source = read.source
-LEFT JOIN through ON through.passed = views.target
 WHERE read.source NOT IN (SELECT passed FROM through) AND has(kept.names, 'TraceId') AND has(kept.names, 'SpanId')
 ORDER BY read.source LIKE '%.otel\\_traces%' DESC, views.name;
 

@@ -1,6 +1,39 @@
 -- Spans of other instrumentations: what each of them says by itself, in one table, whatever the convention.
 -- What they add up to is read per trace (sql/views/agent_traces.sql), so late, repeated and shuffled inserts end the same.
 
+-- What the attributes mean is a table: shipped rows (sql/conventions) and your own.
+
+-- name: internal_conventions
+CREATE TABLE IF NOT EXISTS internal_conventions
+(
+    Attribute String COMMENT 'of a span; *.a.b: every one that ends so; event/a: of a span event; a/key: a key of the JSON in it; span name: its name',
+    Value String COMMENT 'in lower case; empty: whatever it is; *: one that no other row has',
+    Role LowCardinality(String) COMMENT 'what such a span is: agent, tool, model, structure, execution, housekeeping or ignored; empty: the row is about a field',
+    Field LowCardinality(String) COMMENT 'what the attribute holds: tool, agent, asked, arguments, result, error, model, input (tokens), ...',
+    Rank UInt16 COMMENT 'of several rows that match the lowest counts; 0, before all that is shipped, where none is given',
+    Origin LowCardinality(String) DEFAULT 'own' COMMENT 'shipped: replaced by every update; own: yours'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY Origin
+ORDER BY (Attribute, Value, Role, Field)
+COMMENT 'how spans of other instrumentations are read';
+
+-- name: internal_conventions_shipped
+-- Filled by the migration, which then puts all of it in place of the shipped rows above at once.
+CREATE TABLE IF NOT EXISTS internal_conventions_shipped
+(
+    Attribute String COMMENT 'as in internal_conventions, and so all others',
+    Value String COMMENT 'likewise',
+    Role LowCardinality(String) COMMENT 'likewise',
+    Field LowCardinality(String) COMMENT 'likewise',
+    Rank UInt16 COMMENT 'likewise',
+    Origin LowCardinality(String) DEFAULT 'shipped' COMMENT 'likewise'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY Origin
+ORDER BY (Attribute, Value, Role, Field)
+COMMENT 'what this version ships';
+
 -- name: internal_agent_spans
 CREATE TABLE IF NOT EXISTS internal_agent_spans
 (
@@ -17,7 +50,7 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans
     SpanName String,
     Kind LowCardinality(String) COMMENT 'of a step of ours: episode.step.kind',
     Tool LowCardinality(String),
-    Named Bool COMMENT 'an agent that carries a name',
+    Named Bool COMMENT 'an agent, or what stands for one at the root, that carries a name',
     AgentName LowCardinality(String),
     Task String COMMENT 'what the user asked, where the span holds it; at most 1024 characters',
     Arguments String COMMENT 'what a tool was called with, at most 16384 characters',
@@ -51,189 +84,300 @@ ORDER BY (EpisodeId, Tenant, TraceId, SpanId)
 COMMENT 'spans that other instrumentations of agents, models and tools wrote; read through internal_roots_of_episodes and steps';
 
 -- name: internal_agent_spans_seen
--- Keeps nothing: a step between two views, so that an insert without such spans does not pay for planning the second.
+-- Keeps nothing: a step between two views, so that an insert without such spans does not pay for planning the others.
 CREATE TABLE IF NOT EXISTS internal_agent_spans_seen
 (
-    Timestamp DateTime64(9),
+    StartTime DateTime64(9),
     TraceId String,
     SpanId String,
     ParentSpanId String,
     SpanName String,
     SpanKind String,
     ServiceName LowCardinality(String),
+    ScopeName String,
     Tenant LowCardinality(String),
-    SpanAttributes Map(LowCardinality(String), String),
     Duration UInt64,
     StatusCode String,
     StatusMessage String,
-    Exception Map(LowCardinality(String), String)
+    SpanAttributes Map(LowCardinality(String), String),
+    Exception Map(LowCardinality(String), String),
+    Pairs Array(Tuple(Name String, Said String))
 )
 ENGINE = Null;
 
 -- name: internal_agent_spans_seen_mv
--- Own spans fail the first comparison.
+-- Own spans fail the first comparison. Of others every key is looked up, whole and by its last two words. The pairs of a span are
+-- its name, its attributes, those of its events as event/attribute, and keys of JSON in an attribute as attribute/key.
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_seen_mv TO internal_agent_spans_seen
-AS SELECT
-    Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ResourceAttributes['tenant.id'] AS Tenant, SpanAttributes, Duration, StatusCode, StatusMessage,
-    Events.Attributes[indexOf(Events.Name, 'exception')] AS Exception
+AS WITH
+    marks AS
+    (
+        SELECT multiIf(Attribute = 'span name', Value, startsWith(Attribute, '*.'), substring(Attribute, 3), Attribute)
+        FROM internal_conventions
+        WHERE Role != ''
+    ),
+    holders AS
+    (
+        SELECT substring(Attribute, 1, position(Attribute, '/') - 1) FROM internal_conventions WHERE position(Attribute, '/') > 1
+    ),
+    CAST(SpanAttributes, 'Array(Tuple(String, String))') AS own
+SELECT
+    Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ScopeName,
+    ResourceAttributes['tenant.id'] AS Tenant, Duration, StatusCode, StatusMessage, SpanAttributes,
+    Events.Attributes[indexOf(Events.Name, 'exception')] AS Exception,
+    arrayConcat(
+        [('span name', toString(SpanName))], own,
+        arrayFlatten(arrayMap((event, attributes) -> arrayMap(
+            pair -> (concat(event, '/', pair.1), pair.2), CAST(attributes, 'Array(Tuple(String, String))')),
+            Events.Name, Events.Attributes)),
+        arrayFlatten(arrayMap(pair -> arrayMap(
+            inner -> (concat(pair.1, '/', inner.1), inner.2), JSONExtractKeysAndValues(pair.2, 'String')),
+            arrayFilter(pair -> startsWith(pair.2, '{') AND pair.1 IN (holders), own)))) AS Pairs
 FROM otel_traces
-WHERE if(SpanAttributes['episode.span'] = '',
-         hasAny(mapKeys(SpanAttributes), [
-             'gen_ai.operation.name', 'openinference.span.kind', 'traceloop.span.kind', 'span.type', 'langfuse.observation.type',
-             'gen_ai.tool.name', 'tool.name', 'mcp.method.name', 'gen_ai.request.model', 'llm.request.type', 'agent_name']),
-         SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '');
+WHERE if(
+    SpanAttributes['episode.span'] = '',
+    arrayExists(key -> key IN (marks) OR substringIndex(key, '.', -2) IN (marks), mapKeys(SpanAttributes))
+        OR lower(SpanName) IN (marks),
+    SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '');
+
+-- name: internal_agent_spans_said
+-- Keeps nothing either: what of a span the conventions know, by the name of the field.
+CREATE TABLE IF NOT EXISTS internal_agent_spans_said
+(
+    StartTime DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    SpanName String,
+    SpanKind String,
+    ServiceName LowCardinality(String),
+    ScopeName String,
+    Tenant LowCardinality(String),
+    Duration UInt64,
+    StatusCode String,
+    StatusMessage String,
+    SpanAttributes Map(LowCardinality(String), String),
+    Exception Map(LowCardinality(String), String),
+    Pairs Array(Tuple(Name String, Said String)),
+    Role String,
+    Attribute String,
+    Value String,
+    Known Bool,
+    Fields Map(String, String)
+)
+ENGINE = Null;
+
+-- name: internal_agent_spans_said_mv
+-- A pair is looked up whole and by its last two words: whatever it says, with its word, and as a word nobody has heard of.
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_said_mv TO internal_agent_spans_said
+AS WITH
+    known AS (SELECT Attribute, Value FROM internal_conventions),
+    matched AS
+    (
+        SELECT * EXCEPT (Pairs), Pairs AS AllPairs, tupleElement(match, 1) AS Attribute, tupleElement(match, 2) AS Word,
+            tupleElement(match, 3) AS Place, Pairs[Place].Name AS Name, Pairs[Place].Said AS Said
+        FROM internal_agent_spans_seen
+        ARRAY JOIN arrayFilter(candidate -> (candidate.1, candidate.2) IN (known), arrayFlatten(arrayMap((pair, place) -> [
+            (pair.1, '', place), (pair.1, '*', place), (pair.1, lower(substring(pair.2, 1, 60)), place),
+            (concat('*.', substringIndex(pair.1, '.', -2)), '', place),
+            (concat('*.', substringIndex(pair.1, '.', -2)), lower(substring(pair.2, 1, 60)), place)],
+            Pairs, arrayEnumerate(Pairs)))) AS match
+    )
+SELECT
+    m.StartTime AS StartTime, m.TraceId AS TraceId, m.SpanId AS SpanId, m.ParentSpanId AS ParentSpanId, m.SpanName AS SpanName,
+    m.SpanKind AS SpanKind, m.ServiceName AS ServiceName, m.ScopeName AS ScopeName, m.Tenant AS Tenant, m.Duration AS Duration,
+    m.StatusCode AS StatusCode, m.StatusMessage AS StatusMessage, any(m.SpanAttributes) AS SpanAttributes,
+    any(m.Exception) AS Exception, any(m.AllPairs) AS Pairs,
+    argMinIf(c.Role, (c.Rank, m.Place), c.Role != '') AS Role,
+    argMinIf(m.Name, (c.Rank, m.Place), c.Role != '') AS Attribute,
+    argMinIf(if(m.Word = '', '', m.Said), (c.Rank, m.Place), c.Role != '') AS Value,
+    argMinIf(m.Word, (c.Rank, m.Place), c.Role != '') != '*' AS Known,
+    -- A name that is a hash is not one.
+    CAST(arrayMap(held -> (held.3, held.4), arraySort(groupArrayIf((c.Rank, m.Place, c.Field, m.Said),
+        c.Field != '' AND m.Said NOT IN ('', '0', 'null', 'N/A', '{}', '[]')
+        AND NOT (c.Field = 'agent' AND match(m.Said, '^[0-9a-fA-F-]{16,}$'))))), 'Map(String, String)') AS Fields
+FROM matched AS m
+INNER JOIN internal_conventions AS c ON c.Attribute = m.Attribute AND c.Value = m.Word
+GROUP BY ALL;
+
+-- name: internal_agent_spans_read
+-- Keeps nothing: the same with names and messages made out.
+CREATE TABLE IF NOT EXISTS internal_agent_spans_read
+(
+    StartTime DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    SpanName String,
+    SpanKind String,
+    ServiceName LowCardinality(String),
+    ScopeName String,
+    Tenant LowCardinality(String),
+    Duration UInt64,
+    StatusCode String,
+    StatusMessage String,
+    Own Map(LowCardinality(String), String) COMMENT 'its attributes',
+    Exception Map(LowCardinality(String), String),
+    Role String,
+    Attribute String,
+    Value String,
+    Known Bool,
+    Fields Map(String, String),
+    IsStep Bool,
+    Tool String,
+    Named Bool,
+    AgentName String,
+    Asked String COMMENT 'the first message of the user',
+    Message String COMMENT 'of a result that is a message, the message',
+    Result String
+)
+ENGINE = Null;
+
+-- name: internal_agent_spans_read_mv
+-- Messages are read as JSON in any order of keys: {role, content}, {type, parts}, [role, content], serialised objects.
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_read_mv TO internal_agent_spans_read
+AS WITH
+    text -> JSONExtractString(concat('[', text, ']'), 1) AS unquoted,
+    names -> arrayFirst(name -> name != '', names) AS first_of,
+    part -> multiIf(startsWith(part, '"'), unquoted(part), first_of([JSONExtractString(part, 'text'), JSONExtractString(part,
+        'content')])) AS text_of_part,
+    content -> multiIf(
+        startsWith(content, '"'), unquoted(content),
+        startsWith(content, '['), arrayStringConcat(arrayFilter(part -> part != '', arrayMap(part -> text_of_part(part),
+            JSONExtractArrayRaw(content))), '\n'),
+        startsWith(content, '{'), text_of_part(content),
+        content) AS text_of,
+    message -> lower(multiIf(
+        startsWith(message, '['), JSONExtractString(message, 1),
+        JSONExtractString(message, 'type') = 'constructor', JSONExtractString(message, 'id', -1),
+        first_of([JSONExtractString(message, 'role'), JSONExtractString(message, 'type')]))) AS role_of,
+    message -> if(startsWith(message, '['), JSONExtractRaw(message, 2), first_of([
+        JSONExtractRaw(message, 'content'), JSONExtractRaw(message, 'parts'), JSONExtractRaw(message, 'blocks'),
+        JSONExtractRaw(message, 'kwargs', 'content'), JSONExtractRaw(message, 'data', 'content'), JSONExtractRaw(message,
+            'text')])) AS content_of,
+    Fields['asked'] AS text_in,
+    -- {"a component": {"messages": ...}}
+    if(startsWith(text_in, '{') AND NOT JSONHas(text_in, 'messages'), arrayFirst(
+        value -> JSONHas(value, 'messages'), arrayMap(pair -> pair.2, JSONExtractKeysAndValuesRaw(text_in))), '') AS inside,
+    if(inside = '', text_in, inside) AS asked_in,
+    if(startsWith(asked_in, '['), JSONExtractArrayRaw(asked_in), arrayFirst(list -> notEmpty(list), [
+        JSONExtractArrayRaw(asked_in, 'messages'), JSONExtractArrayRaw(asked_in, 'contents'), JSONExtractArrayRaw(asked_in,
+            'input'),
+        JSONExtractArrayRaw(asked_in, 'prompt'), []])) AS listed,
+    arrayFlatten(arrayMap(message -> if(startsWith(message, '[{'), JSONExtractArrayRaw(message), [message]), listed)) AS messages,
+    arrayFirst(message -> role_of(message) IN ('user', 'human', 'humanmessage'), messages) AS user,
+    -- llm.input_messages.0.message.role, gen_ai.prompt.0.role
+    arrayFirst(pair -> pair.2 IN ('user', 'human') AND match(pair.1,
+        '^(llm\\.input_messages|gen_ai\\.prompt)\\.\\d+\\..*role$'), Pairs).1 AS user_key,
+    substring(user_key, 1, length(user_key) - 4) AS user_prefix,
+    first_of([SpanAttributes[concat(user_prefix, 'content')], SpanAttributes[concat(user_prefix,
+        'contents.0.message_content.text')],
+        SpanAttributes[concat(user_prefix, 'contents.1.message_content.text')]]) AS user_text,
+    Fields['result'] AS result_in,
+    multiIf(startsWith(result_in, '{"type": "tool",'), JSONExtractRaw(result_in, 'data'),
+        JSONHas(result_in, 'output', 'kwargs'), JSONExtractRaw(result_in, 'output', 'kwargs'),
+        JSONHas(result_in, 'output', 'content'), JSONExtractRaw(result_in, 'output'),
+        JSONHas(result_in, 'messages', 1, 'content'), JSONExtractRaw(result_in, 'messages', 1), '') AS message
+SELECT
+    StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ScopeName, Tenant, Duration, StatusCode,
+        StatusMessage,
+    SpanAttributes AS Own, Exception, Attribute, Value, Known, Fields,
+    multiIf(s.Role = 'weak agent', if(Fields['model'] = '', 'ignored', 'agent'),
+        -- A known structure that names a tool is one; what stands for several tools is none.
+        s.Role = 'structure' AND Known AND Fields['tool'] != '', 'tool',
+        s.Role = 'tool' AND startsWith(Fields['tool'], '('), 'housekeeping',
+        s.Role) AS Role,
+    Role IN ('tool', 'step') AS IsStep,
+    multiIf(Role NOT IN ('tool', 'step'), '', Fields['tool'] != '', Fields['tool'], Role = 'step', '', replaceRegexpOne(extract(
+        if(Fields['entity'] = '', SpanName, Fields['entity']), '^(?:execute_tool |tools/call |running tool:? )?(.*)'),
+        '\\.(__call__|_?run|_?a?call|_?a?invoke|_?execute|tool)$', '')) AS Tool,
+    Fields['agent'] != '' OR (Role = 'agent' AND Attribute IN ('langfuse.observation.type', 'traceloop.span.kind')) AS Named,
+    multiIf(Fields['agent'] != '', Fields['agent'], Role = 'agent',
+        extract(SpanName, '^(?:invoke_agent |agent_run )?\\[?(.*?)\\]?(?:\\.run|\\.agent|\\.team|\\.kickoff)?$'),
+        Fields['workflow']) AS AgentName,
+    first_of([multiIf(user_text != '', user_text, user != '', text_of(content_of(user)),
+        startsWith(asked_in, '['), if(arrayExists(m -> role_of(m) != '' AND role_of(m) != 'text', messages), '', text_of(asked_in)),
+        JSONType(asked_in, 'args', 1) = 'String', JSONExtractString(asked_in, 'args', 1),
+        startsWith(asked_in, '{'), first_of(arrayMap(name -> if(JSONType(asked_in, name) = 'String', JSONExtractString(asked_in,
+            name), ''), [
+            'task', 'question', 'query', 'prompt', 'user_prompt', 'input', 'message', 'text', 'description', 'goal'])),
+        startsWith(asked_in, '"'), unquoted(asked_in),
+        asked_in), Fields['asked otherwise']]) AS Asked,
+    message AS Message,
+    first_of([if(message = '', text_of(result_in), text_of(JSONExtractRaw(message, 'content'))), result_in]) AS Result
+FROM internal_agent_spans_said AS s
+WHERE Role != 'ignored';
 
 -- name: internal_agent_spans_mv
+-- Arguments and results may be wrapped: in quotes, in those of the call, in the message made of them.
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_mv TO internal_agent_spans
-AS SELECT
-    if(a['episode.id'] = '', TraceId, a['episode.id']) AS EpisodeId,
+AS WITH
+    text -> JSONExtractString(concat('[', text, ']'), 1) AS unquoted,
+    text -> multiIf(
+        startsWith(text, '"'), unquoted(text),
+        JSONHas(text, 'kwargs') AND JSONLength(text, 'kwargs') > 0, JSONExtractRaw(text, 'kwargs'),
+        JSONHas(text, 'args') AND JSONHas(text, 'kwargs'), JSONExtractRaw(text, 'args'),
+        startsWith(text, '{') AND JSONHas(text, 'input') AND JSONLength(text) = 1, if(JSONType(text, 'input') = 'String',
+            JSONExtractString(text, 'input'), JSONExtractRaw(text, 'input')),
+        startsWith(text, '{"input_str":'), JSONExtractString(text, 'input_str'),
+        text) AS unwrapped
+SELECT
+    if(Own['episode.id'] = '', TraceId, Own['episode.id']) AS EpisodeId,
     TraceId, SpanId, ParentSpanId, Role,
     if(Value = '', Attribute, concat(Attribute, '=', substring(Value, 1, 60))) AS Operation,
     Known,
-    toUInt16OrZero(a['episode.segment']) AS Segment,
-    a['episode.id'] != '' AS Stamped,
+    toUInt16OrZero(Own['episode.segment']) AS Segment,
+    Own['episode.id'] != '' AS Stamped,
     SpanKind IN ('Server', 'SPAN_KIND_SERVER') AS Remote,
     SpanName,
-    if(a['episode.step.kind'] = '', 'tool_use', a['episode.step.kind']) AS Kind,
-    multiIf(Role NOT IN ('tool', 'step'), '', Texts[1] != '', Texts[1], Role = 'step', '', extract(SpanName, '^(?:execute_tool |tools/call |running tool:? )?(.*)')) AS Tool,
-    Role = 'agent' AND (Texts[2] != '' OR Attribute IN ('langfuse.observation.type', 'traceloop.span.kind')) AS Named,
-    multiIf(Texts[2] != '', Texts[2], Role = 'agent', extract(SpanName, '^(?:invoke_agent )?(.*?)(?:\\.run|\\.agent)?$'), Chain) AS AgentName,
-    -- Arguments in JSON without a message in them say nothing of a task.
-    if(Role IN ('agent', 'model', 'structure'),
-       substringUTF8(multiIf(Quoted != '', JSONExtractString(concat('[', Quoted, ']'), 1), Asked LIKE '{%' OR Asked LIKE '[%', '', Asked), 1, 1024), '') AS Task,
-    -- Some wrap the arguments in those of the call, or the result in the message made of it.
-    if(Role IN ('tool', 'step'), substringUTF8(multiIf(
-        startsWith(Texts[4], '{"action": "') AND JSONLength(Texts[4]) = 1, JSONExtractString(Texts[4], 'action'),
-        Texts[4] LIKE '{"args": []%"kwargs":%', JSONExtractRaw(Texts[4], 'kwargs'),
-        Texts[4] LIKE '{"args":%"kwargs": {}}', JSONExtractRaw(Texts[4], 'args'),
-        Texts[4] LIKE '{"input_str":%', JSONExtractString(Texts[4], 'input_str'),
-        Texts[4]), 1, 256), '') AS Action,
-    if(Role IN ('tool', 'step'), substringUTF8(if(Message LIKE '{%', JSONExtractString(Message, 'content'), Texts[5]), 1, 1024), '') AS Observation,
-    multiIf(
-        a['episode.step.success'] != '', a['episode.step.success'] = 'true',
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR a['langfuse.observation.level'] = 'ERROR' OR JSONExtractString(Message, 'status') = 'error', false,
-        StatusCode IN ('Ok', 'STATUS_CODE_OK'), true,
-        a['error.type'] = '' AND NOT (Attribute = 'span.type' AND a['success'] = 'false')) AS Success,
-    if(Success, '', if(Texts[6] = '', Exception['exception.type'], Texts[6])) AS ErrorType,
+    if(Own['episode.step.kind'] = '', 'tool_use', Own['episode.step.kind']) AS Kind,
+    Tool,
+    Named AND (Role = 'agent' OR (Role = 'structure' AND ParentSpanId = '')) AS Named,
+    AgentName,
+    if(Role IN ('agent', 'model', 'structure'), substringUTF8(Asked, 1, 1024), '') AS Task,
+    if(IsStep, substring(unwrapped(unwrapped(Fields['arguments'])), 1, 16384), '') AS Arguments,
+    if(IsStep, substringUTF8(multiIf(Own['episode.step.action'] != '', Own['episode.step.action'],
+        startsWith(Arguments, '{"action": "') AND JSONLength(Arguments) = 1, JSONExtractString(Arguments, 'action'),
+        Arguments), 1, 256), '') AS Action,
+    multiIf(Own['episode.step.success'] = 'unknown', NULL,
+            Own['episode.step.success'] != '', Own['episode.step.success'] = 'true',
+            StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR Fields['failed'] != ''
+                OR (IsStep AND startsWith(Fields['result'], '{') AND match(Fields['result'],
+                    '"is_?[eE]rror":\\s*true')) OR JSONExtractString(Message, 'status') = 'error'
+                OR JSONExtractString(Fields['answer'], -1, 'finish_reason') = 'error', false,
+            StatusCode IN ('Ok', 'STATUS_CODE_OK'), true,
+            Own['error.type'] = '') AS Success,
+    if(Success, '', if(Fields['error type'] = '', Exception['exception.type'], Fields['error type'])) AS ErrorType,
     -- The first line, without the stack that some instrumentations put behind it.
-    if(Success, '', substringUTF8(trimBoth(splitByRegexp('\\n|Traceback \\(most recent', multiIf(Exception['exception.message'] != '', Exception['exception.message'],
-        StatusMessage != '', StatusMessage, Texts[7] != '', Texts[7], Observation))[1]), 1, 256)) AS ErrorMessage,
-    if(Role = 'tool', substringUTF8(Texts[4], 1, 16384), '') AS Arguments,
+    if(Success, '', substringUTF8(trimBoth(splitByRegexp('\\n|Traceback \\(most recent', multiIf(
+        Exception['exception.message'] != '', Exception['exception.message'], StatusMessage != '', StatusMessage,
+        Fields['error'] != '', Fields['error'], Result))[1]), 1, 256)) AS ErrorMessage,
+    -- Of a step that failed without a result the error is what came of it.
+    if(IsStep, substringUTF8(if(Result = '', ErrorMessage, Result), 1, 1024), '') AS Observation,
     StartTime,
-    DurationNs,
-    if(a['gen_ai.provider.name'] = '', a['gen_ai.system'], a['gen_ai.provider.name']) AS Provider,
-    if(a['gen_ai.response.model'] = '', a['gen_ai.request.model'], a['gen_ai.response.model']) AS Model,
-    a['gen_ai.response.id'] AS ResponseId,
-    JSONExtract(a['gen_ai.response.finish_reasons'], 'Array(String)')[1] AS FinishReason,
-    toUInt64OrZero(Texts[8]) AS InputTokens,
-    toUInt64OrZero(Texts[9]) AS OutputTokens,
-    toUInt64OrZero(a['gen_ai.usage.cache_read.input_tokens']) AS CacheReadTokens,
-    toUInt64OrZero(a['gen_ai.usage.cache_creation.input_tokens']) AS CacheWriteTokens,
-    toUInt64OrZero(a['gen_ai.usage.reasoning.output_tokens']) AS ReasoningTokens,
-    Texts[10] AS ConversationId,
-    ServiceName,
-    Tenant
-FROM
-(
-    SELECT
-        *,
-        Said.1 AS Attribute, Said.2 AS Value, Said.3 AS Role, Said.4 AS Known,
-        JSONExtractString(a['metadata'], 'lc_agent_name') AS Chain,
-        -- A ToolMessage of LangChain, serialised in either way: it says itself whether it is an error.
-        multiIf(
-            Said.3 = 'tool' AND Texts[5] LIKE '{"type": "tool",%', JSONExtractRaw(Texts[5], 'data'),
-            Said.3 = 'tool' AND Texts[5] LIKE '{"output": {"lc":%', JSONExtractRaw(Texts[5], 'output', 'kwargs'),
-            '') AS Message,
-        -- What was asked: the first message of the user, in whichever form it is kept.
-        multiIf(
-            a['user_prompt'] != '', a['user_prompt'],
-            a['llm.input_messages.0.message.role'] = 'user', a['llm.input_messages.0.message.content'],
-            a['llm.input_messages.1.message.role'] = 'user', a['llm.input_messages.1.message.content'],
-            a['gen_ai.prompt.0.role'] = 'user', a['gen_ai.prompt.0.content'],
-            a['gen_ai.prompt.1.role'] = 'user', a['gen_ai.prompt.1.content'],
-            Texts[3]) AS Asked,
-        extract(substring(Asked, 1, 65536), concat(
-            '(?s)(?:^\\{"args":\\s*\\[\\s*|"role":\\s*"(?:user|human)"[^}]{0,300}?"(?:content|text)":\\s*|\\[\\s*"(?:user|human)",\\s*|"type":\\s*"human",\\s*"data":\\s*\\{\\s*"content":\\s*',
-            '|"(?:task|question|query|prompt|input|message)":\\s*|^)("(?:[^"\\\\]|\\\\.)*")')) AS Quoted
-    FROM
-    (
-        -- The first that is there and known decides. What is there and unknown is structure.
-        SELECT
-            TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Tenant, StartTime, DurationNs, StatusCode, StatusMessage, a, Exception,
-            -- Of each list of names the first that is there.
-            arrayMap(names -> arrayFirst(x -> x NOT IN ('', '0'), arrayMap(name -> a[name], names)), [
-                ['gen_ai.tool.name', 'tool.name', 'tool_name', 'traceloop.entity.name', 'mcp.tool.name'],
-                ['gen_ai.agent.name', 'agent.name', 'agent_name'],
-                ['gen_ai.input.messages', 'pydantic_ai.all_messages', 'all_messages_events', 'langfuse.observation.input', 'langfuse.trace.input',
-                 'traceloop.entity.input', 'input.value'],
-                ['episode.step.action', 'gen_ai.tool.call.arguments', 'tool_arguments', 'full_command', 'file_path', 'tool_input',
-                 'langfuse.observation.input', 'traceloop.entity.input', 'input.value', 'tool.parameters'],
-                ['episode.step.observation', 'gen_ai.tool.call.result', 'tool_response', 'tool_output', 'langfuse.observation.output',
-                 'traceloop.entity.output', 'output.value'],
-                ['error.type', 'error_type'],
-                ['langfuse.observation.status_message', 'error'],
-                ['episode.step.tokens.input', 'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'gen_ai.aggregated_usage.input_tokens',
-                 'llm.token_count.prompt', 'input_tokens', 'langfuse.input_tokens'],
-                ['episode.step.tokens.output', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'gen_ai.aggregated_usage.output_tokens',
-                 'llm.token_count.completion', 'output_tokens', 'langfuse.output_tokens'],
-                ['gen_ai.conversation.id', 'session.id']]) AS Texts,
-            multiIf(
-                a['logfire.span_type'] = 'pending_span', ('', '', '', true),
-                a['episode.span'] = 'step', ('episode.span', 'step', 'step', true),
-                notEmpty(Kinds), arrayFirst(x -> x.3 != '', arrayPushBack(Kinds, (Kinds[1].1, Kinds[1].2, 'structure', false))),
-                a['gen_ai.tool.name'] != '', ('gen_ai.tool.name', '', 'tool', true),
-                a['tool.name'] != '', ('tool.name', '', 'tool', true),
-                a['mcp.method.name'] != '', ('mcp.method.name', a['mcp.method.name'], if(a['mcp.method.name'] = 'tools/call', 'tool', 'housekeeping'), true),
-                a['llm.request.type'] != '' OR a['gen_ai.request.model'] != '', ('gen_ai.request.model', '', 'model', true),
-                a['agent_name'] != '' AND a['model_name'] != '', ('agent_name', '', 'agent', true),
-                ('', '', '', true)) AS Said
-        FROM
-        (
-            SELECT
-                Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Tenant,
-                -- As in internal_steps: a clock that was set back.
-                if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs, StatusCode, StatusMessage, Exception,
-                -- Langfuse keeps its counts in a map of its own, in JSON.
-                if(SpanAttributes['langfuse.observation.usage_details'] = '', SpanAttributes, mapUpdate(SpanAttributes, map(
-                    toLowCardinality('langfuse.input_tokens'), JSONExtractRaw(SpanAttributes['langfuse.observation.usage_details'], 'input'),
-                    toLowCardinality('langfuse.output_tokens'), JSONExtractRaw(SpanAttributes['langfuse.observation.usage_details'], 'output')))) AS a,
-                arrayMap(x -> (x.1, x.2, transform(concat(x.1, '=', lower(x.2)),
-                    ['gen_ai.operation.name=invoke_agent', 'openinference.span.kind=agent', 'traceloop.span.kind=agent', 'span.type=agent', 'langfuse.observation.type=agent',
-                     'gen_ai.operation.name=execute_tool', 'openinference.span.kind=tool', 'traceloop.span.kind=tool', 'span.type=tool', 'langfuse.observation.type=tool',
-                     'gen_ai.operation.name=chat', 'gen_ai.operation.name=text_completion', 'gen_ai.operation.name=generate_content', 'gen_ai.operation.name=embeddings',
-                     'gen_ai.operation.name=llm_request', 'openinference.span.kind=llm', 'openinference.span.kind=embedding', 'span.type=llm_request', 'span.type=llm',
-                     'langfuse.observation.type=generation', 'langfuse.observation.type=embedding',
-                     'gen_ai.operation.name=create_agent', 'span.type=tool.execution',
-                     'gen_ai.operation.name=invoke_workflow', 'gen_ai.operation.name=execute_task', 'gen_ai.operation.name=retrieval',
-                     'gen_ai.operation.name=vector_db_retrieve', 'gen_ai.operation.name=handoff', 'gen_ai.operation.name=goto',
-                     'openinference.span.kind=chain', 'openinference.span.kind=retriever', 'openinference.span.kind=reranker', 'openinference.span.kind=guardrail',
-                     'openinference.span.kind=evaluator', 'openinference.span.kind=prompt', 'openinference.span.kind=decision', 'openinference.span.kind=unknown',
-                     'traceloop.span.kind=workflow', 'traceloop.span.kind=task', 'traceloop.span.kind=unknown',
-                     'span.type=interaction', 'span.type=chain', 'span.type=task', 'span.type=turn', 'span.type=workflow', 'span.type=hook', 'span.type=tool.blocked_on_user',
-                     'langfuse.observation.type=span', 'langfuse.observation.type=event', 'langfuse.observation.type=chain', 'langfuse.observation.type=retriever',
-                     'langfuse.observation.type=guardrail', 'langfuse.observation.type=evaluator'],
-                    arrayConcat(arrayWithConstant(5, 'agent'), arrayWithConstant(5, 'tool'), arrayWithConstant(11, 'model'),
-                        ['housekeeping', 'execution'], arrayWithConstant(30, 'structure')), '') AS role, role != ''),
-                    arrayFilter(x -> x.2 != '', arrayZip(
-                        ['gen_ai.operation.name', 'openinference.span.kind', 'traceloop.span.kind', 'span.type', 'langfuse.observation.type'],
-                        [SpanAttributes['gen_ai.operation.name'], SpanAttributes['openinference.span.kind'], SpanAttributes['traceloop.span.kind'],
-                         -- Others use span.type for something else (web, sql): only words of agents count.
-                         if(startsWith(SpanName, 'claude_code.') OR SpanAttributes['span.type'] IN ('agent', 'llm', 'chain', 'task', 'turn', 'workflow'),
-                            SpanAttributes['span.type'], ''),
-                         SpanAttributes['langfuse.observation.type']]))) AS Kinds
-            FROM internal_agent_spans_seen
-        )
-    )
-)
-WHERE Role != '';
+    if(Duration >= 9223372036854775808, 0, Duration) AS DurationNs,
+    Fields['provider'] AS Provider,
+    Fields['model'] AS Model,
+    Fields['response'] AS ResponseId,
+    if(startsWith(Fields['finish'], '['), JSONExtractString(Fields['finish'], 1), Fields['finish']) AS FinishReason,
+    toUInt64OrZero(Fields['input']) AS InputTokens,
+    toUInt64OrZero(Fields['output']) AS OutputTokens,
+    toUInt64OrZero(Fields['cache read']) AS CacheReadTokens,
+    toUInt64OrZero(Fields['cache write']) AS CacheWriteTokens,
+    toUInt64OrZero(Fields['reasoning']) AS ReasoningTokens,
+    Fields['conversation'] AS ConversationId,
+    ScopeName, ServiceName, Tenant
+FROM internal_agent_spans_read;
 
 -- name: internal_steps_foreign_mv
 -- So that a tool's span is a step as soon as it is stored. A call answered by a server is left to the span of who called;
 -- what else turns out to be the same step seen twice is told apart where the whole trace is read.
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_steps_foreign_mv TO internal_steps
 AS SELECT
-    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, toUInt32(0) AS StepIndex, Kind, Tool, Arguments, Action, Observation, Success, ErrorType,
-    ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, toUInt32(0) AS BatchCount, toUInt32(0) AS BatchErrors, AgentName,
+    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, toUInt32(0) AS StepIndex, Kind, Tool, Arguments, Action, Observation,
+        Success, ErrorType,
+    ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, toUInt32(0) AS BatchCount, toUInt32(0) AS BatchErrors,
+        AgentName,
     ServiceName, Operation AS Convention, Tenant
 FROM internal_agent_spans
 WHERE Role = 'tool' AND NOT (Remote AND ParentSpanId != '');

@@ -1,147 +1,250 @@
 -- What the spans of other instrumentations add up to, per trace, and from there the roots and steps of all episodes.
 -- A filter on EpisodeId reaches the primary keys of the tables below.
 
+-- name: internal_trace_spans
+-- Spans of other instrumentations, with the steps and roots of ours among them. Ids as numbers, since they are looked for in
+-- arrays. Who speaks for the trace: an agent that carries a name, else the root, else any agent or chain.
+CREATE OR REPLACE VIEW internal_trace_spans
+AS SELECT
+    *, cityHash64(SpanId) AS Id, cityHash64(ParentSpanId) AS Parent, addNanoseconds(StartTime, DurationNs) AS EndTime,
+    ifNull(Success, true) AS Ok,
+    Role IN ('own', 'step') AND Kind IN ('tool_use', 'error_handling') AS OwnTool,
+    multiIf(Role = 'model', 1, Named OR (Role = 'agent' AND AgentName != ''), 2, Role = 'agent', 3, Role IN ('tool',
+        'execution', 'own', 'step'), 4, 0) AS Sort,
+    multiIf(Named, 3, Role NOT IN ('agent', 'tool', 'model', 'structure'), 0, ParentSpanId = '', 2, Role IN ('agent',
+        'structure'), 1, 0) AS Rank,
+    (Rank, -toUnixTimestamp64Nano(StartTime), DurationNs, SpanId) AS Outer,
+    (Rank, toUnixTimestamp64Nano(EndTime), DurationNs, SpanId) AS Later
+FROM
+(
+    SELECT
+        EpisodeId, TraceId, SpanId, ParentSpanId, Role, Operation, Segment, Stamped, Remote, SpanName, Kind, Tool, Named, AgentName,
+        Task, Arguments, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, Provider, Model, ResponseId,
+        FinishReason, InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens, ConversationId, ServiceName,
+        Tenant
+    FROM internal_agent_spans FINAL
+    UNION ALL
+    SELECT
+        EpisodeId, TraceId, SpanId, ParentSpanId, 'own', '', Segment, false, false, '', Kind, Tool, false, '',
+        '', '', '', '', true, '', '', StartTime, DurationNs, '', '', '', '', 0, 0, 0, 0, 0, '', '', ''
+    FROM internal_steps FINAL
+    WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
+    UNION ALL
+    SELECT
+        EpisodeId, TraceId, SpanId, '', 'root', '', Segment, false, false, '', '', '', false, '',
+        '', '', '', '', true, '', '', StartTime, DurationNs, '', '', '', '', 0, 0, 0, 0, 0, '', '', ''
+    FROM internal_roots FINAL
+    WHERE EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
+);
+
+-- name: internal_trace_sums
+-- One row per trace. What is looked up by place is in arrays of one order: Ids, Parents, SpanIds, Names, Sorts.
+CREATE OR REPLACE VIEW internal_trace_sums
+AS SELECT
+    n.EpisodeId AS EpisodeId,
+    n.TraceId AS TraceId,
+    max(n.Role = 'root' OR n.Stamped) AS Own,
+    max(n.Segment) AS Segment,
+    max(n.Tenant) AS Tenant,
+    max(n.Rank) AS Rank,
+    countIf(n.Role = 'agent') AS Agents,
+    countIf(n.Role = 'structure') AS Structures,
+    countIf(n.Role = 'tool' OR n.Role = 'step') AS Calls,
+    CAST(argMax((n.SpanId, n.SpanName, n.AgentName, n.Task, n.ConversationId, n.ServiceName, n.Operation, n.StartTime,
+        n.InputTokens, n.OutputTokens), n.Outer),
+        'Tuple(SpanId String, SpanName String, AgentName String, Task String, ConversationId String, ServiceName String,
+            Operation String, StartTime DateTime64(9, \'UTC\'), Input UInt64, Output UInt64)') AS First,
+    -- A later one of several side by side speaks for the whole: what failed before was made good, or not.
+    CAST(argMax((n.Ok, if(n.ErrorMessage = '', n.ErrorType, n.ErrorMessage), n.EndTime), n.Later),
+        'Tuple(Ok Bool, Why String, EndTime DateTime64(9, \'UTC\'))') AS Last,
+    argMinIf(n.Task, (n.StartTime, n.SpanId), n.Task != '') AS AnyTask,
+    argMinIf(n.AgentName, (n.StartTime, n.SpanId), n.AgentName != '') AS AnyAgent,
+    min(n.StartTime) AS Began,
+    max(n.EndTime) AS LastTime,
+    maxIf(n.EndTime, n.Role IN ('model', 'tool') AND n.Ok) AS LastOk,
+    CAST(argMaxIf((n.EndTime, if(n.ErrorMessage = '', n.ErrorType, n.ErrorMessage)), n.EndTime, n.Role = 'model' AND NOT n.Ok),
+        'Tuple(EndTime DateTime64(9, \'UTC\'), Why String)') AS Refused,
+    CAST(maxIf((n.InputTokens, n.OutputTokens), n.Role IN ('agent', 'structure')), 'Tuple(Input UInt64, Output UInt64)') AS Most,
+    groupArray(n.Id) AS Ids,
+    groupArray(n.Parent) AS Parents,
+    groupArray(n.SpanId) AS SpanIds,
+    groupArray(n.AgentName) AS Names,
+    groupArray(n.Sort) AS Sorts,
+    CAST(groupArrayIf((n.StartTime, n.EndTime, if(n.ErrorMessage = '', n.ErrorType, n.ErrorMessage)), n.Role IN ('agent',
+        'structure') AND NOT n.Ok),
+        'Array(Tuple(StartTime DateTime64(9, \'UTC\'), EndTime DateTime64(9, \'UTC\'), Why String))') AS Broke,
+    CAST(groupArrayIf((n.Id, n.Parent, n.SpanId, n.StartTime, n.DurationNs, n.Provider, n.Model, n.ResponseId, n.FinishReason,
+        n.InputTokens,
+            n.CacheReadTokens, n.CacheWriteTokens, n.OutputTokens, n.ReasoningTokens, n.Success, n.AgentName), n.Role = 'model'),
+        'Array(Tuple(Id UInt64, Parent UInt64, SpanId String, StartTime DateTime64(9, \'UTC\'), DurationNs UInt64,
+            Provider String, Model String, Response String, Finish String, Input UInt64, CacheRead UInt64, CacheWrite UInt64,
+            Output UInt64, Reasoning UInt64, Success Nullable(Bool), AgentName String))') AS Models,
+    CAST(groupArrayIf((n.Id, n.Parent, n.Tool), n.OwnTool), 'Array(Tuple(Id UInt64, Parent UInt64, Tool String))') AS OwnTools,
+    CAST(groupArrayIf((n.Id, n.Parent, n.Ok), n.Role = 'execution'), 'Array(Tuple(Id UInt64, Parent UInt64,
+        Ok Bool))') AS Executions,
+    CAST(groupArrayIf((n.Id, n.Parent, n.Tool, n.Remote AND n.ParentSpanId != '', n.StartTime, n.EndTime, n.Ok, n.DurationNs),
+        n.Role = 'tool'),
+        'Array(Tuple(Id UInt64, Parent UInt64, Tool String, Remote Bool, StartTime DateTime64(9, \'UTC\'), EndTime DateTime64(9,
+            \'UTC\'), Ok Bool, DurationNs UInt64))') AS Tools,
+    CAST(groupArrayIf((n.StartTime, n.SpanId, n.Id, n.Parent, n.Role = 'step', n.Success, n.Tool, n.DurationNs, n.ParentSpanId,
+        n.Kind, n.Arguments, n.Action,
+            n.Observation, n.ErrorType, n.ErrorMessage, n.InputTokens, n.OutputTokens, n.AgentName, n.ServiceName, n.Operation),
+                n.Role = 'tool' OR n.Role = 'step'),
+        'Array(Tuple(StartTime DateTime64(9, \'UTC\'), SpanId String, Id UInt64, Parent UInt64, IsOurs Bool,
+            Success Nullable(Bool), Tool String, DurationNs UInt64, ParentSpanId String, Kind String, Arguments String,
+            Action String, Observation String, ErrorType String, ErrorMessage String, Input UInt64, Output UInt64,
+            AgentName String, ServiceName String, Operation String))') AS Candidates
+FROM internal_trace_spans AS n
+GROUP BY n.EpisodeId, n.TraceId;
+
+-- name: internal_trace_calls
+-- Calls of models, each once: spans inside one another, or with one response id, are one call, of which the span that counts
+-- tokens speaks. One that counts none beside one that does, under the same parent, is the same call told by halves.
+-- A level a name: the engine would put the text of an alias wherever it is used.
+CREATE OR REPLACE VIEW internal_trace_calls
+AS SELECT
+    * EXCEPT (Tops, Keys, Spoken, Under, Telling),
+    arrayFilter((c, tells, parent) -> tells OR NOT arrayExists((t, p) -> t AND p = parent, Telling, Under),
+        Spoken, Telling, Under) AS ModelSpans
+FROM
+(
+    SELECT
+        *, arrayMap(c -> Parents[Tops[indexOf(Models.Id, c.Id)]], Spoken) AS Under,
+        arrayMap(c -> c.Input + c.Output > 0 OR ifNull(c.Success, true) = false, Spoken) AS Telling
+    FROM
+    (
+        SELECT
+            *, arrayMap(key -> arrayReverseSort(
+                m -> (m.Input + m.Output, ifNull(m.Success, true) = false, m.Response != '', m.Model != '', -toUnixTimestamp64Nano(m.StartTime)),
+                arrayFilter((m, k) -> k = key, Models, Keys))[1], arrayDistinct(Keys)) AS Spoken
+        FROM
+        (
+            -- A response id of any of them stands for all that are inside one another.
+            SELECT
+                *, arrayMap(top -> if(
+                    arrayExists((said, t) -> t = top AND said != '', Models.Response, Tops),
+                    cityHash64(arrayFirst((said, t) -> t = top AND said != '', Models.Response, Tops)), toUInt64(top)), Tops) AS Keys
+            FROM
+            (
+                -- The outermost model span of each, past structure between them.
+                SELECT
+                    *, arrayMap(id -> arrayFold(
+                        (at, step) -> (if(at.1 = 0 OR Sorts[at.1] > 1, 0, Up[at.1]), if(at.1 != 0 AND Sorts[at.1] = 1, at.1, at.2)),
+                        range(12), (Up[indexOf(Ids, id)], indexOf(Ids, id))).2, Models.Id) AS Tops
+                FROM (SELECT *, arrayMap(parent -> indexOf(Ids, parent), Parents) AS Up FROM internal_trace_sums)
+            )
+        )
+    )
+);
+
+-- name: internal_trace_tools
+-- Which of the tool spans are the same step as another. A tool inside a tool is, unless the outer one asks a model: then it is an
+-- agent at work.
+CREATE OR REPLACE VIEW internal_trace_tools
+AS SELECT *, arrayConcat(Inner.Id, Executions.Id) AS InnerIds, arrayConcat(Inner.Parent, Executions.Parent) AS InnerParents
+FROM
+(
+    SELECT
+        *,
+        arrayFilter(t ->
+            (has(ToolIds, t.Parent) AND NOT has(Models.Parent, t.Parent))
+            -- The answering side of a call whose caller is known by another way than the parent: a span between that is not ours.
+            OR (t.Remote AND NOT has(Ids, t.Parent) AND arrayExists(
+                u -> u.Tool = t.Tool AND u.Id != t.Id AND u.StartTime <= t.StartTime AND u.EndTime >= t.EndTime, Tools))
+            -- Told once more: a failure of no length right after the one of the same tool.
+            OR (NOT t.Ok AND t.DurationNs < 1000000 AND arrayExists(
+                u -> u.Tool = t.Tool AND u.Id != t.Id AND u.Parent = t.Parent AND NOT u.Ok AND u.DurationNs > t.DurationNs
+                    AND u.StartTime <= t.StartTime AND dateDiff('microsecond', u.EndTime, t.StartTime) < 5000, Tools)), Tools) AS Inner
+    FROM (SELECT *, arrayConcat(Tools.Id, OwnTools.Id, Executions.Id) AS ToolIds FROM internal_trace_calls)
+);
+
+-- name: internal_trace_steps
+-- Our step on the function that a framework calls as its tool stands for both: of the same name, or alone in there. What fails
+-- inside of a step fails the step. A step without a name of its agent is of the nearest agent above that has one.
+CREATE OR REPLACE VIEW internal_trace_steps
+AS SELECT
+    *,
+    arrayMap(id -> Names[arrayFold((at, i) -> if(at = 0 OR Sorts[at] = 2, at, Up[at]), range(16), Up[indexOf(Ids, id)])], Kept.Id) AS Whose
+FROM
+(
+    SELECT
+        *,
+        arrayConcat(arrayFilter(e -> NOT e.Ok, Executions).Parent, arrayMap(
+            p -> arrayFold((at, i) -> if(has(InnerIds, at), InnerParents[indexOf(InnerIds, at)], at), [1, 2, 3], p),
+            arrayFilter(t -> NOT t.Ok AND has(ToolIds, t.Parent), Inner).Parent)) AS Broken,
+        arraySort(c -> (c.StartTime, c.SpanId), arrayFilter(c -> NOT has(Dropped, c.Id), Candidates)) AS Kept
+    FROM
+    (
+        SELECT
+            *,
+            arrayConcat(Inner.Id, arrayFilter(t ->
+                arrayExists((p, name) -> p = t.Id AND name = t.Tool, Above, OwnTools.Tool)
+                OR (countEqual(Above, t.Id) = 1 AND NOT has(Models.Parent, t.Id)), Tools).Id) AS Dropped
+        FROM
+        (
+            -- Past what is the same step; three levels of that are more than were ever seen.
+            SELECT
+                *,
+                arrayMap(p -> arrayFold((above, i) -> if(has(InnerIds, above), InnerParents[indexOf(InnerIds, above)], above),
+                    [1, 2, 3], p), OwnTools.Parent) AS Above
+            FROM internal_trace_tools
+        )
+    )
+);
+
 -- name: internal_agent_traces
 CREATE OR REPLACE VIEW internal_agent_traces
 AS WITH
-    spans AS
-    (
-        SELECT
-            EpisodeId, TraceId, SpanId, ParentSpanId, Role, Operation, Segment, Stamped, Remote, SpanName, Kind, Tool, Named,
-            AgentName, Task, Arguments, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens,
-            OutputTokens, ConversationId, ServiceName, Tenant
-        FROM internal_agent_spans FINAL
-        UNION ALL
-        -- Steps and roots of ours among them.
-        SELECT
-            EpisodeId, TraceId, SpanId, ParentSpanId, 'own', '', Segment, false, false, '', Kind, Tool, false,
-            '', '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
-        FROM internal_steps FINAL
-        WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
-        UNION ALL
-        SELECT
-            EpisodeId, TraceId, SpanId, '', 'root', '', Segment, false, false, '', '', '', false,
-            '', '', '', '', '', true, '', '', StartTime, DurationNs, 0, 0, '', '', ''
-        FROM internal_roots FINAL
-        WHERE EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
-    ),
-    -- Ids as numbers, since they are looked for in arrays. Who speaks for the trace: an agent that carries a name, else the
-    -- root, else any agent or chain; of several the first to begin, which is the outermost.
-    numbered AS
-    (
-        SELECT
-            *, cityHash64(SpanId) AS Id, cityHash64(ParentSpanId) AS Parent, addNanoseconds(StartTime, DurationNs) AS EndTime,
-            Role IN ('own', 'step') AND Kind IN ('tool_use', 'error_handling') AS OwnTool,
-            multiIf(Named, 3, Role NOT IN ('agent', 'tool', 'model', 'structure'), 0, ParentSpanId = '', 2, Role IN ('agent', 'structure'), 1, 0) AS Rank,
-            (Rank, -toUnixTimestamp64Nano(StartTime), DurationNs, SpanId) AS Outer,
-            (Rank, toUnixTimestamp64Nano(EndTime), DurationNs, SpanId) AS Later
-        FROM spans
-    ),
-    traces AS
-    (
-        SELECT
-            n.EpisodeId AS EpisodeId,
-            n.TraceId AS TraceId,
-            max(n.Role = 'root' OR n.Stamped) AS Own,
-            max(n.Segment) AS Segment,
-            max(n.Tenant) AS Tenant,
-            max(n.Rank) AS Rank,
-            countIf(n.Role = 'agent') AS Agents,
-            countIf(n.Role = 'structure') AS Structures,
-            countIf(n.Role = 'tool' OR n.Role = 'step') AS Calls,
-            argMax((n.SpanId, n.SpanName, n.AgentName, n.Task, n.ConversationId, n.ServiceName, n.Operation, n.StartTime, n.InputTokens, n.OutputTokens), n.Outer) AS First,
-            -- A later one of several side by side speaks for the whole: what failed before was made good, or not.
-            argMax((ifNull(n.Success, true), if(n.ErrorMessage = '', n.ErrorType, n.ErrorMessage), n.EndTime), n.Later) AS Last,
-            argMinIf(n.Task, (n.StartTime, n.SpanId), n.Task != '') AS AnyTask,
-            argMinIf(n.AgentName, (n.StartTime, n.SpanId), n.AgentName != '') AS AnyAgent,
-            min(n.StartTime) AS Began,
-            max(n.EndTime) AS LastTime,
-            maxIf((n.InputTokens, n.OutputTokens), n.Role IN ('agent', 'structure')) AS Most,
-            groupArray(n.Id) AS Ids,
-            groupArrayIf((n.Id, n.Parent, n.InputTokens, n.OutputTokens), n.Role = 'model') AS Models,
-            groupArrayIf((n.Id, n.Parent, n.Tool), n.OwnTool) AS OwnTools,
-            groupArrayIf((n.Id, n.Parent, ifNull(n.Success, true)), n.Role = 'execution') AS Executions,
-            groupArrayIf((n.Id, n.Parent, n.Tool, n.Remote AND n.ParentSpanId != '', n.StartTime, n.EndTime), n.Role = 'tool') AS Tools,
-            groupArrayIf((n.StartTime, n.SpanId, n.Id, n.Role = 'step', n.Success, n.Tool, n.DurationNs), n.Role = 'tool' OR n.Role = 'step') AS Candidates,
-            groupArrayIf((n.ParentSpanId, n.Kind, n.Action, n.Observation, n.ErrorType, n.ErrorMessage, n.InputTokens, n.OutputTokens, n.AgentName, n.ServiceName, n.Operation, n.Arguments),
-                n.Role = 'tool' OR n.Role = 'step') AS Details
-        FROM numbered AS n
-        GROUP BY n.EpisodeId, n.TraceId
-    ),
-    -- A tool inside a tool is the same step, unless the outer one asks a model: then it is an agent at work.
-    nested AS
-    (
-        SELECT
-            *,
-            arrayFilter(t ->
-                (has(ToolIds, t.2) AND NOT has(ModelParents, t.2))
-                -- The answering side of a call whose caller is known by another way than the parent: a span between that is not ours.
-                OR (t.4 AND NOT has(Ids, t.2) AND arrayExists(u -> u.3 = t.3 AND u.1 != t.1 AND u.5 <= t.5 AND u.6 >= t.6, Tools)), Tools) AS Inner
-        FROM
-        (
-            SELECT
-                *, Models.2 AS ModelParents, arrayConcat(Tools.1, OwnTools.1, Executions.1) AS ToolIds,
-                arrayFilter(m -> m.3 + m.4 > 0, Models).1 AS Counted
-            FROM traces
-        )
-    ),
-    -- Our step on the function that a framework calls as its tool stands for both: of the same name, or alone in there.
-    replaced AS
-    (
-        SELECT
-            *,
-            arrayConcat(Inner.1, arrayFilter(t ->
-                arrayExists((p, name) -> p = t.1 AND name = t.3, Above, OwnTools.3)
-                OR (countEqual(Above, t.1) = 1 AND NOT has(ModelParents, t.1)), Tools).1) AS Dropped
-        FROM
-        (
-            SELECT
-                *,
-                -- Past what is the same step; three levels of that are more than were ever seen.
-                arrayMap(p -> arrayFold((above, i) -> if(has(InnerIds, above), InnerParents[indexOf(InnerIds, above)], above), [1, 2, 3], p), OwnTools.2) AS Above
-            FROM (SELECT *, arrayConcat(Inner.1, Executions.1) AS InnerIds, arrayConcat(Inner.2, Executions.2) AS InnerParents FROM nested)
-        )
-    ),
-    resolved AS
-    (
-        SELECT
-            *,
-            NOT Own AND (Agents > 0 OR (Calls > 0 AND notEmpty(Models)) OR (Structures > 0 AND (Calls > 0 OR notEmpty(Models)))) AS IsEpisode,
-            arrayFilter(m -> NOT has(Counted, m.2), Models) AS Asked,
-            arrayFilter(e -> NOT e.3, Executions).2 AS Broken,
-            arraySort(arrayFilter(c -> NOT has(Dropped, c.1.3), arrayZip(Candidates, Details))) AS Kept
-        FROM replaced
-    )
+    -- How many model calls in one trace are a run where no agent and no tool says so (0: never), and after how long a silence one
+    -- without an agent's end has ended.
+    (SELECT toUInt32OrDefault(argMax(Value, UpdatedAt), toUInt32(2)) FROM internal_settings
+     WHERE Name = 'model_calls_of_a_run') AS calls_of_a_run,
+    (SELECT toUInt32OrDefault(argMax(Value, UpdatedAt), toUInt32(600)) FROM internal_settings
+     WHERE Name = 'ended_after_seconds') AS ended_after
 SELECT
-    EpisodeId, TraceId, Own, IsEpisode, Segment, Tenant,
-    Rank > 0 AS Ended,
-    First.1 AS SpanId,
-    multiIf(First.4 != '', First.4, AnyTask != '', AnyTask, First.2) AS Task,
-    if(First.3 != '', First.3, AnyAgent) AS AgentName,
-    multiIf(Rank = 0, '', Last.1, 'success', 'failure') AS Outcome,
-    if(Rank = 0 OR Last.1, '', Last.2) AS Verdict,
-    if(Rank = 0, Began, First.8) AS StartTime,
-    if(Rank = 0, LastTime, Last.3) AS EndTime,
-    length(Asked) AS ModelCalls,
+    EpisodeId, TraceId, Own,
+    NOT Own AND (Agents > 0 OR (Calls > 0 AND ModelCalls > 0) OR (Structures > 0 AND (Calls > 0 OR ModelCalls > 0))
+        OR (calls_of_a_run > 0 AND ModelCalls >= calls_of_a_run)) AS IsEpisode,
+    Segment, Tenant,
+    Rank > 0 OR LastTime < now64(9) - toIntervalSecond(ended_after) AS Ended,
+    First.SpanId AS SpanId,
+    multiIf(First.Task != '', First.Task, AnyTask != '', AnyTask, First.SpanName) AS Task,
+    if(First.AgentName != '', First.AgentName, AnyAgent) AS AgentName,
+    multiIf(NOT Ended, '', Fate.1, 'success', 'failure') AS Outcome,
+    if(Ended, Fate.2, '') AS Verdict,
+    if(Rank = 0, Began, First.StartTime) AS StartTime,
+    if(Rank = 0, LastTime, Last.EndTime) AS EndTime,
+    ModelCalls,
     -- What an agent says it used is the sum of what its model calls say: one or the other, never both.
-    arraySum(Asked.3) + arraySum(Asked.4) > 0 AS Counts,
-    multiIf(Counts, arraySum(Asked.3), First.9 + First.10 > 0, First.9, Most.1) AS InputTokens,
-    multiIf(Counts, arraySum(Asked.4), First.9 + First.10 > 0, First.10, Most.2) AS OutputTokens,
-    First.5 AS ConversationId,
-    First.6 AS ServiceName,
-    First.7 AS Convention,
-    Broken,
-    Kept,
+    multiIf(Counted.1 + Counted.2 > 0, Counted.1, First.Input + First.Output > 0, First.Input, Most.Input) AS InputTokens,
+    multiIf(Counted.1 + Counted.2 > 0, Counted.2, First.Input + First.Output > 0, First.Output, Most.Output) AS OutputTokens,
+    First.ConversationId AS ConversationId, First.ServiceName AS ServiceName, First.Operation AS Convention,
+    Broken, Kept, Whose, ModelSpans, Up, Ids, SpanIds, Names, Sorts,
     length(Kept) AS Steps,
-    arrayCount(k -> ifNull(NOT k.1.5, false) OR has(Broken, k.1.3), Kept) AS FailedSteps,
-    arrayDistinct(arrayMap(k -> toString(k.1.6), Kept)) AS Tools
-FROM resolved;
+    arrayCount(k -> ifNull(k.Success, true) = false OR has(Broken, k.Id), Kept) AS FailedSteps,
+    arrayDistinct(Kept.Tool) AS Tools
+FROM
+(
+    SELECT
+        * EXCEPT (Tools),
+        length(ModelSpans) AS ModelCalls,
+        (arraySum(ModelSpans.Input), arraySum(ModelSpans.Output)) AS Counted,
+        -- An error around the agent that speaks, or a model that refused and was not asked again, fails the run.
+        multiIf(
+            Rank > 0 AND NOT Last.Ok, (false, Last.Why),
+            arrayExists(b -> b.StartTime <= First.StartTime AND b.EndTime >= Last.EndTime, Broke),
+            (false, arrayFirst(b -> b.StartTime <= First.StartTime AND b.EndTime >= Last.EndTime, Broke).Why),
+            Refused.EndTime > LastOk AND Refused.EndTime > toDateTime64(0, 9, 'UTC'), (false, Refused.Why),
+            (true, '')) AS Fate
+    FROM internal_trace_steps
+);
 
 -- name: internal_roots_of_episodes
 CREATE OR REPLACE VIEW internal_roots_of_episodes
 AS SELECT
     EpisodeId, TraceId, SpanId, Ended, Segment, Task, TaskType, Domain, Language, Framework, Complexity, Tags,
-    if(Ended AND Outcome = '', 'unknown', Outcome) AS Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed, StoppedAtStep, ExternalReward, StartTime, EndTime, DurationNs, InputTokens, OutputTokens,
+    if(Ended AND Outcome = '', 'unknown', Outcome) AS Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed,
+        StoppedAtStep, ExternalReward, StartTime, EndTime, DurationNs, InputTokens, OutputTokens,
     ParentEpisodeId, AgentName, ConversationId, ServiceName, Attributes, Tenant
 FROM internal_roots FINAL
 WHERE EpisodeId != ''
@@ -150,7 +253,8 @@ SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
     EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, if(Ended, 'rule', ''), '', Verdict,
-    [], 0, 0, 0, NULL, StartTime, EndTime, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime))), InputTokens, OutputTokens,
+    [], 0, 0, 0, NULL, StartTime, EndTime, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime))), InputTokens,
+        OutputTokens,
     '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention), Tenant
 FROM internal_agent_traces
 WHERE IsEpisode;
@@ -194,9 +298,10 @@ WHERE EpisodeId != '' AND Convention = ''
 SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
-    EpisodeId, TraceId, step.2, detail.1, Segment, 0, detail.2, step.6, detail.12, '', detail.3, detail.4,
-    if(has(Broken, step.3), false, step.5), detail.5, detail.6, step.1, step.7, detail.7, detail.8, 0, 0,
-    if(detail.9 = '', AgentName, detail.9), detail.10, if(step.4, '', detail.11), Tenant
+    EpisodeId, TraceId, step.SpanId, step.ParentSpanId, Segment, 0, step.Kind, step.Tool, step.Arguments, '', step.Action,
+    step.Observation, if(has(Broken, step.Id), false, step.Success), step.ErrorType, step.ErrorMessage, step.StartTime,
+    step.DurationNs, step.Input, step.Output, 0, 0, multiIf(step.AgentName != '', step.AgentName, whose != '', whose, AgentName),
+    step.ServiceName, if(step.IsOurs, '', step.Operation), Tenant
 FROM internal_agent_traces
-ARRAY JOIN Kept.1 AS step, Kept.2 AS detail
+ARRAY JOIN Kept AS step, Whose AS whose
 WHERE Own OR IsEpisode;

@@ -23,8 +23,20 @@ CREATE OR REPLACE VIEW model_calls
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
 )
 AS SELECT
-    EpisodeId, TraceId, SpanId, '' AS StepSpanId, Provider, Model, StartTime, DurationNs, InputTokens, CacheReadTokens,
-    CacheWriteTokens, OutputTokens, ReasoningTokens, CAST(NULL, 'Nullable(Float64)') AS Cost, FinishReason, Success, AgentName, Tenant
-FROM internal_agent_spans FINAL
-WHERE Role = 'model'
-SETTINGS do_not_merge_across_partitions_select_final = 1;
+    EpisodeId, TraceId, call.SpanId AS SpanId,
+    -- The nearest step above it.
+    SpanIds[arrayFold((at, i) -> if(at = 0 OR Sorts[at] = 4, at, Up[at]), range(16), Up[indexOf(Ids, call.Id)])] AS StepSpanId,
+    call.Provider AS Provider, call.Model AS Model, call.StartTime AS StartTime, call.DurationNs AS DurationNs,
+    call.Input AS InputTokens, call.CacheRead AS CacheReadTokens, call.CacheWrite AS CacheWriteTokens,
+    call.Output AS OutputTokens, call.Reasoning AS ReasoningTokens, CAST(NULL, 'Nullable(Float64)') AS Cost,
+    call.Finish AS FinishReason, call.Success AS Success,
+    arrayFirst(name -> name != '', [call.AgentName, Names[arrayFold(
+        (at, i) -> if(at = 0 OR Sorts[at] = 2, at, Up[at]), range(16), Up[indexOf(Ids, call.Id)])], AgentName]) AS AgentName,
+    Tenant
+FROM
+(
+    SELECT EpisodeId, TraceId, ModelSpans, SpanIds, Sorts, Names, Up, Ids, AgentName, Tenant
+    FROM internal_agent_traces
+    WHERE Own OR IsEpisode
+)
+ARRAY JOIN ModelSpans AS call;

@@ -1,0 +1,2 @@
+-- name: conventions_begin
+TRUNCATE TABLE internal_conventions_shipped;
