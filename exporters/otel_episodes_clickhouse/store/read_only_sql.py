@@ -168,7 +168,8 @@ def _check_node(line: str, own: frozenset[str], outside: frozenset[str]) -> None
     # Where a function is wanted, as in arrayMap(file, ...), its bare name is one.
     if kind == "Identifier" and name.lower() in outside:
         raise RefusedError(f"{name} is a function that reaches outside of the store: call a column something else")
-    if kind == "TableIdentifier" and re.search(r"[/\\]|://", name):
+    # Behind IN the name of a table is an identifier as any other.
+    if kind in ("TableIdentifier", "Identifier") and re.search(r"[/\\]|://", name):
         raise RefusedError(f"{name} is a file or an address, not a table of the store")
 
 
