@@ -361,11 +361,13 @@ def _unfed(objects: Mapping[str, Made], found: Found, layout: Layout) -> Iterato
     if layout != _ONE_SERVER:
         return
     for made in objects.values():
-        reads = re.search(r"\bFROM\s+(\w+)", made.select) if made.kind == "materialized view" else None
-        table = found.tables.get(reads[1]) if reads else None
-        if reads and table and made.name in found.tables and made.name not in table["Feeds"]:
+        if made.kind != "materialized view" or made.name not in found.tables:
+            continue
+        # The table that feeds it comes last; before it may stand what the view only looks up.
+        read = [name for name in re.findall(r"\bFROM\s+(\w+)", made.select) if name in found.tables]
+        if read and not any(made.name in found.tables[name]["Feeds"] for name in read):
             why = (
-                f"{reads[1]}, renamed or made again, does not feed it; for what came meanwhile: otel-episodes backfill"
+                f"{read[-1]}, renamed or made again, does not feed it; for what came meanwhile: otel-episodes backfill"
             )
             yield Change("replace", made.name, why, (ddl.drop(made.name, ""), made.statement))
 

@@ -204,9 +204,9 @@ AS WITH
 SELECT
     EpisodeId, TraceId, Own,
     NOT Own AND (Agents > 0 OR (Calls > 0 AND ModelCalls > 0) OR (Structures > 0 AND (Calls > 0 OR ModelCalls > 0))
-        OR (calls_of_a_run > 0 AND ModelCalls >= calls_of_a_run)) AS IsEpisode,
+        OR (assumeNotNull(calls_of_a_run) > 0 AND ModelCalls >= assumeNotNull(calls_of_a_run))) AS IsEpisode,
     Segment, Tenant,
-    Rank > 0 OR LastTime < now64(9) - toIntervalSecond(ended_after) AS Ended,
+    Rank > 0 OR LastTime < now64(9) - toIntervalSecond(assumeNotNull(ended_after)) AS Ended,
     First.SpanId AS SpanId,
     multiIf(First.Task != '', First.Task, AnyTask != '', AnyTask, First.SpanName) AS Task,
     if(First.AgentName != '', First.AgentName, AnyAgent) AS AgentName,
