@@ -341,7 +341,9 @@ class StepRecording:
         if self._capture(settings) == "none":
             return
         said = _rendering.text(action, ACTION_LIMIT, settings.redactor)
-        if self._arguments is None:
+        if not said:
+            self._key = self._arguments or said
+        elif self._arguments is None:
             self._literal = True
             self._arguments = self._key = _rendering.json({"action": said}, CONTENT_LIMIT, None)
         else:

@@ -346,7 +346,7 @@ def rows_to_read(store: Store, panel: str, asked: Asked) -> int:
 )
 def test_one_episode_is_read_by_its_key(store: Store, panel: str) -> None:
     plan = plan_of(store, panel)
-    reads = len(re.findall(r"ReadFromMergeTree \(\S+\.episode_(?!settings)", plan))
+    reads = len(re.findall(r"ReadFromMergeTree \(\S+\.internal_(?!settings|conventions)", plan))
     assert reads > 0
     assert len(re.findall(r"PrimaryKey\W+Keys:(?:\W+Formula)?\W+EpisodeId", plan)) == reads
 

@@ -171,7 +171,7 @@ def _start(given: Mapping[str, Any]) -> tuple[str, Fields]:
     attributes: dict[str, Any] = {semconv.SPAN: semconv.SPAN_START, semconv.EPISODE_ID: trace_id}
     agent = masked_name(given["agent"], redactor)
     if agent:
-        attributes[semconv.GEN_AI_AGENT_NAME] = agent
+        attributes[semconv.AGENT] = agent
     attributes[semconv.TASK] = short_text(given["task"], _TASK_LIMIT, redactor)
     attributes.update(
         (key, short_text(given[name], _NAME_LIMIT, redactor)) for name, key in _TASK_ATTRIBUTES.items() if given[name]
@@ -195,13 +195,15 @@ def _step(given: Mapping[str, Any]) -> tuple[str, Fields]:
         attributes[semconv.GEN_AI_OPERATION_NAME] = semconv.EXECUTE_TOOL
     if tool and kind in ("tool_use", "error_handling"):
         attributes[semconv.GEN_AI_TOOL_NAME] = tool
-    attributes[semconv.STEP_ACTION] = short_text(action, _ACTION_LIMIT, redactor)
+    if action:
+        told = _json(short_text(action, _ACTION_LIMIT, redactor))
+        attributes[semconv.GEN_AI_TOOL_CALL_ARGUMENTS] = f'{{"action": {told}}}'
     status, message = _UNSET, ""
     if given["failed"]:
         status, message = _ERROR, short_line(given["observation"], _ACTION_LIMIT, redactor)
         attributes[semconv.ERROR_TYPE] = masked_name(given["error_type"] or semconv.TOOL_ERROR, redactor)
     if given["observation"]:
-        attributes[semconv.STEP_OBSERVATION] = short_text(given["observation"], _OBSERVATION_LIMIT, redactor)
+        attributes[semconv.GEN_AI_TOOL_CALL_RESULT] = short_text(given["observation"], _OBSERVATION_LIMIT, redactor)
     if given["tokens"]:
         tokens = tokens_of(given["tokens"])
         attributes[semconv.STEP_TOKENS_INPUT], attributes[semconv.STEP_TOKENS_OUTPUT] = tokens
@@ -223,6 +225,9 @@ def _complete(given: Mapping[str, Any]) -> tuple[str, Fields]:
     }
     if verdict:
         attributes[semconv.VERDICT] = verdict
+        reason = "error" if outcome == "failure" else "stop"
+        message = f'{{"role": "assistant", "parts": [{{"type": "text", "content": {_json(verdict)}}}], '
+        attributes[semconv.GEN_AI_OUTPUT_MESSAGES] = f'[{message}"finish_reason": "{reason}"}}]'
     if given["artifact"]:
         attributes[semconv.ARTIFACTS] = masked_list(given["artifact"], redactor)
     if outcome == "partial":
