@@ -188,7 +188,8 @@ def test_an_episode_reads_as_its_agent_and_its_tools(jaeger: Jaeger, traces: dic
     assert about == {
         "episode.span": "episode", "episode.id": traces["fixed"], "episode.task": "Fix the flaky test",
         "episode.task_type": "debugging", "episode.domain": "web-api", "episode.tags": ["ci"],
-        "episode.outcome": "success", "episode.verdict": "all 48 tests pass", "episode.artifacts": ["src/ids.rs"],
+        "episode.outcome": "success", "episode.outcome.source": "told", "episode.verdict": "all 48 tests pass",
+        "episode.artifacts": ["src/ids.rs"],
         "episode.tokens.input": 1200, "episode.tokens.output": 300,
     }  # fmt: skip
 

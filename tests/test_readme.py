@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # Pages whose sessions are run by other means.
-NOT_HERE = {"examples": "its sessions are compared with what they print, by test_examples.py"}
+NOT_HERE = {
+    "examples": "its sessions are compared with what they print, by test_examples.py",
+    "importing": "its files are the reader's own; test_import*.py import some of each format",
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
