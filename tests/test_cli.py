@@ -23,6 +23,7 @@ from otel_episodes_clickhouse.store.confinement import available
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Tasks of the demo in which somebody looked something up.
 REPAIRS = ["Fix a panic on empty input", "Fix the failing lexer tests", "Fix the failing parser tests"]
@@ -229,31 +230,38 @@ def test_help_lists_every_command_in_a_group(scratch):
     assert groups == ["Options", "Record", "Look", "Learn", "Advise", "Operate"]
 
 
-def test_where_and_how_may_be_said_before_the_command(scratch):
-    place = f"chdb://{scratch.home}/elsewhere"
-    handle = scratch("--dsn", place, "start", "Say it first").out.strip()
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Shell]:
+    """Return a shell that has opened no store: its process takes one directory at a time."""
+    with opened(tmp_path) as shell:
+        yield shell
 
-    before = scratch("--json", "--dsn", place, "episodes")
-    after = scratch("episodes", "--json", "--dsn", place)
+
+def test_where_and_how_may_be_said_before_the_command(elsewhere):
+    place = f"chdb://{elsewhere.home}/elsewhere"
+    handle = elsewhere("--dsn", place, "start", "Say it first").out.strip()
+
+    before = elsewhere("--json", "--dsn", place, "episodes")
+    after = elsewhere("episodes", "--json", "--dsn", place)
     assert [row["Task"] for row in before.json] == ["Say it first"]
-    assert before.out == after.out
+    assert (after.code, after.out, after.err) == (0, before.out, "")
     # What stands after the command overrides, and both override the environment.
-    nowhere = f"chdb://{scratch.home}/nowhere"
-    assert scratch("--dsn", nowhere, "episodes", "--json", "--dsn", place).out == after.out
-    assert scratch("--dsn", place, "episodes", "--json", OTEL_EPISODES_DSN=nowhere).out == after.out
-    assert scratch("--json", "--dsn", place, "sql", "SELECT Task FROM episodes").json == [{"Task": "Say it first"}]
-    assert scratch("--json", "--dsn", place, "jobs", "run", "facts").json[0]["job"] == "facts"
+    nowhere = f"chdb://{elsewhere.home}/nowhere"
+    assert elsewhere("--dsn", nowhere, "episodes", "--json", "--dsn", place).out == after.out
+    assert elsewhere("--dsn", place, "episodes", "--json", OTEL_EPISODES_DSN=nowhere).out == after.out
+    assert elsewhere("--json", "--dsn", place, "sql", "SELECT Task FROM episodes").json == [{"Task": "Say it first"}]
+    assert elsewhere("--json", "--dsn", place, "jobs", "run", "facts").json[0]["job"] == "facts"
     # The same mistake, the same exit code.
-    found = [scratch("--dsn", place, command, "zzzz") for command in ("show", "reflect", "outlook")]
+    found = [elsewhere("--dsn", place, command, "zzzz") for command in ("show", "reflect", "outlook")]
     assert [ran.code for ran in found] == [1, 1, 1]
-    assert scratch("--dsn", place, "patterns", "show", "zzzz").code == 1
+    assert elsewhere("--dsn", place, "patterns", "show", "zzzz").code == 1
     assert handle
 
 
 def test_lists_are_printed_as_csv(scratch):
     scratch("start", 'A task with "quotes", and a comma', "--tag", "a", "--tag", "b")
 
-    listed = list(csv.DictReader(io.StringIO(scratch("episodes", "--csv").out)))
+    listed = list(csv.DictReader(io.StringIO(scratch("episodes", "--csv", "--task", "quotes").out)))
     assert [(row["Task"], row["Outcome"], row["Tools"]) for row in listed] == [
         ('A task with "quotes", and a comma', "running", "[]")
     ]
