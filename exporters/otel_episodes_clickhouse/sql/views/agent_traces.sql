@@ -210,7 +210,8 @@ SELECT
     First.SpanId AS SpanId,
     multiIf(First.Task != '', First.Task, AnyTask != '', AnyTask, First.SpanName) AS Task,
     if(First.AgentName != '', First.AgentName, AnyAgent) AS AgentName,
-    multiIf(NOT Ended, '', Fate.1, 'success', 'failure') AS Outcome,
+    -- Where neither an agent nor the root has arrived, silence is no success.
+    multiIf(NOT Ended, '', NOT Fate.1, 'failure', Rank = 0, 'unknown', 'success') AS Outcome,
     if(Ended, Fate.2, '') AS Verdict,
     if(Rank = 0, Began, First.StartTime) AS StartTime,
     if(Rank = 0, LastTime, Last.EndTime) AS EndTime,
@@ -252,7 +253,7 @@ WHERE EpisodeId != ''
 SETTINGS do_not_merge_across_partitions_select_final = 1
 UNION ALL
 SELECT
-    EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, if(Ended, 'rule', ''), '', Verdict,
+    EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, if(Ended AND Outcome != 'unknown', 'rule', ''), '', Verdict,
     [], 0, 0, 0, NULL, StartTime, EndTime, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime))), InputTokens,
         OutputTokens,
     '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention), Tenant
