@@ -69,7 +69,7 @@ def test_a_plan_with_something_refused_exits_with_1(shell: Shell) -> None:
         (("--replicated",), "the embedded engine has no cluster"),
         (("--cluster", "main", "--replicated"), "leave --replicated out"),
         (("--cluster", "a b", "--dsn", "http://127.0.0.1:1/x"), "is no name of a cluster"),
-        (("--print", "--dsn", "http://127.0.0.1:1/a`b"), "as the name of a database"),
+        (("--print", "--dsn", "http://127.0.0.1:1/a`b"), "database is called by letters"),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_use(shell: Shell, options: tuple[str, ...], said: str) -> None:
