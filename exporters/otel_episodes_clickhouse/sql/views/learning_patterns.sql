@@ -183,7 +183,7 @@ AS WITH
             s.DurationNs AS DurationNs, s.Tokens AS Tokens,
             toUInt32(round(1048576 * exp2(months_into_week(s.StartTime)))) AS Weight,
             s.PatternIds AS PatternIds, s.Tools AS Tools, s.Oks AS Oks, s.Templates AS Templates, s.Tenant AS Tenant,
-            s.OutcomeSource != 'default' OR (external AND s.ExternalReward IS NOT NULL) AS Told,
+            s.OutcomeSource != 'default' OR (ifNull(external, false) AND s.ExternalReward IS NOT NULL) AS Told,
             -- How far the run got: a score on the way to a success (under --reward external; else one between 0 and 1, since on
             -- another scale it says nothing), without one the outcome. Nobody knows what a run was worth that was given up.
             multiIf(
