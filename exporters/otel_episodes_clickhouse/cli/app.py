@@ -32,6 +32,7 @@ from otel_episodes_clickhouse.cli import (
     reflect,
     rewards,
     score,
+    serve,
     ship,
     show,
     similar,
@@ -41,7 +42,7 @@ from otel_episodes_clickhouse.cli import (
 # The commands by what one wants; the help lists them so.
 GROUPS = {
     "Record": ("start", "step", "complete", "score", "import", "hooks", "skill"),
-    "Look": ("episodes", "show", "sql", "demo"),
+    "Look": ("serve", "episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
     "Advise": ("similar", "outlook", "next"),
     "Operate": ("ship", "doctor", "migrate", "backfill"),
@@ -88,6 +89,7 @@ for module in (
     episodes,
     show,
     sql,
+    serve,
     jobs,
     patterns,
     rewards,

@@ -1,0 +1,1 @@
+"""One local process: OTLP in, pages, the job loop; needs the extra ``[serve]``."""
