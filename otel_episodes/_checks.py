@@ -194,7 +194,7 @@ def cleaned_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 def cleaned_attribute(key: str, value: Any) -> Any:
     """Return the value of an attribute as a span takes it: builtin types, secrets masked, other objects as text."""
     redactor = _state.settings.redactor
-    if redactor is not None and redactor.secret_name(str(key)):
+    if redactor is not None and redactor.masks(str(key), value):
         return redactor.masked(value)
     if isinstance(value, (list, tuple)):
         return tuple(_attribute_scalar(item, redactor) for item in value)

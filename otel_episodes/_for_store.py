@@ -21,7 +21,7 @@ from otel_episodes._episode import run_of
 from otel_episodes._handle import Handle
 from otel_episodes._processor import EpisodeContextProcessor, stamp_episodes
 from otel_episodes._recording import SPAN_NAMES, StepRecording, StepSpec
-from otel_episodes._run import Outcome
+from otel_episodes._run import Outcome, message
 from otel_episodes._sdk import SpanFields, plain_attributes, provider_set, read_span, suppressed
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, NAME_LIMIT, OBSERVATION_LIMIT, one_of
 from otel_episodes._state import SCOPE
@@ -59,6 +59,7 @@ __all__ = [
     "masked_json",
     "masked_line",
     "masked_text",
+    "message",
     "one_of",
     "passes",
     "plain_attributes",
@@ -74,6 +75,7 @@ __all__ = [
     "template",
     "tokens_of_episode",
     "tokens_of_step",
+    "told_arguments",
     "usage_of",
 ]
 
@@ -110,16 +112,25 @@ def begin_past_step(
     """
     # Arguments as they are, so that what stands under a secret's name is masked.
     spec = StepSpec(checked_name(tool), checked_kind(kind), attributes=masked_attributes(attributes or {}))
-    call = {str(name): value for name, value in action.items()} if isinstance(action, dict) else None
-    text = masked_text(action, ACTION_LIMIT) if action and call is None else None
-    recording = (BatchRecording if batch else StepRecording)(spec, run_of(episode), text)
-    arguments = None
-    settings = _state.settings
-    if call and settings.capture != "none":
-        limit = CONTENT_LIMIT if settings.capture == "full" else ACTION_LIMIT
-        arguments, _ = _rendering.fair_json(call, limit, settings.redactor)
-    recording.begin_at(start_time, arguments)
+    recording = (BatchRecording if batch else StepRecording)(spec, run_of(episode))
+    recording.begin_at(start_time, told_arguments(action))
     return recording
+
+
+def told_arguments(action: object) -> str | None:
+    """Return what a step was called with as valid JSON, secrets masked: its arguments, or a text as ``{"action": …}``.
+
+    None where nothing was told or nothing of what steps say is kept.
+    """
+    settings = _state.settings
+    if not action or settings.capture == "none":
+        return None
+    if isinstance(action, dict):
+        limit = CONTENT_LIMIT if settings.capture == "full" else ACTION_LIMIT
+        named = {str(name): value for name, value in action.items()}
+        return _rendering.fair_json(named, limit, settings.redactor)[0]
+    said = masked_text(action, ACTION_LIMIT)
+    return _rendering.json({"action": said}, CONTENT_LIMIT, None) if said else None
 
 
 def masked_text(value: object, limit: int) -> str:

@@ -339,7 +339,7 @@ class Run:
         if self.description:
             attributes[semconv.GEN_AI_AGENT_DESCRIPTION] = self.description
         if semconv.TASK in attributes and _state.settings.capture != "none":
-            attributes[semconv.GEN_AI_INPUT_MESSAGES] = _message("user", attributes[semconv.TASK])
+            attributes[semconv.GEN_AI_INPUT_MESSAGES] = message("user", attributes[semconv.TASK])
         return attributes
 
     def _mark_start(self) -> None:
@@ -382,7 +382,7 @@ class Run:
         verdict = outcome.attributes.get(semconv.VERDICT)
         if verdict and _state.settings.capture != "none":
             reason = "error" if outcome.outcome == "failure" else "stop"
-            attributes[semconv.GEN_AI_OUTPUT_MESSAGES] = _message("assistant", verdict, finish_reason=reason)
+            attributes[semconv.GEN_AI_OUTPUT_MESSAGES] = message("assistant", verdict, finish_reason=reason)
         span.set_attributes(attributes)
         span.end(end_time)
 
@@ -395,7 +395,7 @@ class Run:
         return start_root(self.tracer, self._name(), handle.trace_id, root, [], start, handle.span_id)
 
 
-def _message(role: str, text: str, **more: str) -> str:
+def message(role: str, text: str, **more: str) -> str:
     """Return a message as the conventions have it: a list of one, with one part that is text."""
     return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}], **more}], ensure_ascii=False)
 

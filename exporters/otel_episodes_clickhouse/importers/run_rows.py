@@ -22,12 +22,13 @@ from otel_episodes._for_store import (
     SCOPE,
     capture,
     masked_attributes,
-    masked_json,
     masked_line,
     masked_text,
+    message,
     step_span_name,
     tokens_of_episode,
     tokens_of_step,
+    told_arguments,
 )
 from otel_episodes_clickhouse.delivery.recording import resource_of_ours
 from otel_episodes_clickhouse.spool.row import Row
@@ -156,7 +157,7 @@ class _RunRows:
     def step(self, step: Step) -> Row:
         self._index += 1
         tool = masked_line(step.tool, NAME_LIMIT) if step.tool else ""
-        action = self._action(step)
+        arguments = told_arguments(step.arguments)
         attributes: dict[str, Any] = {
             semconv.SPAN: semconv.SPAN_STEP,
             semconv.STEP_KIND: step.kind,
@@ -169,14 +170,16 @@ class _RunRows:
             attributes[semconv.GEN_AI_OPERATION_NAME] = semconv.EXECUTE_TOOL
         if tool and step.kind in ("tool_use", "error_handling"):
             attributes[semconv.GEN_AI_TOOL_NAME] = tool
-        if action is not None:
-            attributes[semconv.STEP_ACTION] = action
+        if arguments is not None:
+            attributes[semconv.GEN_AI_TOOL_CALL_ARGUMENTS] = arguments
         if step.unanswered:
             attributes[semconv.STEP_UNANSWERED] = True
         if step.usage:
             attributes |= tokens_of_step(step.usage.recorded())
-        self._add_content(attributes, step)
-        message = self._describe_failure(attributes, step) if step.success is False else None
+        error = self._describe_failure(attributes, step) if step.success is False else None
+        result = self._result(step)
+        if result:
+            attributes[semconv.GEN_AI_TOOL_CALL_RESULT] = result
         row = self._base._replace(
             timestamp=step.start_time,
             span_id=self._span_id("step", step.id, self._index),
@@ -184,27 +187,15 @@ class _RunRows:
             span_name=step_span_name(step.kind, tool),
             span_attributes=attributes_as_text(attributes),
             duration=step.duration,
-            status_code="Unset" if message is None else "Error",
-            status_message=message or "",
+            status_code="Unset" if error is None else "Error",
+            status_message=error or "",
         )
-        return self._linked(row, step, tool, action)
+        return self._linked(row, step, tool, arguments)
 
-    def _action(self, step: Step) -> str | None:
-        if not step.arguments or self._capture == "none":
-            return None
-        # Arguments as they are, so that what stands under a secret's name is masked.
-        return masked_text(step.arguments, ACTION_LIMIT)
-
-    def _add_content(self, attributes: dict[str, Any], step: Step) -> None:
-        if self._capture == "none":
-            return
-        if step.observation is not None:
-            attributes[semconv.STEP_OBSERVATION] = masked_text(step.observation, OBSERVATION_LIMIT)
-        if self._capture == "full":
-            if isinstance(step.arguments, dict):
-                attributes[semconv.GEN_AI_TOOL_CALL_ARGUMENTS] = masked_json(step.arguments, CONTENT_LIMIT)
-            if step.observation is not None:
-                attributes[semconv.GEN_AI_TOOL_CALL_RESULT] = masked_text(step.observation, CONTENT_LIMIT)
+    def _result(self, step: Step) -> str:
+        if self._capture == "none" or step.observation is None:
+            return ""
+        return masked_text(step.observation, CONTENT_LIMIT if self._capture == "full" else OBSERVATION_LIMIT)
 
     def _describe_failure(self, attributes: dict[str, Any], step: Step) -> str:
         attributes[semconv.ERROR_TYPE] = step.error_type or semconv.TOOL_ERROR
@@ -212,15 +203,15 @@ class _RunRows:
             return ""
         return masked_line(step.observation, ACTION_LIMIT)
 
-    def _linked(self, row: Row, step: Step, tool: str, action: str | None) -> Row:
+    def _linked(self, row: Row, step: Step, tool: str, arguments: str | None) -> Row:
         links = []
         failure = self._failure
         if failure is not None and step.kind == "error_handling":
             links.append((self.ids.trace_id, failure[0], semconv.LINK_HANDLES))
-        elif failure is not None and step.kind == "tool_use" and failure[1:] == (tool, action):
+        elif failure is not None and step.kind == "tool_use" and failure[1:] == (tool, arguments):
             links.append((self.ids.trace_id, failure[0], semconv.LINK_RETRIES))
         if step.success is False:
-            self._failure = (row.span_id, tool, action)
+            self._failure = (row.span_id, tool, arguments)
         elif step.success and failure is not None and (step.kind == "error_handling" or tool == failure[1]):
             self._failure = None
         others = [RunIds(agent.format, agent.id) for agent in step.sub_agents]
@@ -310,7 +301,9 @@ class _RunRows:
             **self._identity,
         }
         if run.task:
-            attributes[semconv.TASK] = masked_text(run.task, OBSERVATION_LIMIT)
+            attributes[semconv.TASK] = task = masked_text(run.task, OBSERVATION_LIMIT)
+            if task and self._capture != "none":
+                attributes[semconv.GEN_AI_INPUT_MESSAGES] = message("user", task)
         if run.model:
             attributes[semconv.GEN_AI_REQUEST_MODEL] = run.model
         for name, key in _OPTIONS.items():
@@ -332,7 +325,10 @@ class _RunRows:
         if run.ended_how:
             attributes[semconv.ENDED_HOW] = masked_line(run.ended_how, NAME_LIMIT)
         if run.verdict:
-            attributes[semconv.VERDICT] = masked_text(run.verdict, OBSERVATION_LIMIT)
+            attributes[semconv.VERDICT] = verdict = masked_text(run.verdict, OBSERVATION_LIMIT)
+            if verdict and self._capture != "none":
+                reason = "error" if run.outcome == "failure" else "stop"
+                attributes[semconv.GEN_AI_OUTPUT_MESSAGES] = message("assistant", verdict, finish_reason=reason)
         if run.artifacts and run.outcome == "success":
             attributes[semconv.ARTIFACTS] = self._texts(run.artifacts)
         if run.outcome == "partial":
