@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from test_import_records import FLIGHTS, HARBOR, NOON, SECOND, attributes, run_of

@@ -325,10 +325,7 @@ class _RunRows:
         if run.ended_how:
             attributes[semconv.ENDED_HOW] = masked_line(run.ended_how, NAME_LIMIT)
         if run.verdict:
-            attributes[semconv.VERDICT] = verdict = masked_text(run.verdict, OBSERVATION_LIMIT)
-            if verdict and self._capture != "none":
-                reason = "error" if run.outcome == "failure" else "stop"
-                attributes[semconv.GEN_AI_OUTPUT_MESSAGES] = message("assistant", verdict, finish_reason=reason)
+            attributes |= self._verdict(run)
         if run.artifacts and run.outcome == "success":
             attributes[semconv.ARTIFACTS] = self._texts(run.artifacts)
         if run.outcome == "partial":
@@ -342,6 +339,14 @@ class _RunRows:
         if run.usage:
             attributes |= tokens_of_episode(run.usage.recorded())
         return attributes
+
+    def _verdict(self, run: Run) -> dict[str, Any]:
+        verdict = masked_text(run.verdict, OBSERVATION_LIMIT)
+        if not verdict or self._capture == "none":
+            return {semconv.VERDICT: verdict}
+        reason = "error" if run.outcome == "failure" else "stop"
+        told = message("assistant", verdict, finish_reason=reason)
+        return {semconv.VERDICT: verdict, semconv.GEN_AI_OUTPUT_MESSAGES: told}
 
     def _texts(self, texts: Any) -> list[str]:
         return [masked_text(text, OBSERVATION_LIMIT) for text in texts]
