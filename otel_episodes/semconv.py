@@ -119,6 +119,8 @@ DECISION_CONFIDENCE: Final = "episode.decision.confidence"
 # The name of the reader, and what the source calls the run where that is not the episode's id.
 SOURCE_FORMAT: Final = "episode.source.format"
 SOURCE_ID: Final = "episode.source.id"
+# prompt: a part of a session, of which each prompt is an episode.
+DIVIDED: Final = "episode.source.divided"
 # The source's own word for the end: Submitted, turn_aborted: interrupted.
 ENDED_HOW: Final = "episode.ended_how"
 # An event of the episode: what the user said after the task.
@@ -137,6 +139,7 @@ LINK_RETRIES: Final = "retries"
 LINK_RESUMES: Final = "resumes"
 LINK_DELEGATES: Final = "delegates"
 LINK_HANDLES: Final = "handles"
+LINK_FOLLOWS: Final = "follows"
 
 # --- values --------------------------------------------------------------------------------------------------------
 KINDS: Final = ("tool_use", "decision_point", "error_handling", "milestone")

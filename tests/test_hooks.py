@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,12 +18,19 @@ from transcripts import OWN
 from otel_episodes import UsageError
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.hooks import bring, relay, settings
+from otel_episodes_clickhouse.importers.dispatch import Reading, found_under
+from otel_episodes_clickhouse.importers.load import Import
+from otel_episodes_clickhouse.importers.options import ImportOptions
+from otel_episodes_clickhouse.spool.flock import try_lock
+from otel_episodes_clickhouse.spool.locks import is_held
+from otel_episodes_clickhouse.sql import Statement
 
 SESSION = OWN / "claude-code" / "3e0d0f10-1111-4222-8333-000000000001.jsonl"
+TWO_PROMPTS = SESSION.with_name("3e0d0f10-1111-4222-8333-000000000002.jsonl")
 CLAUDE = settings.AGENTS["claude-code"]
 OTHERS = {
     "model": "opus",
-    "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say done"}]}], "PreToolUse": []},
+    "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say done"}]}], "Notification": []},
     "permissions": {"allow": ["Bash(ls)"]},
 }
 
@@ -66,8 +74,8 @@ def test_settings_that_are_not_plain_json_are_left_alone(tmp_path):
         settings.read(tmp_path / "settings.json")
 
 
-def on_event(home: Path, package: Path, event: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-S", "-E", relay.__file__, "claude-code", str(home), str(package)]
+def on_event(home: Path, package: Path | str, event: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-S", "-E", relay.__file__, "claude-code", str(home), str(package), "per=prompt"]
     text = event if isinstance(event, str) else json.dumps(event)
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
 
@@ -92,7 +100,7 @@ def test_an_event_is_noted_and_what_brings_it_in_is_started(tmp_path, stand_in):
     deadline = time.monotonic() + 30
     while not (home / "brought").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert json.loads((home / "brought").read_text()) == ["claude-code", str(SESSION)]
+    assert json.loads((home / "brought").read_text()) == ["claude-code", str(SESSION), {"per": "prompt"}]
 
 
 @pytest.mark.parametrize("event", ["", "not JSON", {}, {"transcript_path": "/not/there"}, {"transcript_path": 3}, []])
@@ -110,30 +118,71 @@ def test_a_hook_imports_little_beside_the_interpreter():
     assert int(loaded.stdout) < 80
 
 
-def test_what_hooks_bring_is_what_an_import_brings(tmp_path, monkeypatch):
-    monkeypatch.setenv("OTEL_EPISODES_HOME", str(tmp_path))
+def test_only_the_first_event_starts_what_brings_in(tmp_path, stand_in):
     home = tmp_path / "hooks"
     home.mkdir()
-    transcript = tmp_path / SESSION.name
-    lines = SESSION.read_text().splitlines(keepends=True)
+    with (home / "lock").open("w") as lock:
+        assert try_lock(lock.fileno())
+        ran = on_event(home, stand_in, {"hook_event_name": "PostToolUse", "transcript_path": str(SESSION)})
+    time.sleep(0.2)
 
-    for text in ("".join(lines[:5]), "".join(lines)):
-        transcript.write_text(text)
-        (home / "queue").write_text(json.dumps(["claude-code", str(transcript)]) + "\nnot JSON\n")
-        assert bring.bring(home) == 1
-    assert bring.bring(home) == 0
-
-    assert stored() == [
-        {"Task": "Round the totals to cents", "AgentName": "claude-code", "Domain": "ledger", "Steps": 3, "Spans": 7}
-    ]
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert (home / "queue").exists()
+    assert not (home / "brought").exists()
 
 
-def stored() -> list[dict[str, Any]]:
-    statement = """
-        SELECT Task, AgentName, Domain, Steps, (SELECT count() FROM otel_traces) AS Spans FROM episodes
-    """
+@pytest.fixture
+def data(tmp_path, migrated, monkeypatch):
+    """Return a data directory whose store has all tables."""
+    shutil.copytree(migrated, tmp_path / "chdb", symlinks=True)
+    monkeypatch.setenv("OTEL_EPISODES_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_what_hooks_bring_is_what_an_import_brings(data):
+    lines = TWO_PROMPTS.read_text().splitlines(keepends=True)
+    transcript = data / TWO_PROMPTS.name
+    (data / "hooks").mkdir()
+
+    for kept, said in ((3, {}), (5, {"end": "logout"})):
+        transcript.write_text("".join(lines[:kept]))
+        noted = json.dumps(["claude-code", str(transcript), said])
+        (data / "hooks" / "queue").write_text(f"{noted}\nnot JSON\n[1]\n")
+        assert bring.bring(data / "hooks") == 1
+    assert bring.bring(data / "hooks") == 0
+
     with Store.open(Target.resolve()) as store:
-        return store.query(statement)
+        assert store.query("SELECT Task, AgentName, Domain, Steps, EndedHow FROM episodes") == [
+            {
+                "Task": "Push it",
+                "AgentName": "claude-code",
+                "Domain": "ledger",
+                "Steps": 1,
+                "EndedHow": "session ended: logout",
+            }
+        ]
+
+
+def test_the_settings_of_the_installation_reach_what_brings_in_whatever_the_agent_passes_on(data, monkeypatch):
+    (data / "chdb").rename(data / "elsewhere")
+    monkeypatch.setenv("OTEL_EPISODES_DSN", f"chdb://{data / 'elsewhere'}")
+    monkeypatch.setenv("OTEL_EPISODES_PASSWORD", "hunter2")
+    kept = settings.keep_environment()
+    for name in ("OTEL_EPISODES_HOME", "OTEL_EPISODES_DSN", "OTEL_EPISODES_PASSWORD"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(data / "home"))
+    package = Path(relay.__file__).parents[2]
+
+    ran = on_event(data / "hooks", f"{package}:{package.parent}", {"transcript_path": str(TWO_PROMPTS)})
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert "hunter2" not in kept.read_text()
+    assert kept.stat().st_mode & 0o77 == 0
+    deadline = time.monotonic() + 60
+    while is_held(data / "hooks" / "lock") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with Store.open(Target.resolve(f"chdb://{data / 'elsewhere'}")) as store:
+        assert store.query("SELECT min(Task) AS Task FROM episodes") == [{"Task": "Commit only"}]
 
 
 def test_the_examples_of_the_skill_run(tmp_path):
@@ -151,3 +200,46 @@ def test_the_examples_of_the_skill_run(tmp_path):
 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert len(skill.splitlines()) <= 60
+
+
+# --- one store, which stays open: the engine takes one directory at a time ---
+
+
+def grown(store: Store, place: Path, *rounds: tuple[int, ImportOptions], asked: str) -> list[list[dict[str, Any]]]:
+    """Return what a question answers after each import, for which so many lines of the session are there."""
+    lines = TWO_PROMPTS.read_text().splitlines(keepends=True)
+    transcript = place / TWO_PROMPTS.name
+    answers = []
+    for kept, options in rounds:
+        transcript.write_text("".join(lines[:kept]))
+        Import(store, Reading(options, print)).run(found_under([transcript], {}))
+        answers.append(store.query(asked))
+    for table in ("otel_traces", "internal_roots", "internal_steps"):
+        store.execute(Statement("emptied", f"TRUNCATE TABLE {table}"))
+    return answers
+
+
+def test_the_end_that_a_hook_was_told_of_stays_until_the_session_goes_on(storage_store, tmp_path):
+    rounds = ((5, ImportOptions(ended_how="logout")), (5, ImportOptions()), (99, ImportOptions()))
+
+    ends = grown(storage_store, tmp_path, *rounds, asked="SELECT EndedHow FROM episodes")
+
+    assert [end[0]["EndedHow"] for end in ends] == ["logout", "logout", "unanswered call"]
+
+
+def test_each_prompt_is_an_episode_where_that_was_asked_for_and_stays_so_in_an_import(storage_store, tmp_path):
+    divided, plain = ImportOptions(per="prompt"), ImportOptions()
+    asked = """
+        SELECT Task, Steps, InputTokens, arrayMap(link -> link['episode.link.kind'], Links.Attributes) AS Links
+        FROM episodes JOIN otel_traces AS root ON root.TraceId = episodes.TraceId AND root.ParentSpanId = ''
+        ORDER BY StartTime
+    """
+
+    rounds = ((3, divided), (99, divided), (99, plain))
+    first, both, imported = grown(storage_store, tmp_path, *rounds, asked=asked)
+    whole = grown(storage_store, tmp_path, (99, plain), (99, divided), asked=asked)
+
+    push = {"Task": "Push it", "Steps": 1, "InputTokens": 7, "Links": []}
+    assert first == [push]
+    assert both == imported == [push, {"Task": "Commit only", "Steps": 1, "InputTokens": 8, "Links": ["follows"]}]
+    assert whole == [[{"Task": "Push it", "Steps": 2, "InputTokens": 15, "Links": []}]] * 2

@@ -178,6 +178,18 @@ def ships(environ: Mapping[str, str] = os.environ) -> bool | None:
     return text in _TRUE if text else None
 
 
+def recording_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that say where and how episodes are recorded; a password is left to `password_file`."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(
+            ("OTEL_EPISODES_", "OTEL_SERVICE_", "OTEL_RESOURCE_", "OTEL_SDK_", "OTEL_INSTRUMENTATION_GENAI_")
+        )
+        and name not in (PASSWORD_VARIABLE, HOME_VARIABLE)
+    }
+
+
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the data directory: OTEL_EPISODES_HOME, or the platform's."""
     override = environ.get(HOME_VARIABLE, "").strip()

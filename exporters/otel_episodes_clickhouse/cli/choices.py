@@ -15,6 +15,7 @@ FileFormat = Literal[
     "swe-agent", "openhands", "mini-swe-agent", "openai-responses", "anthropic", "vercel", "gemini", "langchain",
     "sharegpt", "nebius", "chat",
 ]  # fmt: skip
+SessionPart = Literal["prompt"]
 HookedAgent = Literal["claude-code", "codex", "gemini"]
 Agent = Literal["", "claude-code", "codex", "gemini-cli", "qwen-code", "openhands"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otel_episodes_clickhouse.cli import options, output
-from otel_episodes_clickhouse.cli.choices import HookedAgent
+from otel_episodes_clickhouse.cli.choices import HookedAgent, SessionPart
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,6 +20,11 @@ _Home = Annotated[
     typer.Option("--in", metavar="DIR", help="A project instead of your home directory.", show_default=False),
 ]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+
+_Per = Annotated[
+    SessionPart | None,
+    typer.Option("--per", help="An episode for each prompt, instead of one for the session.", show_default=False),
+]
 
 hooks_app = typer.Typer(help="Record the sessions of a coding agent while they go on.", no_args_is_help=True)
 skill_app = typer.Typer(help="Teach a coding agent to log its steps where no hook does.", no_args_is_help=True)
@@ -35,11 +40,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(skill_app, name="skill")
 
 
-def install(agent: _Agent, directory: _Home = None, dry_run: _DryRun = False) -> None:
-    """Add hooks to an agent's settings: each turn that ends brings the session in.
+def install(agent: _Agent, directory: _Home = None, per: _Per = None, dry_run: _DryRun = False) -> None:
+    """Add hooks to an agent's settings: a session becomes an episode while it goes on.
 
     Everything else in the settings stays; what changes is shown, and the file is kept as it was
-    beside it. A session is one episode, the same that `import` makes of it.
+    beside it. Each tool call brings the session in; it is one episode, or with `--per prompt` one
+    for each prompt, the same that `import` makes of it. Episodes go where OTEL_EPISODES_DSN says
+    now: agents keep such variables from their hooks, so the settings of today are written down.
 
     Example:
       otel-episodes hooks install claude-code
@@ -47,7 +54,9 @@ def install(agent: _Agent, directory: _Home = None, dry_run: _DryRun = False) ->
     from otel_episodes_clickhouse.hooks import settings  # noqa: PLC0415  # with the package it is for
 
     known = settings.AGENTS[agent]
-    _change(_file(agent, directory), lambda before: settings.installed(before, known), dry_run=dry_run)
+    _change(_file(agent, directory), lambda before: settings.installed(before, known, per or ""), dry_run=dry_run)
+    if not dry_run:
+        settings.keep_environment()
     if known.note:
         output.note(known.note)
 
@@ -59,11 +68,11 @@ def uninstall(agent: _Agent, directory: _Home = None, dry_run: _DryRun = False) 
     _change(_file(agent, directory), settings.removed, dry_run=dry_run)
 
 
-def print_(agent: _Agent) -> None:
+def print_(agent: _Agent, per: _Per = None) -> None:
     """Print the hooks, to be put into settings by hand."""
     from otel_episodes_clickhouse.hooks import settings  # noqa: PLC0415  # likewise
 
-    output.line(jsons.dumps({"hooks": settings.entries(settings.AGENTS[agent])}, indent=2))
+    output.line(jsons.dumps({"hooks": settings.entries(settings.AGENTS[agent], per or "")}, indent=2))
 
 
 def install_skill(agent: _Agent, directory: _Home = None) -> None:

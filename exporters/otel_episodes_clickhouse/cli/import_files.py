@@ -12,7 +12,7 @@ import typer
 
 from otel_episodes import UsageError
 from otel_episodes_clickhouse.cli import output
-from otel_episodes_clickhouse.cli.choices import Agent, FileFormat, Rule
+from otel_episodes_clickhouse.cli.choices import Agent, FileFormat, Rule, SessionPart
 from otel_episodes_clickhouse.cli.opening import writing
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
 
@@ -65,6 +65,12 @@ _Rules = Annotated[
 ]
 
 
+_Per = Annotated[
+    SessionPart | None,
+    typer.Option("--per", help="An episode for each prompt of a session, instead of one for all.", show_default=False),
+]
+
+
 def import_(
     files: _Paths = None,
     format_: _Format = "auto",
@@ -75,6 +81,7 @@ def import_(
     agent: _Agent = "",
     id_: _Id = "",
     rule: _Rules = None,
+    per: _Per = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -102,7 +109,7 @@ def import_(
     paths = [*(files or []), *(registry.homes(from_) if from_ else [])]
     if not paths:
         raise UsageError("name files or directories to import, or --from claude-code for the sessions of an agent")
-    options = ImportOptions(from_ or format_, task, reward, success_at, agent, id_, tuple(rule or ()))
+    options = ImportOptions(from_ or format_, task, reward, success_at, agent, id_, tuple(rule or ()), per or "")
     _run(paths, options, dsn, json=json)
 
 

@@ -3,32 +3,59 @@
 It prints nothing, waits for nobody and never fails: a hook that does would stop the agent.
 """
 
+import fcntl
 import json
 import os
 import sys
 
 
 def main(arguments: list[str]) -> None:
-    """Note the transcript that an event on standard input names, and start what brings it in."""
+    """Note the transcript that an event on standard input names, and start what brings it in unless it runs already."""
     event = json.load(sys.stdin)
     transcript = event.get("transcript_path")
     if not isinstance(transcript, str) or not os.path.isfile(transcript):  # noqa: PTH113  # pathlib costs 5 ms
         return
-    agent, home, package = arguments
+    agent, home, package, *settings = arguments
+    said = dict(setting.split("=", 1) for setting in settings)
+    if event.get("hook_event_name") == "SessionEnd" and isinstance(event.get("reason"), str):
+        said["end"] = event["reason"]
     os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103  # likewise
-    note = json.dumps([agent, transcript]) + "\n"
+    note = json.dumps([agent, transcript, said]) + "\n"
     queue = os.open(os.path.join(home, "queue"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # noqa: PTH118  # likewise
     os.write(queue, note.encode())
     os.close(queue)
+    # Whoever brings in looks for notes once more after it has let go of the lock, so this one is not missed.
+    lock = os.open(os.path.join(home, "lock"), os.O_RDWR | os.O_CREAT, 0o600)  # noqa: PTH118  # likewise
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
     if os.fork() == 0:
-        os.setsid()
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        environment = {**os.environ, "PYTHONPATH": package} if package else dict(os.environ)
-        os.execve(  # noqa: S606  # this interpreter, with our own module
-            sys.executable, [sys.executable, "-m", "otel_episodes_clickhouse.hooks.bring", home], environment
-        )
+        _become_bring(home, package, lock)
+
+
+def _become_bring(home: str, package: str, lock: int) -> None:
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    # From now on the lock is the other program's: it goes when that lets go of it, or dies.
+    os.set_inheritable(lock, True)  # noqa: FBT003  # the function's own
+    environment = {**_settings(home), **os.environ, "OTEL_EPISODES_HOME": os.path.dirname(home)}  # noqa: PTH120  # likewise
+    if package:
+        environment["PYTHONPATH"] = package
+    os.execve(  # noqa: S606  # this interpreter, with our own module
+        sys.executable, [sys.executable, "-m", "otel_episodes_clickhouse.hooks.bring", home, str(lock)], environment
+    )
+
+
+def _settings(home: str) -> dict[str, str]:
+    """Return the variables that were set when the hooks were installed: agents keep OTEL_* from their hooks."""
+    try:
+        with open(os.path.join(home, "environment.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123  # likewise
+            return dict(json.load(file))
+    except (OSError, ValueError):
+        return {}
 
 
 if __name__ == "__main__":

@@ -28,50 +28,62 @@ class Agent:
 
 AGENTS: Final = {
     "claude-code": Agent(
-        "claude-code", ".claude/settings.json", ("UserPromptSubmit", "Stop", "SubagentStop", "SessionEnd")
+        "claude-code",
+        ".claude/settings.json",
+        ("UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolUseFailure", "Stop", "SubagentStop", "SessionEnd"),
     ),
     "codex": Agent(
         "codex",
         ".codex/hooks.json",
-        ("UserPromptSubmit", "Stop", "SubagentStop"),
+        ("UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "SubagentStop"),
         "Codex asks you to trust new hooks; older versions need codex_hooks = true under [features] in config.toml.",
     ),
     "gemini": Agent(
         "gemini-cli",
         ".gemini/settings.json",
-        ("AfterAgent", "SessionEnd"),
+        ("BeforeAgent", "BeforeTool", "AfterTool", "AfterAgent", "SessionEnd"),
         "Older versions of Gemini CLI need tools.enableHooks set to true in the same file.",
     ),
 }
 _TIMEOUT_SECONDS: Final = 10
 
 
-def command(agent: Agent) -> str:
-    """Return what the agent runs on each event."""
+def command(agent: Agent, per: str = "") -> str:
+    """Return what the agent runs on each event; ``per`` as in `ImportOptions`."""
     # -S: no site directories, which take longer to find than everything else here.
     program = [sys.executable, "-S", "-E", relay.__file__]
     # Where this package is when it is not installed: whoever brings in must find it.
     package = Path(relay.__file__).parents[2]
     elsewhere = "" if any(part in ("site-packages", "dist-packages") for part in package.parts) else str(package)
     beside = str(package.parent) if elsewhere else ""
-    return shlex.join(
-        [*program, agent.reader, str(config.home() / "hooks"), ":".join(filter(None, (elsewhere, beside)))]
-    )
+    where = [str(config.home() / "hooks"), ":".join(filter(None, (elsewhere, beside)))]
+    return shlex.join([*program, agent.reader, *where, *([f"per={per}"] if per else [])])
 
 
-def entries(agent: Agent) -> dict[str, Any]:
+def keep_environment() -> Path:
+    """Write down the variables that say where episodes go, for hooks, whose agents keep OTEL_* from them."""
+    path = config.home() / "hooks" / "environment.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(config.recording_variables(), indent=2), encoding="utf-8")
+    new.replace(path)
+    return path
+
+
+def entries(agent: Agent, per: str = "") -> dict[str, Any]:
     """Return the hooks as the agent's settings have them."""
-    hook = {"type": "command", "command": command(agent), "timeout": _TIMEOUT_SECONDS}
+    hook = {"type": "command", "command": command(agent, per), "timeout": _TIMEOUT_SECONDS}
     if agent.reader == "gemini-cli":
         hook |= {"name": "otel-episodes", "timeout": _TIMEOUT_SECONDS * 1000}
     return {event: [{"hooks": [hook]}] for event in agent.events}
 
 
-def installed(settings: dict[str, Any], agent: Agent) -> dict[str, Any]:
+def installed(settings: dict[str, Any], agent: Agent, per: str = "") -> dict[str, Any]:
     """Return settings with our hooks in them, once; those of others stay."""
     bare = removed(settings)
     hooks = dict(bare.get("hooks") or {})
-    for event, ours in entries(agent).items():
+    for event, ours in entries(agent, per).items():
         hooks[event] = [*(hooks.get(event) or []), *ours]
     return {**bare, "hooks": hooks}
 

@@ -73,7 +73,12 @@ class Reading:
             if source.path is not None and source.path in self._claimed:
                 continue
             for place, one in self._source(source):
-                yield place, with_outcome(one, self.options.rules) if isinstance(one, Run) else one
+                yield place, self._judged(one) if isinstance(one, Run) else one
+
+    def _judged(self, run: Run) -> Run:
+        if self.options.ended_how and not run.ended_how and not run.parent_id:
+            run = replace(run, ended_how=self.options.ended_how)
+        return with_outcome(run, self.options.rules)
 
     def refuse(self, place: Place, reason: str, line: int = 0) -> None:
         """Say that a record, or a part of one, could not be read."""

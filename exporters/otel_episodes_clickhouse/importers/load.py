@@ -15,7 +15,8 @@ from otel_episodes import semconv
 from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError
 from otel_episodes_clickhouse.importers.dispatch import ODD, Reading
-from otel_episodes_clickhouse.importers.run_rows import RowMaker
+from otel_episodes_clickhouse.importers.divided import by_prompt
+from otel_episodes_clickhouse.importers.run_rows import RowMaker, RunIds
 from otel_episodes_clickhouse.spool.row import Row
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Import:
         self._waiting: list[Row] = []
         self._traces_of_ids: dict[str, str] = {}
         self._of_runs: set[str] = set()
+        self._divided: set[str] | None = None
 
     def run(self, found: Iterable[Source]) -> Tally:
         """Import sources in their order.
@@ -75,7 +77,8 @@ class Import:
             if isinstance(one, Row):
                 self._add(one)
             elif self._is_free(one, place):
-                self._run(one, place)
+                for part in by_prompt(one) if self._is_divided(one) else (one,):
+                    self._run(part, place)
         self._flush()
         self.tally.files, self.tally.skipped, self.tally.bad = (
             self.reading.files, self.reading.skipped, self.reading.bad,
@@ -89,6 +92,17 @@ class Import:
                 self._add(row)
         except ODD as error:
             self.reading.refuse(place, f"a run that cannot be stored: {error}")
+
+    def _is_divided(self, run: Run) -> bool:
+        """Return whether a session is an episode for each prompt: as it is stored, else as was asked for."""
+        if run.parent_id or run.options.get("id") or not (run.prompts or self.reading.options.per):
+            return False
+        if self._divided is None:
+            self._divided = {row["TraceId"] for row in self.store.query_named("divided_sessions")}
+        trace = RunIds(run.format, run.id).trace_id
+        if trace in self._divided or not self.reading.options.per:
+            return trace in self._divided
+        return not self.store.query_named("root_of_trace", {"trace": trace})
 
     def _add(self, row: Row) -> None:
         self._waiting.append(row)
@@ -116,7 +130,7 @@ class Import:
         rows = list({(row.trace_id, row.span_id): row for row in self._waiting}.values())
         self._waiting = []
         stored = self._stored({row.trace_id for row in rows})
-        rows = _at_stored_times(rows, stored)
+        rows = [_with_known_end(row, stored) for row in _at_stored_times(rows, stored)]
         new, changed = [], []
         for row in rows:
             known = stored.get((row.trace_id, row.span_id))
@@ -141,7 +155,9 @@ class Import:
                 "completely_stored_spans", {"trace_ids": ordered[start : start + _TRACES_AT_ONCE]}
             )
             for row in some:
-                found[row["TraceId"], row["SpanId"]] = _Stored(row["Start"], row["End"], row["Outcome"], row["Digest"])
+                found[row["TraceId"], row["SpanId"]] = _Stored(
+                    row["Start"], row["End"], row["Outcome"], row["EndedHow"], row["Digest"]
+                )
         return found
 
     def _remove(self, changed: Sequence[Row]) -> None:
@@ -183,6 +199,7 @@ class _Stored(NamedTuple):
     start: int
     end: int
     outcome: str
+    ended_how: str
     digest: str
 
 
@@ -193,6 +210,17 @@ def _says_less(row: Row, known: _Stored) -> bool:
         forgets = attributes.get(semconv.OUTCOME) == semconv.UNKNOWN and known.outcome not in ("", semconv.UNKNOWN)
         return forgets or row.timestamp + row.duration < known.end
     return semconv.STEP_UNANSWERED in attributes
+
+
+def _with_known_end(row: Row, stored: dict[tuple[str, str], _Stored]) -> Row:
+    """Return a root with the end that a hook was told of, which its source does not say; unless it went on since."""
+    known = stored.get((row.trace_id, row.span_id))
+    if known is None or not known.ended_how or not _is_root(row) or semconv.ENDED_HOW in row.span_attributes:
+        return row
+    if row.timestamp + row.duration != known.end:
+        return row
+    said = {**row.span_attributes, semconv.ENDED_HOW: known.ended_how}
+    return row._replace(span_attributes=dict(sorted(said.items())))
 
 
 def _is_root(row: Row) -> bool:

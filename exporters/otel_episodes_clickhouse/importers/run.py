@@ -123,7 +123,8 @@ class Run:
     `otel_episodes.episode` (task_type, domain, tags, conversation_id, id). ``usage`` is that of the whole run,
     sub-agents left out. ``parent_id`` is the id of the run that started this one, in the same format, and
     ``parent_call_id`` of the step that did. ``prompts`` are what the user said after the task, and when.
-    ``times_made_up``: the source had none.
+    ``times_made_up``: the source had none. Of a part of a session, ``whole_id`` is the session's id and ``follows_id``
+    that of the part before.
     """
 
     task: str
@@ -152,3 +153,5 @@ class Run:
     done: int = 0
     not_done: int = 0
     times_made_up: bool = False
+    whole_id: str = ""
+    follows_id: str = ""

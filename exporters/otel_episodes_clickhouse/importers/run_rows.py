@@ -108,7 +108,7 @@ def with_ids(run: Run) -> Run:
     def named(agent: Run) -> Run:
         nonlocal count
         count += 1
-        within = f"{run.id}/"
+        within = f"{run.whole_id or run.id}/"
         identifier = agent.id if agent.id.startswith(within) else f"{within}{agent.id or count}"
         return with_ids(replace(agent, id=identifier, format=agent.format or run.format))
 
@@ -277,10 +277,14 @@ class _RunRows:
             status_message=attributes.get(semconv.VERDICT, "") if failed else "",
             **self._prompts(),
         )
+        links = []
         parent = self._parent
-        if parent is None or not parent.trace_id:
-            return row
-        return _with_links(row, [(parent.trace_id, parent.span_id, semconv.LINK_DELEGATES)])
+        if parent is not None and parent.trace_id:
+            links.append((parent.trace_id, parent.span_id, semconv.LINK_DELEGATES))
+        if run.follows_id:
+            before = RunIds(run.format, run.follows_id)
+            links.append((before.trace_id, before.root, semconv.LINK_FOLLOWS))
+        return _with_links(row, links) if links else row
 
     def _prompts(self) -> dict[str, Any]:
         prompts = self._run.prompts

@@ -9,6 +9,7 @@ SELECT
     min(toUnixTimestamp64Nano(Timestamp)) AS Start,
     max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) AS End,
     any(SpanAttributes['episode.outcome']) AS Outcome,
+    any(SpanAttributes['episode.ended_how']) AS EndedHow,
     if(count() > 1, '', any(lower(hex(MD5(arrayStringConcat([
         toString(toUnixTimestamp64Nano(Timestamp)), toString(Duration), ParentSpanId, SpanName, StatusCode, StatusMessage,
         arrayStringConcat(arrayMap((key, value) -> concat(key, '=', value), mapKeys(SpanAttributes), mapValues(SpanAttributes)), '\0'),
@@ -29,6 +30,18 @@ GROUP BY TraceId, SpanId;
 DELETE FROM otel_traces
 WHERE Timestamp BETWEEN fromUnixTimestamp64Nano({first:Int64}) AND fromUnixTimestamp64Nano({last:Int64})
   AND TraceId IN {traces:Array(String)} AND SpanId IN {spans:Array(String)};
+
+-- name: divided_sessions
+-- Sessions of which each prompt is an episode: imported again, they are divided again.
+SELECT DISTINCT TraceId
+FROM internal_roots
+WHERE Attributes['episode.source.divided'] = 'prompt';
+
+-- name: root_of_trace
+SELECT EpisodeId
+FROM internal_roots
+WHERE TraceId = {trace:String}
+LIMIT 1;
 
 -- name: traces_of_episodes
 SELECT EpisodeId, argMin(TraceId, Segment) AS TraceId
