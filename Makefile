@@ -12,7 +12,7 @@ test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a core
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
-	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py tests/test_beside.py
+	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py tests/test_beside.py tests/test_coding_agents.py
 
 campaign: $(VENV)/.installed-dev  ## the fault and SQL campaigns whole, of which `make test` runs a tenth (an hour; as root, with strace)
 	OTEL_EPISODES_CAMPAIGN=1 $(BIN)/python -m pytest -m campaign
