@@ -6,6 +6,7 @@ same spans, the same redaction, the same cuts. An import contract keeps its modu
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from otel_episodes._handle import Handle
 from otel_episodes._processor import EpisodeContextProcessor, stamp_episodes
 from otel_episodes._recording import SPAN_NAMES, StepRecording, StepSpec
 from otel_episodes._run import Outcome, message
-from otel_episodes._sdk import SpanFields, plain_attributes, provider_set, read_span, suppressed
+from otel_episodes._sdk import SpanFields, plain_attributes, provider_set, read_span, start_root, suppressed
 from otel_episodes._settings import ACTION_LIMIT, CONTENT_LIMIT, NAME_LIMIT, OBSERVATION_LIMIT, one_of
 from otel_episodes._state import SCOPE
 from otel_episodes._template import Words, call_key, template
@@ -60,6 +61,8 @@ __all__ = [
     "masked_line",
     "masked_text",
     "message",
+    "note",
+    "note_apart",
     "one_of",
     "passes",
     "plain_attributes",
@@ -76,6 +79,7 @@ __all__ = [
     "tokens_of_episode",
     "tokens_of_step",
     "told_arguments",
+    "unit_of",
     "usage_of",
 ]
 
@@ -185,6 +189,22 @@ def tokens_of_step(usage: Usage) -> dict[str, int]:
 def add_tokens(episode: Episode, usage: Usage) -> None:
     """Add tokens that no step of the episode used."""
     run_of(episode).add_usage(usage)
+
+
+def note(episode: Episode, name: str, attributes: Mapping[str, Any]) -> None:
+    """Record a span of this name in an episode of this process; nothing where nothing is recorded."""
+    run_of(episode).note(name, attributes)
+
+
+def note_apart(provider: TracerProvider, trace_id: str, name: str, attributes: Mapping[str, Any]) -> None:
+    """Record a span to this provider, in a trace (32 hex digits) of which nothing is known here."""
+    now = time.time_ns()
+    start_root(provider.get_tracer(SCOPE), name, int(trace_id, 16), attributes, (), now).end(now + 1)
+
+
+def unit_of(episode: Episode) -> str:
+    """Return what advice to an episode of this process is drawn for: the conversation, else the outermost episode."""
+    return run_of(episode).unit
 
 
 def leave_outcome_unknown(episode: Episode) -> None:

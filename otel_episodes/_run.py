@@ -137,6 +137,7 @@ class Run:
         "task",
         "tokens",
         "tracer",
+        "unit",
     )
 
     def __init__(
@@ -171,6 +172,8 @@ class Run:
         self.inherited = False
         # Whether anything is recorded; true in a trace that is sampled.
         self.recording = False
+        # What advice is drawn for: sub-agents have what their episode has.
+        self.unit = ""
         self.handle: Handle | None = None
         self.identity: dict[str, Any] = {}
         self.context = Context()
@@ -244,6 +247,21 @@ class Run:
             known = self._responses[response_id]
         return known is not None and response is not None and (known() is None or known() is not response())
 
+    @Boundary("recording a note in an episode")
+    def note(self, name: str, attributes: Mapping[str, Any]) -> None:
+        """Record a span that is no step: as the start marker it has nothing by which viewers take it for a call."""
+        if not self.recording:
+            return
+        told = {**self.identity, **attributes}
+        now = time.time_ns()
+        span = self.tracer.start_span(
+            name,
+            self.context,
+            attributes={key: value for key, value in told.items() if not key.startswith("gen_ai.")},
+            start_time=now,
+        )
+        span.end(now + 1)  # as the start marker
+
     # --- beginning -------------------------------------------------------------------------------------------------
 
     @Boundary("starting an episode")
@@ -265,6 +283,7 @@ class Run:
         self.start_time = self.start_time or time.time_ns()
         self._identify()
         parent = around.get(RUN_KEY)
+        self.unit = parent.unit if isinstance(parent, Run) else self.conversation_id or self.id
         if isinstance(parent, Run):
             self.attributes.setdefault(semconv.PARENT_ID, parent.id)
         attributes = {**self._root_attributes(), **self.attributes}
@@ -307,6 +326,7 @@ class Run:
         self.handle = handle
         self.counts_steps = False
         self.recording = handle.sampled
+        self.unit = self.id
         self._identify()
         self.context = derive(get_current(), NonRecordingSpan(handle.span_context), RUN_KEY, self)
         _activate(self)

@@ -50,6 +50,8 @@ SPAN: Final = "episode.span"
 SPAN_EPISODE: Final = "episode"
 SPAN_STEP: Final = "step"
 SPAN_START: Final = "start"
+SPAN_ADVICE: Final = "advice"
+SPAN_FEEDBACK: Final = "feedback"
 EPISODE_ID: Final = "episode.id"
 SEGMENT: Final = "episode.segment"
 PARENT_ID: Final = "episode.parent.id"
@@ -133,6 +135,27 @@ TIME_SYNTHETIC: Final = "episode.time.synthetic"
 # Nothing in the source answers the call.
 STEP_UNANSWERED: Final = "episode.step.unanswered"
 
+# --- ours: advice --------------------------------------------------------------------------------------------------
+# What a run was told, or would have been had it not been held back, on a span of its own.
+ADVICE_ID: Final = "episode.advice.id"
+# brief, warning or recovery: each has one outcome by which it is judged.
+ADVICE_PLACE: Final = "episode.advice.place"
+# shown or held, and how likely shown was.
+ADVICE_ARM: Final = "episode.advice.arm"
+ADVICE_SHARE: Final = "episode.advice.share"
+# What was drawn for: the conversation, else the outermost episode; and by which text, as the beginning of its hash.
+ADVICE_UNIT: Final = "episode.advice.unit"
+ADVICE_POLICY: Final = "episode.advice.policy"
+# Ids of what there was to say, and of these what was said.
+ADVICE_ITEMS: Final = "episode.advice.items"
+ADVICE_SHOWN: Final = "episode.advice.shown"
+ADVICE_TEXT: Final = "episode.advice.text"
+# What came of it, by whom it was used: on a span of its own, with the advice's id.
+FEEDBACK_VERDICT: Final = "episode.feedback.verdict"
+FEEDBACK_ITEM: Final = "episode.feedback.item"
+FEEDBACK_NOTE: Final = "episode.feedback.note"
+FEEDBACK_BY: Final = "episode.feedback.by"
+
 # --- ours: links ---------------------------------------------------------------------------------------------------
 LINK_KIND: Final = "episode.link.kind"
 LINK_RETRIES: Final = "retries"
@@ -155,6 +178,12 @@ EXCEPTION: Final = "exception"
 RULE: Final = "rule"
 DEFAULT: Final = "default"
 COMPLEXITIES: Final = ("simple", "moderate", "complex")
+
+# Where advice is given, and what is said of it.
+ADVICE_PLACES: Final = ("brief", "warning", "recovery")
+SHOWN: Final = "shown"
+HELD: Final = "held"
+VERDICTS: Final = ("helped", "no_effect", "harmed")
 
 # Operations whose gen_ai.usage.* is the sum of model calls made below them, not a call of their own.
 AGGREGATE_OPERATIONS: Final = frozenset(("invoke_agent", "create_agent", "invoke_workflow", "execute_tool"))

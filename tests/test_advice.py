@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_episodes import UsageError, episode
-from otel_episodes_clickhouse.learning.advice import Advice, _advice, advise
+from otel_episodes_clickhouse.advice.advise import Advice, advise
+from otel_episodes_clickhouse.advice.advise import ask as ask_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +46,13 @@ from otel_episodes_clickhouse import advise
 
 configure(dsn=sys.argv[1])
 with episode("climb", domain="hills") as ep:
-    before = advise(ep, dsn=sys.argv[1])
+    before = advise(ep, asked=True, dsn=sys.argv[1])
     log_step(tool="look")
-    after = advise(ep, dsn=sys.argv[1])
+    after = advise(ep, asked=True, dsn=sys.argv[1])
     log_step(tool="act")
 print(before.probability, after.probability, after.next_steps[0].tool)
-print(advise(ep.id, dsn=sys.argv[1]) == advise(domain="hills", task="climb", tools=["look", "act"], dsn=sys.argv[1]))
+same = {"asked": True, "dsn": sys.argv[1]}
+print(advise(ep.id, **same) == advise(domain="hills", task="climb", tools=["look", "act"], **same))
 """
 
 
@@ -90,7 +92,7 @@ def test_an_agent_asks_a_server(storage_server: str, tmp_path: Path) -> None:
 
 def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
     weigh = (
-        "import sys; from otel_episodes_clickhouse.learning.advice import advise\n"
+        "import sys; from otel_episodes_clickhouse.advice.advise import advise\n"
         "run = {'domain': 'hills', 'task': 'climb', 'dsn': sys.argv[1]}\n"
         "print([advise(**run, tools=[tool]).probability > 0.5 for tool in ('look', 'act')])"
     )
@@ -98,13 +100,14 @@ def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
 
 
 def test_without_a_past_the_odds_are_even_and_nothing_is_next(storage_store: Store) -> None:
-    unknown = _advice(storage_store, {"episode": "", "domain": "never", "task": "", "tools": [], "ended": False}, 5)
+    run = {"episode": "", "domain": "never", "task": "", "tools": [], "ended": False}
+    unknown = ask_store(storage_store, run)
     assert unknown == Advice(0.5, 0.5, 0.5, 0, 0, ())
 
 
 def test_an_episode_that_is_not_recorded_there_is_wrong_use(dsn: str) -> None:
     unknown = (
-        "import sys; from otel_episodes_clickhouse.learning.advice import advise\n"
+        "import sys; from otel_episodes_clickhouse.advice.advise import advise\n"
         "from otel_episodes import UsageError\n"
         "try:\n    advise('nobody', dsn=sys.argv[1])\nexcept UsageError as error:\n    print(error)"
     )

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import errors
+    from otel_episodes_clickhouse.advice.advise import Advice, aadvise, advise
     from otel_episodes_clickhouse.advice.advisor import AdvisedRun, Advisor, Call, Option
+    from otel_episodes_clickhouse.advice.items import Item
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
     from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
-    from otel_episodes_clickhouse.learning.advice import Advice, NextStep, aadvise, advise
+    from otel_episodes_clickhouse.learning.advice import NextStep
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
     from otel_episodes_clickhouse.learning.scores import score
@@ -28,6 +30,7 @@ __all__ = [
     "Call",
     "ClickHouseSpanExporter",
     "EpisodeSpanProcessor",
+    "Item",
     "JobReport",
     "NextStep",
     "Option",
@@ -46,12 +49,13 @@ __all__ = [
 
 # Where a public name is defined: its module and, where it is another, its name there.
 _PLACES: Final = {
-    "Advice": "learning.advice",
+    "Advice": "advice.advise",
     "AdvisedRun": "advice.advisor",
     "Advisor": "advice.advisor",
     "Call": "advice.advisor",
     "ClickHouseSpanExporter": "delivery.exporter",
     "EpisodeSpanProcessor": "delivery.processor",
+    "Item": "advice.items",
     "JobReport": "learning.jobs",
     "NextStep": "learning.advice",
     "Option": "advice.advisor",
@@ -59,8 +63,8 @@ _PLACES: Final = {
     "SimilarTask": "learning.similar",
     "Store": "store.store",
     "Target": "config",
-    "aadvise": "learning.advice",
-    "advise": "learning.advice",
+    "aadvise": "advice.advise",
+    "advise": "advice.advise",
     "errors": "errors:",
     "open_processor": "delivery.processor",
     "run_jobs": "learning.jobs:run",

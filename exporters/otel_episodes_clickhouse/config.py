@@ -26,6 +26,7 @@ DSN_VARIABLE: Final = "OTEL_EPISODES_DSN"
 HOME_VARIABLE: Final = "OTEL_EPISODES_HOME"
 PASSWORD_VARIABLE: Final = "OTEL_EPISODES_PASSWORD"  # noqa: S105  # the name of one
 SHIP_VARIABLE: Final = "OTEL_EPISODES_SHIP"
+ADVICE_VARIABLE: Final = "OTEL_EPISODES_ADVICE"
 SPOOL_LIMIT_VARIABLE: Final = "OTEL_EPISODES_SPOOL_LIMIT"
 SPOOL_FSYNC_VARIABLE: Final = "OTEL_EPISODES_SPOOL_FSYNC"
 
@@ -188,6 +189,14 @@ def recording_variables(environ: Mapping[str, str] = os.environ) -> dict[str, st
         )
         and name not in (PASSWORD_VARIABLE, HOME_VARIABLE)
     }
+
+
+def gives_advice(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether agents are told anything: not where OTEL_EPISODES_ADVICE is off."""
+    text = environ.get(ADVICE_VARIABLE, "").strip().lower()
+    if text and text not in _TRUE | _FALSE:
+        raise ConfigurationError(f"{ADVICE_VARIABLE}={text!r}: use on or off")
+    return text not in _FALSE
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:

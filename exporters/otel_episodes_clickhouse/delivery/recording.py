@@ -20,6 +20,7 @@ def resource_of_ours() -> Resource:
     return Resource({"service.name": SERVICE_NAME}).merge(OTELResourceDetector().detect())
 
 
-def new_provider(ids: IdGenerator | None = None) -> TracerProvider:
+def new_provider(ids: IdGenerator | None = None, *, tenant: str = "") -> TracerProvider:
     """Return a provider of our own that samples everything and does not wait for anybody at exit."""
-    return TracerProvider(resource=resource_of_ours(), sampler=ALWAYS_ON, id_generator=ids, shutdown_on_exit=False)
+    resource = resource_of_ours().merge(Resource({"tenant.id": tenant} if tenant else {}))
+    return TracerProvider(resource=resource, sampler=ALWAYS_ON, id_generator=ids, shutdown_on_exit=False)

@@ -217,7 +217,7 @@ class Place:
         # One run with forty looks is one proof, not forty.
         alpha = share * deepest.gain + _STRENGTH * found.prior
         beta = share * (deepest.n - deepest.gain) + _STRENGTH * (1 - found.prior)
-        low, high = _wilson(alpha, alpha + beta)
+        low, high = wilson(alpha, alpha + beta)
         known = found.counts[found.level - 1] if found.level else None
         runs, won = (known.runs, known.won) if known else (0, 0)
         value = min(1.0, self._value * found.lift)
@@ -305,7 +305,7 @@ def _moved(here: Counts | None, mean: float) -> float:
     return (here.gain + _STRENGTH * mean) / (here.n + _STRENGTH)
 
 
-def _wilson(successes: float, n: float) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """Return the score interval (Wilson, E. B. 1927) at 95 %."""
     share, square = successes / n, _Z * _Z
     middle = share + square / (2 * n)

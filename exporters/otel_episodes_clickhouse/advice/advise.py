@@ -1,0 +1,289 @@
+"""What the past says to a run: asked once, held back from some, and recorded in the run."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_episodes import current_episode, semconv
+from otel_episodes._for_store import capture, one_of, unit_of
+from otel_episodes.exceptions import UsageError
+from otel_episodes_clickhouse import config
+from otel_episodes_clickhouse.advice import policy as policies
+from otel_episodes_clickhouse.advice.items import similar_items, step_items
+from otel_episodes_clickhouse.advice.record import InRun, InSpool, new_id, told
+from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.learning import advice as learned
+from otel_episodes_clickhouse.learning import similar as search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_episodes import Episode
+    from otel_episodes_clickhouse.advice.arms import Policy
+    from otel_episodes_clickhouse.advice.items import Item
+    from otel_episodes_clickhouse.advice.record import Recorder
+    from otel_episodes_clickhouse.learning.advice import NextStep
+    from otel_episodes_clickhouse.store.store import Store
+
+_CHARACTERS_A_TOKEN: Final = 4
+# The likest of a brief, and the tools it speaks of.
+_SIMILAR: Final = 2
+OFF: Final = "off"
+
+
+@dataclass(frozen=True)
+class Given:
+    """How an advice was given: by which draw, at which place of which unit, and where it is recorded."""
+
+    share: float = 1.0
+    policy: str = ""
+    place: str = "brief"
+    unit: str = ""
+    domain: str = ""
+    task: str = ""
+    recorder: Recorder | None = None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the past says of a run that has come this far.
+
+    ``probability`` is how likely it is to succeed; ``domain_rate`` and ``task_rate`` are how often episodes of the
+    domain and of this very task did, out of ``episodes`` and ``task_episodes``. Of a task with no past the rate is the
+    domain's, of a domain with none 0.5. ``next_steps`` are ranked tools.
+
+    What is for the agent's eyes is `brief`, and the items it is made of: ``similar``, ``steps`` (what led to success
+    from here, or did not), ``warnings``, ``recoveries``. Of a run it is held back from, so that its effect can be
+    measured, these are empty and ``arm`` is ``held``; else it is ``shown``, also where there is nothing to say, or
+    ``off``.
+    """
+
+    probability: float
+    domain_rate: float
+    task_rate: float
+    episodes: int
+    task_episodes: int
+    next_steps: tuple[NextStep, ...]
+    similar: tuple[Item, ...] = ()
+    steps: tuple[Item, ...] = ()
+    warnings: tuple[Item, ...] = ()
+    recoveries: tuple[Item, ...] = ()
+    arm: str = field(default=semconv.SHOWN, compare=False)
+    id: str = field(default="", compare=False)
+    budget: int = field(default=600, compare=False)
+    _found: tuple[Item, ...] = field(default=(), compare=False, repr=False)
+    _left_out: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    _given: Given = field(default_factory=Given, compare=False, repr=False)
+    _recorded: list[str] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All that is said, the most pressing first."""
+        return (*self.recoveries, *self.warnings, *self.similar[:_SIMILAR], *self.steps)
+
+    def brief(self, budget: int | None = None) -> str:
+        """Return what is sure enough to be told to an agent, in at most about ``budget`` tokens; empty: nothing is.
+
+        Counts, ids of episodes and names of tools alone: what a run said is text that somebody else wrote. The first
+        call records it in the run, also where it is held back.
+        """
+        shown = _within(self.items, self.budget if budget is None else budget)
+        self.record(budget)
+        return "\n".join(item.text for item in shown)
+
+    def record(self, budget: int | None = None) -> None:
+        """Record in the run that it was told, or was not told, what this holds: once, and only if it holds anything.
+
+        `brief` does it; call it where you show items yourself.
+        """
+        given = self._given
+        items = _within(self._found, self.budget if budget is None else budget)
+        if given.recorder is None or self._recorded or not items or self.arm == OFF:
+            return
+        self._recorded.append(self.id)
+        shown = [item for item in items if item.id not in self._left_out]
+        text = "\n".join(item.text for item in shown)
+        attributes: dict[str, Any] = {
+            semconv.SPAN: semconv.SPAN_ADVICE, semconv.ADVICE_ID: self.id, semconv.ADVICE_PLACE: given.place,
+            semconv.ADVICE_ARM: self.arm, semconv.ADVICE_SHARE: given.share, semconv.ADVICE_UNIT: given.unit,
+            semconv.ADVICE_POLICY: given.policy, semconv.ADVICE_ITEMS: [item.id for item in items],
+            semconv.ADVICE_SHOWN: [item.id for item in shown], semconv.DOMAIN: given.domain,
+            semconv.TASK: told(given.task), semconv.ADVICE_TEXT: told(text) if capture() != "none" else "",
+        }  # fmt: skip
+        known = {key: value for key, value in attributes.items() if value != ""}
+        given.recorder.write(f"advice {given.place}", known)
+
+
+def advise(
+    episode: Episode | str = "",
+    *,
+    domain: str = "",
+    task: str = "",
+    tools: Sequence[str] = (),
+    limit: int = 5,
+    budget: int = 600,
+    place: str = "brief",
+    asked: bool = False,
+    dsn: str | None = None,
+) -> Advice:
+    """Ask what the past says of an episode that runs, given as itself or by its id.
+
+    Or of one that could be, given by its ``domain``, its ``task`` (word for word) and the ``tools`` used so far, in
+    order; beside an episode, ``tools`` are those it is about to use. Inside a recorded episode that is the one advised.
+    An id that nobody has recorded yet, with a domain or a task, is that of a run about to begin. What was learned is as
+    of the last `jobs run`; the episode's own steps are read as they are now. The store is opened for the call and
+    closed again: about a second for the embedded engine, which this then loads into the agent's process.
+
+    From a fifth of the runs what is said is held back, so that its effect can be measured; from none where the agent
+    ``asked`` for it. ``place`` is brief, warning or recovery: what it is judged by. ``budget`` is in tokens.
+    ``OTEL_EPISODES_ADVICE=off`` says nothing at all.
+
+    Raises:
+        UsageError: no episode of that id is recorded, or an unknown place.
+        StoreError: the store does not answer, or another process holds it.
+    """
+    one_of("place", place, semconv.ADVICE_PLACES)
+    identifier = episode if isinstance(episode, str) else episode.id
+    if not identifier and not isinstance(episode, str):
+        raise UsageError("the episode has not started, or nothing records it: advise within it, after configure()")
+    if not config.gives_advice():
+        return replace(_NOTHING, arm=OFF)
+    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
+
+    run = _run_here(episode)
+    with Store.open(Target.resolve(dsn)) as store:
+        store.drain()
+        so_far = {"episode": "", "domain": domain, "task": task, "tools": list(tools), "ended": False}
+        if identifier:
+            so_far = learned.of_episode(store, identifier, tools) or _about_to_begin(store, identifier, so_far)
+            so_far["ended"] = False
+        return ask(store, so_far, limit=limit, budget=budget, place=place, asked=asked, run=run)
+
+
+async def aadvise(
+    episode: Episode | str = "",
+    *,
+    domain: str = "",
+    task: str = "",
+    tools: Sequence[str] = (),
+    limit: int = 5,
+    budget: int = 600,
+    place: str = "brief",
+    asked: bool = False,
+    dsn: str | None = None,
+) -> Advice:
+    """Ask what `advise` answers, in a thread: the loop goes on meanwhile."""
+    question = partial(
+        advise, episode, domain=domain, task=task, tools=tools, limit=limit, budget=budget, place=place, asked=asked,
+        dsn=dsn,
+    )  # fmt: skip
+    return await asyncio.to_thread(question)
+
+
+def ask(
+    store: Store,
+    so_far: dict[str, Any],
+    *,
+    limit: int = 5,
+    budget: int = 600,
+    place: str = "brief",
+    asked: bool = False,
+    run: Episode | None = None,
+) -> Advice:
+    """Answer what `advise` does, of an open store and a run as `learned.of_episode` describes it.
+
+    ``run`` is the episode of this process in which it is recorded; without one it goes into the store's spool.
+    """
+    if not config.gives_advice():
+        return replace(_NOTHING, arm=OFF)
+    policy = policies.of_store(store)
+    found = _found(store, so_far, limit, budget)
+    unit, recorder = _unit_and_recorder(store, so_far, run, found.id)
+    # Without an episode nobody will know how it went: nothing to measure, and so nothing to hold back.
+    measured = run is not None or bool(so_far["episode"])
+    shown = not measured or policy.shows(unit, asked=asked)
+    share = policy.share(asked=asked) if measured else 1.0
+    given = Given(
+        share, policy.name, place, unit, so_far["domain"], so_far["task"],
+        recorder,
+    )  # fmt: skip
+    return _as_shown(replace(found, _given=given, _found=found.items), policy, shown=shown)
+
+
+def _as_shown(advice: Advice, policy: Policy, *, shown: bool) -> Advice:
+    """Return the advice with what this run may see of it."""
+    if not shown:
+        return replace(advice, arm=semconv.HELD, similar=(), steps=(), warnings=(), recoveries=())
+    given = advice._given  # noqa: SLF001  # its own module
+    if given.share == 1:
+        return advice
+    left_out = frozenset(item.id for item in advice.items if policy.leaves_out(given.unit, item.id))
+
+    def kept(items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return tuple(item for item in items if item.id not in left_out)
+
+    return replace(
+        advice, similar=kept(advice.similar), steps=kept(advice.steps), warnings=kept(advice.warnings),
+        recoveries=kept(advice.recoveries), _left_out=left_out,
+    )  # fmt: skip
+
+
+def _found(store: Store, so_far: dict[str, Any], limit: int, budget: int) -> Advice:
+    """Return all that is known, whoever may see it."""
+    outlook = store.query_named("outlook", so_far)[0]
+    domain, tenant, tools = so_far["domain"], so_far.get("tenant", ""), so_far["tools"]
+    steps = learned.next_steps(store, so_far, limit)
+    alike = search.find(store, so_far["task"], domain=domain, tenant=tenant)
+    return Advice(
+        probability=outlook["Probability"],
+        domain_rate=outlook["DomainRate"],
+        task_rate=outlook["TaskRate"],
+        episodes=outlook["Episodes"],
+        task_episodes=outlook["TaskEpisodes"],
+        next_steps=tuple(steps),
+        similar=tuple(similar_items(alike, tenant)),
+        steps=tuple(step_items(steps, outlook["DomainRate"], domain, tenant, tools[-1] if tools else "")),
+        id=new_id(),
+        budget=budget,
+    )
+
+
+def _unit_and_recorder(store: Store, so_far: dict[str, Any], run: Episode | None, advice: str) -> tuple[str, Recorder]:
+    if run is not None:
+        return unit_of(run), InRun(run)
+    identifier = so_far["episode"]
+    unit, trace_id = policies.unit_of(store, identifier) if identifier else (advice, "")
+    return unit, InSpool(store.target, identifier, trace_id, so_far.get("tenant", ""))
+
+
+def _run_here(episode: Episode | str) -> Episode | None:
+    """Return the episode of this process that is advised, if that is one."""
+    here = current_episode() if isinstance(episode, str) else episode
+    if not here.recording or (isinstance(episode, str) and episode not in ("", here.id)):
+        return None
+    return here
+
+
+def _about_to_begin(store: Store, identifier: str, so_far: dict[str, Any]) -> dict[str, Any]:
+    if not so_far["domain"] and not so_far["task"]:
+        raise UsageError(
+            f"no episode {identifier} is recorded in {store.target}: record it there, with configure(dsn=...)"
+        )
+    return {**so_far, "episode": identifier}
+
+
+def _within(items: Sequence[Item], budget: int) -> list[Item]:
+    """Return as many items as there is room for, from the first on."""
+    room, kept = budget * _CHARACTERS_A_TOKEN, []
+    for item in items:
+        room -= len(item.text) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return kept
+
+
+_NOTHING: Final = Advice(0.5, 0.5, 0.5, 0, 0, ())
