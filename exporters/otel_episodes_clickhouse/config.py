@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DSN_VARIABLE: Final = "OTEL_EPISODES_DSN"
 HOME_VARIABLE: Final = "OTEL_EPISODES_HOME"
 PASSWORD_VARIABLE: Final = "OTEL_EPISODES_PASSWORD"  # noqa: S105  # the name of one
+TOKEN_VARIABLE: Final = "OTEL_EPISODES_TOKEN"  # noqa: S105  # the name of one
 SHIP_VARIABLE: Final = "OTEL_EPISODES_SHIP"
 ADVICE_VARIABLE: Final = "OTEL_EPISODES_ADVICE"
 SPOOL_LIMIT_VARIABLE: Final = "OTEL_EPISODES_SPOOL_LIMIT"
@@ -197,6 +198,11 @@ def gives_advice(environ: Mapping[str, str] = os.environ) -> bool:
     if text and text not in _TRUE | _FALSE:
         raise ConfigurationError(f"{ADVICE_VARIABLE}={text!r}: use on or off")
     return text not in _FALSE
+
+
+def token(environ: Mapping[str, str] = os.environ) -> str:
+    """Return OTEL_EPISODES_TOKEN, what `otel-episodes serve` asks of who is not on this machine; empty for none."""
+    return environ.get(TOKEN_VARIABLE, "").strip()
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:

@@ -84,10 +84,11 @@ def watch(
     from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # likewise
 
     read = formulas.formula_named(formula) if formula else None
-    walls.confine(dsn)
     seconds, done = pause(every), 0
     while True:
         done += 1
+        # Each time: a process that served the store, behind walls of its own, may have ended.
+        walls.confine(dsn)
         try:
             with reading(dsn) as store:
                 _print_reports(runner.run(store, formula=read))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Send:
-    """Sends inserts to a server that is connected to when the first is made."""
+    """Sends inserts to a store that is connected to when the first is made."""
 
     def __init__(
         self, target: Target, delivery: Delivery, ending: Ending, breathe: Callable[[], None] | None = None
@@ -50,7 +50,7 @@ class Send:
         if not body.rows:
             return 0
         self._delivery.inflight = body.rows
-        if not self._delivery.inserts:
+        if not self._delivery.inserts and not self._target.embedded:
             self._knock()
         store = self._opened()
         store.prepare()
@@ -78,7 +78,9 @@ class Send:
 
     def _opened(self) -> Store:
         if self._store is None:
-            self._store = Store(self._target, None, read_only=False)
+            # An embedded store is another process's, which answers for it.
+            embedded = self._target.embedded
+            self._store = Store.open(self._target) if embedded else Store(self._target, None, read_only=False)
         return self._store
 
     def _knock(self) -> None:

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 _THREADS: Final = 4
 
 
+def _nothing() -> None:
+    pass
+
+
 class Ask:
     """The store as pages see it: named statements, and the few things a page changes.
 
-    ``open_store`` is called once in each of a few threads. Errors are those of `Store`.
+    ``open_store`` is called once in each of a few threads, ``changed`` after what a page has changed. Errors are those
+    of `Store`.
     """
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(self, open_store: Callable[[], Store], *, changed: Callable[[], None] = _nothing) -> None:
         self._open = open_store
+        self._changed = changed
         self._own = threading.local()
         self._opened: list[Store] = []
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ask")
@@ -38,7 +44,9 @@ class Ask:
 
     async def score(self, episode: str, value: float | str, *, note: str = "", by: str = "human") -> float:
         """Score an episode; see `scores.score`."""
-        return await self.do(scores.score, episode, value, note=note, by=by)
+        number = await self.do(scores.score, episode, value, note=note, by=by)
+        self._changed()
+        return number
 
     async def do(
         self,

@@ -136,7 +136,7 @@ class SpanEncoder:
         if events or links:
             line.append([[event.timestamp, event.name, _plain(event.attributes)] for event in events])
             line.append([_link(link) for link in links])
-        return b"".join([*(_line(definition) for definition in definitions), _line(line)])
+        return b"".join([*(line_of(definition) for definition in definitions), line_of(line)])
 
     def _define(self, resource: Resource, scope: InstrumentationScope | None) -> list[list[Any]]:
         """Look up the numbers of a resource and a scope, and return the definitions of those that are new."""
@@ -182,7 +182,8 @@ def _plain(attributes: Any) -> Any:
     return {} if plain is None else plain
 
 
-def _line(fields: list[Any]) -> bytes:
+def line_of(fields: list[Any]) -> bytes:
+    """Return a line with its checksum; values that JSON has no word for become text."""
     line = _dumped(fields)
     return b"%b,%d]\n" % (line[:-1], crc32(line))
 

@@ -67,6 +67,8 @@ class SpoolWriter(Generic[Item]):
 
     ``limit_bytes`` is for what waits in the directory, whoever wrote it; None for a tenth of the file system and
     `MOST_BYTES` at most, 0 for no limit. At the limit new items are dropped, not old ones: those were promised.
+
+    ``last_hope``: what is not written is lost, and counted as such. Otherwise the one who sent it keeps it.
     """
 
     # Set by `_start_over`, so also after a fork.
@@ -96,8 +98,10 @@ class SpoolWriter(Generic[Item]):
         segment_bytes: int = SEGMENT_BYTES,
         limit_bytes: int | None = None,
         fsync: bool = False,
+        last_hope: bool = True,
     ) -> None:
         self.directory = directory
+        self._last_hope = last_hope
         self.written = 0
         self._dropped: Counter[str] = Counter()
         self._new_encoder = new_encoder
@@ -206,6 +210,7 @@ class SpoolWriter(Generic[Item]):
                 segment_bytes=self._segment_bytes,
                 limit_bytes=self._limit_bytes,
                 fsync=self._fsync,
+                last_hope=self._last_hope,
             )
         written = self._aside.append(item)
         self.written += written
@@ -314,8 +319,9 @@ class SpoolWriter(Generic[Item]):
         if not self._failing and time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + _SAY_SECONDS
             self._said = True
+            what = "spans are lost" if self._last_hope else "nothing is taken"
             self._news.append((
-                logging.ERROR, f"cannot write to {self.directory} ({error}); spans are lost until that is mended"
+                logging.ERROR, f"cannot write to {self.directory} ({error}); {what} until that is mended"
             ))  # fmt: skip
         self._failing = True
         self._drop(reason)
@@ -344,7 +350,8 @@ class SpoolWriter(Generic[Item]):
         self._failing = False
         if self._said:
             self._said = False
-            text = f"writing spans to {self.directory} works again; {self.lost} were lost"
+            lost = f"; {self.lost} were lost" if self._last_hope else ""
+            text = f"writing spans to {self.directory} works again{lost}"
             self._news.append((logging.WARNING, text))
 
     def _tell(self) -> None:
@@ -354,7 +361,7 @@ class SpoolWriter(Generic[Item]):
             logger.log(level, "%s", text)
 
     def _drop(self, reason: str, count: int = 1) -> None:
-        if count:
+        if count and self._last_hope:
             self._dropped[reason] += count
             self._publish()
 

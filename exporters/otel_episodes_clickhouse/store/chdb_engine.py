@@ -11,12 +11,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from otel_episodes_clickhouse.errors import StoreError, StoreLockedError, StoreUnavailableError
 from otel_episodes_clickhouse.spool.directory import make_directory
 from otel_episodes_clickhouse.spool.locks import ProcessLock
+from otel_episodes_clickhouse.store import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,8 @@ _FATAL: Final = tuple(
 )
 # Room for any platform's struct sigaction (152 bytes on Linux).
 _SIGACTION_BYTES: Final = 512
+# How soon it is looked whether the process that has the store answers for it.
+_LOOK_SECONDS: Final = 0.02
 
 
 def load() -> None:
@@ -59,8 +63,10 @@ def signals_kept() -> Iterator[None]:
             libc.sigaction(int(number), action, None)
 
 
-def lock(target: Target, wait_seconds: float) -> ProcessLock:
+def lock(target: Target, wait_seconds: float) -> ProcessLock | None:
     """Lock the embedded store: a second process would get an empty error message from the engine.
+
+    Returns None when the process that has it answers for it (`served`).
 
     Raises:
         StoreLockedError: another process had it for that long.
@@ -77,12 +83,15 @@ def lock(target: Target, wait_seconds: float) -> ProcessLock:
                 f"{path} belongs to user {owner}, and the engine's files would be root's: run this as that user "
                 f"(sudo -u '#{owner}' otel-episodes ...)"
             )
-        taken = held.acquire(wait_seconds=wait_seconds)
+        deadline = time.monotonic() + wait_seconds
+        while not held.acquire(wait_seconds=min(_LOOK_SECONDS, wait_seconds)):
+            if served.is_served(path):
+                return None
+            if time.monotonic() >= deadline:
+                raise StoreLockedError(
+                    f"{target} is in use by {held.holder()}: wait for it, end it, or use a ClickHouse server "
+                    "(OTEL_EPISODES_DSN), which takes many at once"
+                )
     except OSError as error:
         raise StoreUnavailableError(f"cannot write to {path}: {error.strerror}") from error
-    if not taken:
-        raise StoreLockedError(
-            f"{target} is in use by {held.holder()}: wait for it, end it, or use a ClickHouse server "
-            "(OTEL_EPISODES_DSN), which takes many at once"
-        )
     return held

@@ -28,13 +28,16 @@ _CONNECT_SECONDS: Final = 5
 _ANSWER_SECONDS: Final = 300
 # A server that has just woken up is asked for its version.
 _OPENING_SECONDS: Final = 30
+_THROUGH_SOCKET: Final = {"host": "localhost", "port": 80, "interface": "http", "compress": False}
 
 
 class Clients:
     """Opens a connection when it is first needed, and asks on it. One thread at a time."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, served: bool = False) -> None:
         self._target = target
+        # Whether the engine is in this process.
+        self._here = target.embedded and not served
         self._writer: Client | None = None
         self._reader: Client | None = None
         self._connections: Connections | None = None
@@ -76,7 +79,7 @@ class Clients:
 
     def read(self, ask: Callable[[Client], Answer]) -> Answer:
         """Ask on the connection that reads."""
-        if not self._target.embedded:
+        if not self._here:
             return self.write(ask)
         client = self._reader or self._connect()
         self._reader = None
@@ -93,7 +96,7 @@ class Clients:
             client.close()
 
     def _connect(self) -> Client:
-        if self._target.embedded:
+        if self._here:
             with chdb_engine.signals_kept():
                 chdb_engine.load()
                 return self._client(self._target.client_arguments())
@@ -104,7 +107,8 @@ class Clients:
         # Sessions would forbid two statements at once, and nothing here needs one.
         own = {"autogenerate_session_id": False, "pool_mgr": self._connections}
         with self._connections.deadline(_OPENING_SECONDS):
-            return self._client({**defaults, **self._target.client_arguments(), **own})
+            arguments = _THROUGH_SOCKET if self._target.embedded else self._target.client_arguments()
+            return self._client({**defaults, **arguments, **own})
 
     def _client(self, arguments: dict[str, Any]) -> Client:
         import clickhouse_connect  # noqa: PLC0415  # 0.3 s: not for those who only record
@@ -115,7 +119,7 @@ class Clients:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it is ours to explain
             cause = failures.cause_of(error, self._target)
-            raise failures.explained(error, self._target, self._reply(), connecting=True) from cause
+            raise failures.explained(error, self._target, self._reply(), connecting=True, here=self._here) from cause
 
     def _attempt(self, client: Client, ask: Callable[[Client], Answer]) -> Answer:
         """Ask, and on any error close the connection: the embedded engine's next answer on it would be a false one."""
@@ -127,7 +131,7 @@ class Clients:
         except Exception as error:  # noqa: BLE001  # the client raises urllib3's, OSError and its own
             client.close()
             cause = failures.cause_of(error, self._target)
-            raise failures.explained(error, self._target, self._reply()) from cause
+            raise failures.explained(error, self._target, self._reply(), here=self._here) from cause
 
     def _reply(self) -> failures.Reply:
         connections = self._connections

@@ -41,7 +41,7 @@ def serve(request: Mapping[str, Any]) -> None:
                     question = json.loads(line)
                     _send(channel, asking.submit(_answer, store, question, problem).result())
         except StoreError as error:
-            _send(channel, _as_error(error))
+            _send(channel, as_error(error))
 
 
 def _bring_in(store: Store) -> str:
@@ -57,11 +57,12 @@ def _answer(store: Store, question: Mapping[str, Any], problem: str) -> tuple[An
     try:
         result = store.sql_here(question["text"], question["parameters"])
     except StoreError as error:
-        return _as_error(error)
+        return as_error(error)
     return ("result", result.columns, result.types, result.rows, problem)
 
 
-def _as_error(error: StoreError) -> tuple[Any, ...]:
+def as_error(error: StoreError) -> tuple[Any, ...]:
+    """Return an error as the plain values that `ConfinedEngine` raises again."""
     details: dict[str, Any] = {}
     if isinstance(error, QueryError):
         details = {"code": error.code}

@@ -134,14 +134,19 @@ class ConfinedEngine:
     def ask(self, text: str, parameters: Mapping[str, Any]) -> Answer:
         """Return the answer to a question; raise what asking it raised there."""
         self._send({"text": text, "parameters": dict(parameters)})
+        columns, types, rows, problem = self.received()
+        return Answer(Result(columns, types, rows), problem)
+
+    def received(self) -> list[Any]:
+        """Return what it says next; raise what it has raised."""
         try:
-            kind, *said = _PlainUnpickler(self._answers).load()
+            answer: tuple[Any, ...] = _PlainUnpickler(self._answers).load()
         except EOFError:
             raise StoreError(f"the process that asked the engine {_ending(self._process.wait())}") from None
+        kind, *said = answer
         if kind == "error":
             raise _error(*said)
-        columns, types, rows, problem = said
-        return Answer(Result(columns, types, rows), problem)
+        return said
 
     def _send(self, request: dict[str, Any]) -> None:
         stdin = self._process.stdin
@@ -160,6 +165,10 @@ class ConfinedEngine:
             self._process.kill()
         self._answers.close()
         self._process.communicate()
+        self.remove_temporary()
+
+    def remove_temporary(self) -> None:
+        """Remove the directory for temporary files."""
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 

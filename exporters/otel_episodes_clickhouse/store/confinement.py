@@ -108,13 +108,22 @@ def confine(*, read: Iterable[Path], write: Iterable[Path]) -> Walls:
     ``read`` may be read and ``write`` changed too; what does not exist is left out. Returns the walls that stand:
     on a kernel without them nothing happens. There is no way back.
     """
-    walls = available()
-    if walls.files:
+    confine_files(read=read, write=write)
+    forbid_calls()
+    return available()
+
+
+def confine_files(*, read: Iterable[Path], write: Iterable[Path]) -> None:
+    """Do the part of `confine` that is about files, TCP and signals."""
+    if available().files:
         rules = [(path, _READ) for path in read] + [(path, _READ | _WRITE) for path in write]
         _restrict(_READ | _WRITE, rules, network=True)
-    if walls.calls:
+
+
+def forbid_calls() -> None:
+    """Do the part of `confine` that is about sockets of any kind, other programs and other processes."""
+    if available().calls:
         _filter_calls()
-    return walls
 
 
 def forbid_writing() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.errors import ConfigurationError, StoreUnavailableError
-from otel_episodes_clickhouse.store import answers
+from otel_episodes_clickhouse.store import answers, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +39,16 @@ _EXCEPTION: Final = "X-ClickHouse-Exception-Code"
 
 
 class Connections:
-    """A pool for one target, in the place of clickhouse-connect's own (``pool_mgr``)."""
+    """A pool for one target, in the place of clickhouse-connect's own (``pool_mgr``).
+
+    To an embedded target it goes through the socket of the process that has it open.
+    """
 
     def __init__(self, target: Target, *, seconds: float) -> None:
         self._target = target
         self._seconds = seconds
         self._watch = answers.Watch()
-        self._pool = _pool(target)
+        self._pool = _pool(target) if target.path is None else served.pool(target.path)
         answers.watched(self._pool, self._watch)
         # Of the last answer: 0 and None before the first.
         self.status = 0

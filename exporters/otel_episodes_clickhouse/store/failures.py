@@ -59,14 +59,17 @@ class Reply(NamedTuple):
     retry_after: float | None = None
 
 
-def explained(error: Exception, target: Target, reply: Reply, *, connecting: bool = False) -> StoreError:
+def explained(
+    error: Exception, target: Target, reply: Reply, *, connecting: bool = False, here: bool = False
+) -> StoreError:
     """Return the error of ours that an error of the client, of its connections or of the engine stands for.
 
+    ``here``: the engine is in this process.
     To be raised from `cause_of` the error, so that no secret comes back with a traceback.
     """
     message, code = message_of(error, target), getattr(error, "code", None)
     status = 0 if code else reply.status
-    if connecting and target.embedded:
+    if connecting and here:
         return StoreUnavailableError(
             f"cannot open {target}: {message}. Is another program using that directory, or another "
             "chdb:// path in this process? The engine takes one of each"

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 # What an account that may not read the catalogue, or may only read, is told.
 _NOT_ALLOWED: Final = frozenset((READ_ONLY_ACCOUNT, 497))
+_SERVED_DRAIN_SECONDS: Final = 0.5
 
 
 class Store:
@@ -44,24 +45,27 @@ class Store:
     Never fork a process that has the embedded store open: the child would hang on its first statement.
     """
 
-    def __init__(self, target: Target, lock: ProcessLock | None, *, read_only: bool) -> None:
+    def __init__(self, target: Target, lock: ProcessLock | None, *, read_only: bool, served: bool = False) -> None:
         self.target = target
         self.read_only = read_only
+        # Whether another process has the embedded store open, and answers for it.
+        self.served = served
         self._lock = lock
-        self._clients = Clients(target)
+        self._clients = Clients(target, served=served)
         self._migrated = False
 
     @classmethod
     def open(
         cls, target: Target, *, wait_seconds: float = 30.0, read_only: bool = False, locked: bool = False
     ) -> Store:
-        """Connect, waiting that long for another process to let go of the embedded store.
+        """Connect, waiting that long for another process to let go of the embedded store, or to answer for it.
 
         ``read_only`` refuses `migrate`, `insert_rows` and `drain` on this store; ``locked`` leaves the lock to the
         process that started this one. Raises `StoreLockedError`, or `StoreUnavailableError` when there is no answer.
         """
-        lock = chdb_engine.lock(target, wait_seconds) if target.embedded and not locked else None
-        store = cls(target, lock, read_only=read_only)
+        locks = target.embedded and not locked
+        lock = chdb_engine.lock(target, wait_seconds) if locks else None
+        store = cls(target, lock, read_only=read_only, served=locks and lock is None)
         try:
             store._clients.open()
         except BaseException:
@@ -143,6 +147,9 @@ class Store:
         """Bring in what processes have recorded so far (see `drain.drain`), creating the tables first if need be."""
         self._refuse_when_read_only("drain")
         self.prepare()
+        if self.served:
+            # The process that has it takes in what is recorded, all the time.
+            wait_seconds = min(wait_seconds, _SERVED_DRAIN_SECONDS)
         return draining.drain(self, self.target.spool, wait_seconds=wait_seconds)
 
     def insert_rows(self, batch: Iterable[Row], *, token: str | None = None) -> int:
@@ -206,14 +213,14 @@ class Store:
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True) -> Result:
         """Run a user's own SQL: unless told otherwise a question to this store, which can change and reach nothing.
 
-        The embedded engine is closed meanwhile, and asked in a process of its own (see `confined_sql`).
+        An embedded engine here is closed meanwhile, and asked in a process of its own (see `confined_sql`).
         """
         text = text.strip().rstrip(";")
         given = _used(text, parameters or {})
         if not read_only:
             self._refuse_when_read_only("change anything")
             return result_of(self._clients.write(lambda client: client.query(text, given)))
-        if not self.target.embedded:
+        if self.served or not self.target.embedded:
             return self.sql_here(text, given)
         self._clients.close()
         return confined_sql.ask(self.target, text, given, locked=True).result
@@ -240,7 +247,7 @@ class Store:
         return answer.decode(errors="replace").rstrip("\n").split("\n")
 
     def _read_only(self, text: str, parameters: dict[str, Any]) -> QueryResult:
-        if not self.target.embedded:
+        if self.served or not self.target.embedded:
             return self._clients.read(lambda client: client.query(text, parameters, settings={"readonly": 1}))
 
         def ask(client: Client) -> QueryResult:

@@ -58,15 +58,20 @@ def read(record: Any, _place: Place) -> Iterator[Found]:
             yield from _jaeger_rows(trace)
         return
     inner = _of_tempo(record) or record
-    groups = next((inner[name] for name in _GROUPS if name in inner), None)
-    if groups is None:
+    if not any(name in inner for name in _GROUPS):
         other = next((name for name in _OTHER_SIGNALS if name in record), "no resourceSpans")
         raise RecordError(f"no spans in it: {other}")
+    yield from rows_of_request(inner)
+
+
+def rows_of_request(request: dict[str, Any]) -> Iterator[Row | Refused]:
+    """Yield the row of each span in an export request, which may have none, and what cannot be one."""
+    groups = next((request[name] for name in _GROUPS if name in request), None)
     for group in _objects(groups, "resourceSpans"):
         yield from _group_rows(group)
 
 
-def _group_rows(group: dict[str, Any]) -> Iterator[Found]:
+def _group_rows(group: dict[str, Any]) -> Iterator[Row | Refused]:
     resource = attributes_as_text(_attributes(group.get("resource") or {}))
     base = Row(0, "", "", service_name=resource.get("service.name", ""), resource_attributes=resource)
     scopes = [scope for name in _SCOPES for scope in _list(group, name)]

@@ -1,0 +1,231 @@
+"""OTLP export requests, as protobuf or JSON, to what a spool takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_service
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
+
+from otel_episodes_clickhouse.importers.readers import otlp_json
+from otel_episodes_clickhouse.importers.reading import Refused
+from otel_episodes_clickhouse.importers.run import RecordError
+from otel_episodes_clickhouse.spool.received import Group, groups_of
+from otel_episodes_clickhouse.spool.values import INT64_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PROTOBUF: Final = "application/x-protobuf"
+JSON: Final = "application/json"
+# OTLP's numbers of kinds and statuses to those of a spool's lines.
+_KINDS: Final = {0: 5, 1: 0, 2: 1, 3: 2, 4: 3, 5: 4}
+_KIND_UNSPECIFIED: Final = 5
+_STATUSES: Final = {0: 0, 1: 1, 2: 2}
+_TRACE_ID_BYTES: Final = 16
+_SPAN_ID_BYTES: Final = 8
+_MAX_DEPTH: Final = 64
+
+
+class BodyError(ValueError):
+    """A body that is not the request it says to be; the message is for its sender."""
+
+
+@dataclass
+class Spans:
+    """What was found in a request: groups to be spooled, and how many spans cannot be, with a reason."""
+
+    groups: list[Group] = field(default_factory=list)
+    rejected: int = 0
+    reason: str = ""
+
+    @property
+    def accepted(self) -> int:
+        """Return how many spans there are to be spooled."""
+        return sum(len(group.spans) for group in self.groups)
+
+    def reject(self, reason: str) -> None:
+        """Count a span that cannot be stored; the first reason is told."""
+        self.rejected += 1
+        self.reason = self.reason or reason
+
+
+def spans_of(body: bytes, content_type: str) -> Spans:
+    """Return the spans of an export request; raise `BodyError` for a body that is none."""
+    return _of_json(body) if content_type == JSON else _of_protobuf(body)
+
+
+def log_records_of(body: bytes, content_type: str) -> int:
+    """Return how many log records are in an export request; raise `BodyError` for a body that is none."""
+    if content_type == JSON:
+        found = _parsed_json(body)
+        try:
+            return sum(
+                len(scope.get("logRecords") or ())
+                for group in found.get("resourceLogs") or ()
+                for scope in group.get("scopeLogs") or ()
+            )
+        except (AttributeError, TypeError):
+            raise BodyError("not an OTLP request: resourceLogs is not a list of objects") from None
+    request = logs_service.ExportLogsServiceRequest()
+    _parse(request, body)
+    return sum(len(scope.log_records) for group in request.resource_logs for scope in group.scope_logs)
+
+
+# --- answers -------------------------------------------------------------------------------------------------------
+
+
+def traces_answer(content_type: str, *, rejected: int = 0, reason: str = "") -> bytes:
+    """Return the body of a 200 for spans."""
+    answer = trace_service.ExportTraceServiceResponse()
+    if rejected:
+        answer.partial_success.rejected_spans = rejected
+        answer.partial_success.error_message = reason
+    told = {"rejectedSpans": str(rejected), "errorMessage": reason} if rejected else None
+    return _answer(content_type, answer, told)
+
+
+def logs_answer(content_type: str, *, rejected: int = 0, reason: str = "") -> bytes:
+    """Return the body of a 200 for log records."""
+    answer = logs_service.ExportLogsServiceResponse()
+    if rejected:
+        answer.partial_success.rejected_log_records = rejected
+        answer.partial_success.error_message = reason
+    told = {"rejectedLogRecords": str(rejected), "errorMessage": reason} if rejected else None
+    return _answer(content_type, answer, told)
+
+
+def metrics_answer(content_type: str) -> bytes:
+    """Return the body of a 200 for metrics."""
+    return _answer(content_type, metrics_service.ExportMetricsServiceResponse(), None)
+
+
+def refusal(content_type: str, code: int, message: str) -> bytes:
+    """Return a ``google.rpc.Status``, the body of any other answer; ``code`` is one of gRPC's."""
+    if content_type == JSON:
+        return orjson.dumps({"code": code, "message": message})
+    # Of the same form on the wire: a number in field 1, a text in field 2.
+    same = trace_service.ExportTracePartialSuccess(rejected_spans=code, error_message=message)
+    return bytes(same.SerializeToString())
+
+
+def _answer(content_type: str, answer: Any, partial: dict[str, str] | None) -> bytes:
+    if content_type == JSON:
+        return orjson.dumps({"partialSuccess": partial} if partial else {})
+    return bytes(answer.SerializeToString())
+
+
+# --- JSON ----------------------------------------------------------------------------------------------------------
+
+
+def _of_json(body: bytes) -> Spans:
+    spans = Spans()
+    rows = []
+    try:
+        for found in otlp_json.rows_of_request(_parsed_json(body)):
+            if isinstance(found, Refused):
+                spans.reject(found.reason)
+            else:
+                rows.append(found)
+    except (RecordError, TypeError, ValueError, AttributeError, LookupError) as error:
+        raise BodyError(f"not an OTLP request: {error}") from None
+    spans.groups = groups_of(rows)
+    return spans
+
+
+def _parsed_json(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BodyError(f"not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BodyError("not an OTLP request: not an object")
+    return found
+
+
+# --- protobuf ------------------------------------------------------------------------------------------------------
+
+
+def _of_protobuf(body: bytes) -> Spans:
+    request = trace_service.ExportTraceServiceRequest()
+    _parse(request, body)
+    spans = Spans()
+    for group in request.resource_spans:
+        resource = _attributes(group.resource.attributes)
+        for scope_spans in group.scope_spans:
+            fields = [made for span in scope_spans.spans if (made := _fields(span, spans)) is not None]
+            if fields:
+                scope = scope_spans.scope
+                spans.groups.append(Group(resource, (scope.name, scope.version), fields))
+    return spans
+
+
+def _parse(request: Any, body: bytes) -> None:
+    try:
+        request.ParseFromString(body)
+    except DecodeError as error:
+        raise BodyError(f"not an OTLP request in protobuf: {error}") from None
+
+
+def _fields(span: Any, spans: Spans) -> list[Any] | None:
+    """Return the fields of a line, or None for a span that cannot be stored, which is counted."""
+    trace_id, span_id, parent = span.trace_id, span.span_id, span.parent_span_id
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    if len(trace_id) != _TRACE_ID_BYTES or not any(trace_id):
+        spans.reject("a span whose trace id is not 16 bytes, or all zero")
+        return None
+    if len(span_id) != _SPAN_ID_BYTES or not any(span_id):
+        spans.reject("a span whose id is not 8 bytes, or all zero")
+        return None
+    if start > INT64_MAX or end > INT64_MAX:
+        spans.reject("a span with a time after the year 2262")
+        return None
+    has_parent = len(parent) == _SPAN_ID_BYTES and any(parent)
+    status = span.status
+    fields = [
+        start,
+        max(0, end - start),
+        trace_id.hex(),
+        # As numbers where there are both: lines without another type are read fastest.
+        int.from_bytes(span_id, "big") if has_parent else span_id.hex(),
+        int.from_bytes(parent, "big") if has_parent else "",
+        span.trace_state,
+        span.name,
+        _KINDS.get(span.kind, _KIND_UNSPECIFIED),
+        _STATUSES.get(status.code, 0),
+        status.message,
+        _attributes(span.attributes),
+    ]
+    if span.events or span.links:
+        fields.append([[event.time_unix_nano, event.name, _attributes(event.attributes)] for event in span.events])
+        fields.append([
+            [link.trace_id.hex(), link.span_id.hex(), link.trace_state, _attributes(link.attributes)]
+            for link in span.links
+        ])  # fmt: skip
+    return fields
+
+
+def _attributes(attributes: Iterable[Any], depth: int = 0) -> dict[str, Any]:
+    found = {}
+    for item in attributes:
+        value = item.value
+        # Most are text, which is told without a name.
+        found[item.key] = value.string_value if value.HasField("string_value") else _value(value, depth)
+    return found
+
+
+def _value(value: Any, depth: int) -> Any:
+    """Return the Python value of an ``AnyValue``; None for one that is empty or nested too deep."""
+    which = value.WhichOneof("value")
+    if which is None or depth > _MAX_DEPTH:
+        return None
+    found = getattr(value, which)
+    if which == "array_value":
+        return [_value(item, depth + 1) for item in found.values]
+    if which == "kvlist_value":
+        return _attributes(found.values, depth + 1)
+    return found

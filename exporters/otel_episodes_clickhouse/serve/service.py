@@ -1,0 +1,63 @@
+"""Everything that `otel-episodes serve` runs, begun and ended in order."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from otel_episodes_clickhouse.config import SpoolSettings
+from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse.serve.engine import ServedEngine
+from otel_episodes_clickhouse.store.store import Store
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from otel_episodes_clickhouse.config import Target
+    from otel_episodes_clickhouse.serve.server import Server
+
+
+def run(
+    target: Target, listener: socket.socket, started: Callable[[], None], *, token: str = "", learn: bool = True
+) -> None:
+    """Serve a store at a socket that listens, until SIGTERM or SIGINT; ``started`` is called when pages answer.
+
+    Raises:
+        StoreError: the store cannot be opened, or its engine has ended by itself.
+    """
+    with ExitStack() as ending:
+        engine = ending.enter_context(ServedEngine(target)) if target.embedded else None
+        # While the engine starts.
+        from otel_episodes_clickhouse.serve.app import build_app  # noqa: PLC0415
+        from otel_episodes_clickhouse.serve.ask import Ask  # noqa: PLC0415
+        from otel_episodes_clickhouse.serve.intake import Intake  # noqa: PLC0415
+        from otel_episodes_clickhouse.serve.server import Server  # noqa: PLC0415
+        from otel_episodes_clickhouse.serve.work import Work  # noqa: PLC0415
+
+        if engine is not None:
+            engine.ready()
+        with Store.open(target) as store:
+            store.prepare()
+
+        def open_store() -> Store:
+            return Store.open(target)
+
+        work = ending.enter_context(closing(Work(target, open_store, learn=learn)))
+        ask = ending.enter_context(closing(Ask(open_store, changed=work.changed)))
+        intake = ending.enter_context(closing(Intake(target.spool, limit_bytes=SpoolSettings.resolve().limit_bytes)))
+        server = Server(build_app(ask, intake, work, token=token))
+        if engine is not None:
+            threading.Thread(target=_watch, args=(engine, server), daemon=True).start()
+        work.begin()
+        started()
+        server.run([listener])
+        if engine is not None and engine.ended():
+            # What it had begun is repeated by the next process, which knows that it was cut short.
+            raise StoreError(f"the engine that had {target} open has ended: see above, and start again")
+
+
+def _watch(engine: ServedEngine, server: Server) -> None:
+    engine.wait()
+    server.should_exit = True
