@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from otel_episodes import UsageError
-from otel_episodes_clickhouse.cli import output, times
+from otel_episodes_clickhouse import times
+from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.choices import AnyOutcome
 from otel_episodes_clickhouse.cli.opening import NOTHING_YET, reading
 from otel_episodes_clickhouse.cli.options import Csv, Dsn, Json, Since, add

@@ -13,8 +13,8 @@ from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.cli import options, output, walls
 from otel_episodes_clickhouse.cli.choices import Job
 from otel_episodes_clickhouse.cli.opening import reading, writing
-from otel_episodes_clickhouse.cli.times import pause, since_in_utc
 from otel_episodes_clickhouse.errors import StoreUnavailableError
+from otel_episodes_clickhouse.times import pause, since_in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_episodes_clickhouse.serve.pages.web import Views
+
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from otel_episodes_clickhouse.serve.ask import Ask
+    from otel_episodes_clickhouse.serve.pages.web import Asking
 
 
-def routes(ask: Ask) -> list[BaseRoute]:  # noqa: ARG001  # what pages will ask
+def routes(ask: Asking) -> list[BaseRoute]:
     """Return the routes of all pages."""
-    return []
+    return Views(ask).routes()
