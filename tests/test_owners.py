@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_episodes_clickhouse.cli.doctor import _owners
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse.findings import _owners
 from otel_episodes_clickhouse.spool.drain import drain
 from otel_episodes_clickhouse.spool.ledger import Ledger
 from otel_episodes_clickhouse.spool.writer import SpoolWriter

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from storage_fixtures import lines_of, run_python
 
-from otel_episodes_clickhouse import open_processor
-from otel_episodes_clickhouse.cli import doctor
+from otel_episodes_clickhouse import findings, open_processor
 from otel_episodes_clickhouse.config import SpoolSettings, Target
 from otel_episodes_clickhouse.errors import ConfigurationError
 from otel_episodes_clickhouse.spool.limit import is_over_limit
@@ -622,9 +621,9 @@ def test_the_environment_reaches_the_writer(tmp_path: Path, monkeypatch: pytest.
     assert (writer._limit_bytes, writer._fsync) == (1, True)
 
 
-def findings(home: Path) -> dict[str, tuple[str, str]]:
+def findings_of(home: Path) -> dict[str, tuple[str, str]]:
     target = Target.resolve(f"chdb://{home}")
-    return {finding.name: (finding.state, finding.text) for finding in doctor._spool(target)}
+    return {finding.name: (finding.state, finding.text) for finding in findings.spool(target)}
 
 
 def test_doctor_says_what_was_lost_and_what_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -635,7 +634,7 @@ def test_doctor_says_what_was_lost_and_what_is_left_alone(tmp_path: Path, monkey
     (spool / "0.jsonl").write_bytes(b'{"format":3}\n')
     (spool / "1.jsonl").mkdir()
     monkeypatch.setenv("OTEL_EPISODES_SPOOL_LIMIT", "60")
-    found = findings(tmp_path)
+    found = findings_of(tmp_path)
     assert found["lost steps"] == ("warn", "1 spool_limit")
     assert found["later files"][1] == "1 file of a later version, left alone: 0.jsonl"
     assert found["spool files"][1] == "1 file that cannot be read: 1.jsonl (not a regular file)"
@@ -645,5 +644,5 @@ def test_doctor_says_what_was_lost_and_what_is_left_alone(tmp_path: Path, monkey
 
 def test_doctor_says_that_the_spool_is_no_place_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "spool").symlink_to("/tmp")
-    state, text = findings(tmp_path)["spool"]
+    state, text = findings_of(tmp_path)["spool"]
     assert (state, text) == ("fail", f"{tmp_path}/spool: a symbolic link, which is not followed")

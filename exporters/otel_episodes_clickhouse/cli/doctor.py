@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import tempfile
-import time
-from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 import typer
 
-from otel_episodes import __version__
+from otel_episodes_clickhouse import findings
 from otel_episodes_clickhouse.cli import output
 from otel_episodes_clickhouse.cli.options import Dsn, Json, add
-from otel_episodes_clickhouse.config import DSN_VARIABLE, HOME_VARIABLE, SpoolSettings, Target
-from otel_episodes_clickhouse.errors import StoreError, StoreLockedError
-from otel_episodes_clickhouse.spool.locks import ProcessLock, is_held
+from otel_episodes_clickhouse.config import Target
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from otel_episodes_clickhouse.spool.backlog import Backlog
-    from otel_episodes_clickhouse.spool.reader import SpoolReader
-    from otel_episodes_clickhouse.store.store import Store
-
-_PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "chdb-core")
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
-_MANY_WAITING = 100_000_000
-# The engine refuses inserts with less.
-_ROOM_BYTES = 32_000_000
-_LATE_SECONDS = 60
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     add(app, doctor)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. ``state`` is ok, warn or fail; ``fix`` says what to do."""
-
-    name: str
-    state: str
-    text: str
-    fix: str = ""
 
 
 def doctor(
@@ -63,331 +32,38 @@ def doctor(
       otel-episodes doctor --json
     """
     target = Target.resolve(dsn)
-    findings = [_versions(), _place(target, dsn), *_spool(target), _can_write_spool(target), *_store(target)]
-    findings += [_walls()] if target.embedded else []
+    found = [
+        findings.versions(),
+        findings.place(target, dsn),
+        *findings.spool(target),
+        findings.can_write_spool(target),
+        *findings.store(target),
+    ]
+    found += [findings.walls()] if target.embedded else []
     if json:
         from otel_episodes_clickhouse.spool.ledger import Ledger  # noqa: PLC0415  # not for the other commands
 
-        listed = [asdict(finding) for finding in findings]
+        listed = [asdict(finding) for finding in found]
         account = asdict(Ledger(target.spool).read())
-        output.json({"ok": _worst(findings) != "fail", "findings": listed, "shipping": account})
+        output.json({"ok": _worst(found) != "fail", "findings": listed, "shipping": account})
     else:
-        _print(findings)
-    if _worst(findings) == "fail":
+        _print(found)
+    if _worst(found) == "fail":
         raise typer.Exit(1)
 
 
-def _worst(findings: list[Finding]) -> str:
-    return max((finding.state for finding in findings), key=list(_STYLES).index)
+def _worst(found: list[findings.Finding]) -> str:
+    return max((finding.state for finding in found), key=list(_STYLES).index)
 
 
-def _print(findings: list[Finding]) -> None:
+def _print(found: list[findings.Finding]) -> None:
     from rich.table import Table  # noqa: PLC0415  # only for people
     from rich.text import Text  # noqa: PLC0415  # likewise
 
     table = Table.grid(padding=(0, 2))
-    for finding in findings:
+    for finding in found:
         text = Text(output.one_line(finding.text))
         if finding.fix:
             text.append(f"\n{output.one_line(finding.fix)}", style="bold")
         table.add_row(Text(finding.state, style=_STYLES[finding.state]), Text(finding.name), text)
     output.console().print(table)
-
-
-def _versions() -> Finding:
-    found = {name: _version(name) for name in _PACKAGES}
-    text = f"otel-episodes {__version__}, Python {platform.python_version()}"
-    text += "".join(f", {name} {version or 'not installed'}" for name, version in found.items())
-    return Finding("versions", "ok", text)
-
-
-def _walls() -> Finding:
-    from otel_episodes_clickhouse.store.confinement import available  # noqa: PLC0415  # not for the other commands
-
-    walls = available()
-    if walls.whole:
-        return Finding("walls", "ok", f"otel-episodes sql and formulas reach the store alone (kernel: {walls})")
-    text = f"the kernel walls off {walls}: otel-episodes sql and formulas are held by what they are made of alone"
-    return Finding("walls", "warn", text, "Linux 5.13 or later with Landlock and seccomp has them")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def _place(target: Target, dsn: str | None) -> Finding:
-    if dsn is not None:
-        source = "--dsn"
-    elif os.environ.get(DSN_VARIABLE, "").strip():  # one source a branch
-        source = DSN_VARIABLE
-    else:
-        source = f"the default, {HOME_VARIABLE}" if os.environ.get(HOME_VARIABLE) else "the default"
-    text = f"{target} (by {source})"
-    if target.path is not None and target.path.is_dir():
-        text += f", {output.size(_bytes_below(target.path))} on disk"
-    return Finding("data", "ok", text)
-
-
-def _bytes_below(path: Path) -> int:
-    return sum(_bytes_of(Path(directory) / name) for directory, _, names in os.walk(path) for name in names)
-
-
-def _bytes_of(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:  # the engine merges while we look
-        return 0
-
-
-def _spool(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool.backlog import measure  # noqa: PLC0415  # not for the other commands
-    from otel_episodes_clickhouse.spool.limit import is_over_limit  # noqa: PLC0415  # likewise
-    from otel_episodes_clickhouse.spool.reader import SpoolReader  # noqa: PLC0415  # likewise
-
-    reader = SpoolReader(target.spool)
-    try:
-        names = reader.segments()
-        limit = SpoolSettings.resolve().limit_bytes
-        full = bool(names) and limit != 0 and is_over_limit(target.spool, limit)
-    except OSError as error:
-        yield Finding("spool", "fail", f"{target.spool}: {error.strerror}", _mend(target.spool.parent))
-        return
-    yield _waiting(target, measure(target.spool), full=full)
-    yield from _shipping(target)
-    yield from _left_alone(reader, names)
-    yield from _owners(target)
-    yield from _lost(target)
-    aside = target.spool / "quarantine"
-    kept = sorted(aside.iterdir()) if aside.is_dir() else []
-    if kept:
-        yield Finding(
-            "quarantine", "warn", f"{output.plural(len(kept), 'file')} of lines that could not be stored in {aside}",
-            "each line says why; delete what you do not need",
-        )  # fmt: skip
-
-
-def _waiting(target: Target, waiting: Backlog, *, full: bool) -> Finding:
-    text = "empty"
-    if waiting.files:
-        age = output.duration(int(waiting.lag_seconds() * 1e9))
-        text = (
-            f"{output.plural(waiting.rows, 'span')} ({output.size(waiting.bytes)}) in "
-            f"{output.plural(waiting.files, 'file')} waiting in {target.spool}, the oldest for {age}"
-        )
-    if full:
-        text += "; at its limit, so new steps are lost"
-    # The embedded store takes in what waits when it is read: there only size matters.
-    late = full or waiting.bytes > _MANY_WAITING or (not target.embedded and waiting.lag_seconds() > _LATE_SECONDS)
-    fix = "bring it in: otel-episodes episodes" if target.embedded else "bring it in: otel-episodes ship --once"
-    return Finding("spool", "warn" if late else "ok", text, fix if late else "")
-
-
-def _shipping(target: Target) -> Iterator[Finding]:
-    """Say how sending to the server goes, by what was written down beside the spool."""
-    from otel_episodes_clickhouse.delivery.queue import LEAD  # noqa: PLC0415  # likewise
-    from otel_episodes_clickhouse.spool.ledger import Ledger  # noqa: PLC0415  # likewise
-
-    lead = ProcessLock(target.spool / LEAD)
-    if is_held(lead.path):
-        yield Finding("shipper", "ok", f"{lead.holder()}; agents leave sending to it")
-    account = Ledger(target.spool).read()
-    if not (account.exported or account.rejected or account.error_at):
-        return
-    text = (
-        f"{output.plural(account.exported, 'span')} sent in {output.plural(account.inserts, 'insert')}, "
-        f"{account.retries:,} retries, {account.rejected:,} rejected"
-    )
-    if account.shipped_at:
-        text += f", the last {_ago(account.shipped_at)}"
-    if account.by:
-        text += f" by {account.by}"
-    if not account.error:
-        yield Finding("shipping", "ok", text)
-        return
-    wait = max(0, account.next_try - time.time_ns()) / 1e9
-    text += (
-        f"; failing since {output.plural(account.failures, 'attempt')}, "
-        f"next try in {wait:.0f} s; the last error, {_ago(account.error_at)}: {account.error}"
-    )
-    yield Finding("shipping", "warn", text, "nothing is lost meanwhile; see the error, then: otel-episodes ship --once")
-
-
-def _ago(moment: int) -> str:
-    return f"{output.duration(max(0, time.time_ns() - moment))} ago"
-
-
-def _left_alone(reader: SpoolReader, names: list[str]) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool.directory import FORMAT  # noqa: PLC0415  # not for the other commands
-
-    later, copies, unreadable = [], [], []
-    for name in names:
-        try:
-            header = reader.header(name)
-            if header.format > FORMAT:
-                later.append(name)
-            elif header.name != name:
-                copies.append(f"{name} (of {header.name})")
-        except FileNotFoundError:  # brought in while we look
-            continue
-        except OSError as error:
-            unreadable.append(f"{name} ({error.strerror})")
-    if later:
-        text = f"{output.plural(len(later), 'file')} of a later version, left alone: {', '.join(later)}"
-        yield Finding("later files", "warn", text, "upgrade otel-episodes here")
-    if copies:
-        text = f"{output.plural(len(copies), 'file')} copied or renamed, left alone: {', '.join(copies)}"
-        yield Finding("copied files", "warn", text, "remove copies; rename back what was renamed")
-    if unreadable:
-        text = f"{output.plural(len(unreadable), 'file')} that cannot be read: {', '.join(unreadable)}"
-        yield Finding("spool files", "warn", text, "run as the user who recorded them, or move them away")
-
-
-def _owners(target: Target) -> Iterator[Finding]:
-    """Name what another user has left: root looking once, or a shipper under another account."""
-    directory = target.path if target.path is not None and target.path.is_dir() else target.spool
-    if not directory.is_dir():
-        return
-    owner = os.geteuid() or directory.stat().st_uid
-    foreign = [path for path in (directory, *directory.rglob("*")) if _owner_of(path) not in (owner, None)]
-    if foreign:
-        text = f"{output.plural(len(foreign), 'file')} of another user than {owner}: {foreign[0]}"
-        text += f" ({_owner_of(foreign[0])})" if len(foreign) == 1 else " and others"
-        yield Finding("owners", "fail", text, f"give them back: sudo chown -R {owner} {directory}")
-
-
-def _owner_of(path: Path) -> int | None:
-    try:
-        return path.lstat().st_uid
-    except OSError:
-        return None
-
-
-def _lost(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.spool.losses import read_dropped  # noqa: PLC0415  # not for the other commands
-
-    dropped = read_dropped(target.spool)
-    if dropped:
-        text = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common())
-        fix = f"see docs/explanation/faults.md; once read, delete {target.spool}/*.dropped"
-        yield Finding("lost steps", "warn", text, fix)
-
-
-def _can_write_spool(target: Target) -> Finding:
-    # The nearest directory that exists: what is missing below is made by the first span.
-    directory = next(path for path in (target.spool, *target.spool.parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-            file.write(b"room")
-    except OSError as error:
-        return Finding("recording", "fail", f"cannot write to {directory}: {error.strerror}", _mend(directory))
-    return Finding("recording", "ok", f"can write to {target.spool}")
-
-
-def _mend(directory: Path) -> str:
-    return f"give yourself access to {directory}, or set {HOME_VARIABLE} or {DSN_VARIABLE} to another place"
-
-
-def _store(target: Target) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the engine
-
-    if target.path is not None and not target.path.is_dir():
-        yield Finding("store", "ok", "nothing recorded here yet", "start with: otel-episodes demo")
-        return
-    try:
-        with Store.open(target, wait_seconds=1) as store:
-            yield from _open_store(store)
-    except StoreLockedError as error:
-        yield Finding("store", "warn", str(error), "recording goes on meanwhile; look again when it has ended")
-    except StoreError as error:
-        yield Finding("store", "fail", str(error), "check the DSN, and that the server runs" if target.host else "")
-
-
-def _open_store(store: Store) -> Iterator[Finding]:
-    from otel_episodes_clickhouse.schema import migrations  # noqa: PLC0415  # with the engine
-
-    version = store.query_named("engine_version")[0]["Version"]
-    yield Finding(
-        "store",
-        "ok",
-        f"answers, ClickHouse {version}; nobody else has it open"
-        if store.target.embedded
-        else f"answers, ClickHouse {version}",
-    )
-    if not migrations.is_current(store):
-        yield Finding("schema", "warn", "not that of this version", "update it: otel-episodes migrate")
-        return
-    changes = migrations.plan(store).changes
-    if changes:
-        text = "; ".join(f"{change.name}: {change.why}" for change in changes[:3])
-        yield Finding("schema", "warn", text, "see otel-episodes migrate --plan")
-    else:
-        yield Finding("schema", "ok", f"current ({migrations.version()})")
-    yield _storing(store)
-    counts = store.query_named("count_episodes")[0]
-    text = f"{counts['Episodes']:,}, {counts['Running']:,} running, {counts['Abandoned']:,} abandoned"
-    fix = (
-        "their process ended without a word: otel-episodes episodes --outcome abandoned" if counts["Abandoned"] else ""
-    )
-    yield Finding("episodes", "warn" if fix else "ok", text, fix)
-    yield _rewards(store)
-    yield from _unknown_operations(store)
-    yield from _lost_contexts(store)
-
-
-def _storing(store: Store) -> Finding:
-    from otel_episodes_clickhouse import sql  # noqa: PLC0415  # with the engine
-
-    try:
-        store.execute(sql.named("insert_nothing"))
-    except StoreError as error:
-        return Finding("storing", "fail", str(error), "give this account the right to insert")
-    # Nothing needs no room.
-    room = _room(store)
-    if room is not None and room < _ROOM_BYTES:
-        return Finding("storing", "fail", f"{output.size(room)} left on its disk: no room for rows", "make room there")
-    return Finding("storing", "ok", "can add rows")
-
-
-def _room(store: Store) -> int | None:
-    """Return the bytes that are free where the store keeps its rows; None where that cannot be told."""
-    path = store.target.path
-    if path is not None:
-        disk = os.statvfs(path)
-        return disk.f_bavail * disk.f_frsize
-    try:
-        return int(store.query_named("disk_room")[0]["Bytes"])
-    except StoreError:
-        return None
-
-
-def _rewards(store: Store) -> Finding:
-    from otel_episodes_clickhouse.learning.formulas import active_formula, reward_use  # noqa: PLC0415  # not for the other commands
-
-    judged = store.query_named("rewards_judged")[0]
-    text = (
-        f"{reward_use(store)} (formula {active_formula(store)}); "
-        f"{judged['Judged']:,} of {output.plural(judged['Episodes'], 'episode')} scored from outside"
-    )
-    return Finding("rewards", "ok", text)
-
-
-def _unknown_operations(store: Store) -> Iterator[Finding]:
-    unknown = store.query_named("unknown_operations")
-    if unknown:
-        names = ", ".join(f"{row['Operation']} ({output.plural(row['Spans'], 'span')})" for row in unknown)
-        yield Finding(
-            "instrumentations", "warn", f"spans taken for structure, since their operation is not known: {names}",
-            "if they are tools, models or agents, a newer otel-episodes may know them",
-        )  # fmt: skip
-
-
-def _lost_contexts(store: Store) -> Iterator[Finding]:
-    lost = store.query_named("lost_contexts")[0]["Episodes"]
-    if lost:
-        yield Finding(
-            "contexts", "warn", f"{output.plural(lost, 'episode')} of the last 7 days left elsewhere than entered",
-            "their steps may be missing: see 'Streaming responses and dependencies' in docs/how-to/recording.md",
-        )  # fmt: skip

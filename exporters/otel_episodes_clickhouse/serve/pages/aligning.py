@@ -68,7 +68,8 @@ def _paired(left: Sequence[Row], right: Sequence[Row]) -> list[tuple[Row | None,
 
 
 def _cost(mine: Row, theirs: Row) -> int:
-    if mine["Tool"] != theirs["Tool"] or mine["Kind"] != theirs["Kind"]:
+    # What is no call of a tool is told by its kind: a decision, a milestone.
+    if (mine["Tool"] or mine["Kind"]) != (theirs["Tool"] or theirs["Kind"]):
         return 2 * _ALONE + 1
     return 0 if mine["Action"] == theirs["Action"] else _OTHERWISE
 

@@ -21,7 +21,7 @@ _MOST_CALLS: Final = 2000
 _MARGIN_NS: Final = 60_000_000_000
 _DEEPEST: Final = 40
 # Parts of a run at whose end its outlook is worked out; each takes the engine about half a second.
-_POINTS: Final = 6
+_POINTS: Final = 4
 # Width of the drawn bars, in units of their own.
 WIDTH: Final = 1000
 

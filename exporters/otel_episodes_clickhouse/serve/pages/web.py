@@ -12,7 +12,7 @@ from starlette.routing import Route
 from otel_episodes import UsageError
 from otel_episodes_clickhouse import times
 from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.serve.pages import drawing, learned, listing, run, sides, tools
+from otel_episodes_clickhouse.serve.pages import drawing, health, learned, listing, run, sides, tools
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -73,7 +73,7 @@ class Views:
                 ("/", self.front), ("/episodes", self.episodes), ("/episodes/{episode:path}", self.episode),
                 ("/compare", self.compare), ("/alike", self.alike), ("/outlook", self.outlook),
                 ("/learned", self.learned), ("/learned/{pattern}", self.pattern), ("/tools", self.tools),
-                ("/pulse", self.pulse),
+                ("/health", self.health), ("/pulse", self.pulse),
             )
         ]  # fmt: skip
         found.append(Route("/score", _guarded(self.score), methods=["POST"]))
@@ -165,6 +165,11 @@ class Views:
             since, moment = _USUAL_SINCE, times.since(_USUAL_SINCE)
         found = await self._keep(("tools", since), int(time.monotonic() / _SUMS_SECONDS), tools.load, moment)
         return _json(found) if _as_json(request) else _html("tools.html", request, found=found, since=since)
+
+    async def health(self, request: Request) -> Response:
+        """Show what arrives, waits, was lost or not understood."""
+        found = await self._ask.do(health.load)
+        return _json(found) if _as_json(request) else _html("health.html", request, found=found)
 
     async def pulse(self, _request: Request) -> Response:
         """Say when something last arrived, so that a page knows when to look again."""
