@@ -111,7 +111,7 @@ def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json
     if not done.changes and not anew:
         output.line(f"{target} is up to date")
     if keep_days is not None:
-        output.line(f"raw spans are kept {f'for {keep_days} days' if keep_days else 'for ever'}")
+        output.line(f"raw spans and log records are kept {f'for {keep_days} days' if keep_days else 'for ever'}")
 
 
 def _read_from(target: Target, name: str) -> None:

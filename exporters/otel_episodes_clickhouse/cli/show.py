@@ -105,7 +105,8 @@ def load(store: Store, episode: Row, first: int = 1, limit: int = _ALL) -> Episo
         starter = started.get(row["TraceId"], "")
         below.setdefault(starter if starter in known else "", []).append(row)
     parents = {span["SpanId"]: span["ParentSpanId"] for span in spans}
-    return EpisodeTree(episode, steps, segments, parents, below)
+    scores = store.query_named("scores_of_episode", identifier)
+    return EpisodeTree(episode, steps, segments, parents, below, scores)
 
 
 def _tree_json(tree: EpisodeTree) -> Row:
@@ -115,4 +116,5 @@ def _tree_json(tree: EpisodeTree) -> Row:
         "SegmentList": [for_json(row) for row in tree.segments],
         "StepList": [for_json(row) for row in tree.steps],
         "SubAgents": sub_agents,
+        "Scores": [{**row, "Time": output.iso_time(row["Time"])} for row in tree.scores],
     }

@@ -45,6 +45,8 @@ class EpisodeTree:
     parents: Mapping[str, str] = field(default_factory=dict)
     # By the step that started them; '' for those that no step did.
     sub_agents: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    # What people and judges said of it, in the order of time.
+    scores: Sequence[Row] = ()
 
     def children(self) -> dict[str, list[Row]]:
         """Return the steps below each step; below '' those at the top."""
@@ -104,13 +106,14 @@ def outcome_text(outcome: str) -> Text:
 
 def draw(tree: EpisodeTree, console: Console) -> None:
     """Print an episode: what it was about, how it went, and its steps."""
-    _draw_head(tree.episode, console)
+    _draw_head(tree, console)
     if tree.steps or tree.sub_agents:
         console.print()
         console.print(_steps_table(tree, fancy=console.encoding.lower().startswith("utf")))
 
 
-def _draw_head(row: Row, console: Console) -> None:
+def _draw_head(tree: EpisodeTree, console: Console) -> None:
+    row = tree.episode
     console.print(Text(one_line(row["Task"]) or "(no task)", style="bold"))
     outcome = outcome_text(row["Outcome"])
     if row["Verdict"]:
@@ -129,6 +132,7 @@ def _draw_head(row: Row, console: Console) -> None:
         ("steps", steps),
         ("tokens", tokens if row["InputTokens"] or row["OutputTokens"] else ""),
         ("reward", "" if row["ExternalReward"] is None else f"{row['ExternalReward']:g}"),
+        *(("score", _score(said)) for said in tree.scores),
         ("artifacts", ", ".join(one_line(name) for name in row["Artifacts"])),
         ("parent", one_line(row["ParentId"])),
         ("episode", one_line(row["EpisodeId"])),
@@ -139,6 +143,12 @@ def _draw_head(row: Row, console: Console) -> None:
         if value:
             grid.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(value))
     console.print(grid)
+
+
+def _score(said: Row) -> str:
+    value = "" if said["Score"] is None else f"{said['Score']:g}"
+    words = " ".join(filter(None, (value, said["Label"], f"({one_line(said['Name'])})" if said["Name"] else "")))
+    return f"{words}: {one_line(said['Explanation'])}" if said["Explanation"] else words
 
 
 def _steps_table(tree: EpisodeTree, *, fancy: bool) -> Table:

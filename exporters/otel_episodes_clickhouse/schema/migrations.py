@@ -34,6 +34,9 @@ _ELSEWHERE: Final = (
     "keep ours in another database and read this table from there, `otel-episodes --dsn .../episodes migrate "
     "--read-from DATABASE.TABLE`"
 )
+_FOR_EVER: Final = ("keep_traces_for_ever", "keep_trace_ids_for_ever", "keep_logs_for_ever")
+# Columns that a collector fills from the day they are there, of a table that an older one made.
+_LATER: Final = {"otel_logs": frozenset(("EventName",))}
 _VIEWS: Final = {"view": "View", "materialized view": "MaterializedView"}
 # Before 0.2 they were kept under another name.
 _SETTINGS: Final = ("episode_settings", "internal_settings")
@@ -165,16 +168,16 @@ def settings_of(layout: Layout) -> dict[str, str]:
 
 
 def keep_traces(engine: Engine, days: int) -> None:
-    """Let the engine drop raw spans that are older; 0 keeps them for ever. Episodes and steps stay."""
+    """Let the engine drop raw spans and log records that are older; 0 keeps them for ever. Episodes and steps stay."""
     layout = _look(engine, None).layout
     suffix = "_local" if layout.cluster else ""
     if days:
-        for name in ("keep_traces", "keep_trace_ids"):
+        for name in ("keep_traces", "keep_trace_ids", "keep_logs"):
             engine.execute(ddl.altered(sql.named(name), layout), {"days": days})
         return
-    names = [f"otel_traces{suffix}", f"otel_traces_trace_id_ts{suffix}"]
+    names = [f"otel_traces{suffix}", f"otel_traces_trace_id_ts{suffix}", f"otel_logs{suffix}"]
     expiring = {row["Name"] for row in engine.query_named("tables_with_ttl", {"names": names})}
-    for name, statement in zip(names, ("keep_traces_for_ever", "keep_trace_ids_for_ever"), strict=True):
+    for name, statement in zip(names, _FOR_EVER, strict=True):
         if name in expiring:
             engine.execute(ddl.altered(sql.named(statement), layout))
 
@@ -339,7 +342,12 @@ def _shared(wanted: Made, there: Mapping[str, str], engine: str) -> Iterator[Cha
         why = f"it is a {engine}, in which there is nothing to look at: {_ELSEWHERE}"
         yield Change("refuse", wanted.name, why)
         return
-    missing = [item.name for item in wanted.columns if item.name not in there]
+    later = _LATER.get(wanted.name, frozenset())
+    for item in wanted.columns:
+        if item.name in later and item.name not in there:
+            why = f"an older collector made it without {item.name}, and fills it once it is there"
+            yield Change("add", wanted.name, why, (ddl.add(wanted, item),))
+    missing = [item.name for item in wanted.columns if item.name not in there and item.name not in later]
     if missing:
         why = f"has no column {', '.join(missing)}, so it is none of the collector's: {_ELSEWHERE}"
         yield Change("refuse", wanted.name, why)

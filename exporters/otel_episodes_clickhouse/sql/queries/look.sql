@@ -57,6 +57,13 @@ FROM episodes
 WHERE ParentId = {id:String}
 ORDER BY StartTime, EpisodeId;
 
+-- name: scores_of_episode
+-- Of each name the latest counts; of others the label may say more.
+SELECT Time, SpanId, Name, if(Scored, Score, NULL) AS Score, Label, Explanation
+FROM internal_evaluations FINAL
+WHERE EpisodeId = {id:String}
+ORDER BY Time, Name;
+
 -- name: unknown_operations
 -- What other instrumentations say that nobody here has heard of: taken for structure.
 SELECT Operation, count() AS Spans, max(StartTime) AS Latest

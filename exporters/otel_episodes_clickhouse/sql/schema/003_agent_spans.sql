@@ -320,7 +320,14 @@ AS WITH
         startsWith(text, '{') AND JSONHas(text, 'input') AND JSONLength(text) = 1, if(JSONType(text, 'input') = 'String',
             JSONExtractString(text, 'input'), JSONExtractRaw(text, 'input')),
         startsWith(text, '{"input_str":'), JSONExtractString(text, 'input_str'),
-        text) AS unwrapped
+        text) AS unwrapped,
+    -- Exceptions that came as log records, before their spans.
+    logged AS
+    (
+        SELECT TraceId AS Trace, SpanId AS Span, ErrorType AS Type, ErrorMessage AS Said
+        FROM internal_log_events
+        WHERE TraceId IN (SELECT TraceId FROM internal_agent_spans_read) AND Event = 'exception'
+    )
 SELECT
     if(Own['episode.id'] = '', TraceId, Own['episode.id']) AS EpisodeId,
     TraceId, SpanId, ParentSpanId, Role,
@@ -347,11 +354,11 @@ SELECT
                 OR JSONExtractString(Fields['answer'], -1, 'finish_reason') = 'error', false,
             StatusCode IN ('Ok', 'STATUS_CODE_OK'), true,
             Own['error.type'] = '') AS Success,
-    if(Success, '', if(Fields['error type'] = '', Exception['exception.type'], Fields['error type'])) AS ErrorType,
+    if(Success, '', arrayFirst(text -> text != '', [Fields['error type'], Exception['exception.type'], logged.Type])) AS ErrorType,
     -- The first line, without the stack that some instrumentations put behind it.
     if(Success, '', substringUTF8(trimBoth(splitByRegexp('\\n|Traceback \\(most recent', multiIf(
-        Exception['exception.message'] != '', Exception['exception.message'], StatusMessage != '', StatusMessage,
-        Fields['error'] != '', Fields['error'], Result))[1]), 1, 256)) AS ErrorMessage,
+        Exception['exception.message'] != '', Exception['exception.message'], logged.Said != '', logged.Said,
+        StatusMessage != '', StatusMessage, Fields['error'] != '', Fields['error'], Result))[1]), 1, 256)) AS ErrorMessage,
     -- Of a step that failed without a result the error is what came of it.
     if(IsStep, substringUTF8(if(Result = '', ErrorMessage, Result), 1, 1024), '') AS Observation,
     StartTime,
@@ -367,7 +374,8 @@ SELECT
     toUInt64OrZero(Fields['reasoning']) AS ReasoningTokens,
     Fields['conversation'] AS ConversationId,
     ScopeName, ServiceName, Tenant
-FROM internal_agent_spans_read;
+FROM internal_agent_spans_read
+LEFT ANY JOIN logged ON logged.Trace = TraceId AND logged.Span = SpanId;
 
 -- name: internal_steps_foreign_mv
 -- So that a tool's span is a step as soon as it is stored. A call answered by a server is left to the span of who called;

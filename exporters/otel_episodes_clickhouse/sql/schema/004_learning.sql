@@ -73,12 +73,15 @@ CREATE TABLE IF NOT EXISTS internal_evaluations
     Time DateTime64(9, 'UTC') COMMENT 'when it was said',
     Name String COMMENT 'gen_ai.evaluation.name',
     Score Float64 COMMENT 'gen_ai.evaluation.score.value',
+    Scored Bool DEFAULT true COMMENT 'false: it has a label or an explanation, and no score',
+    Label LowCardinality(String) COMMENT 'gen_ai.evaluation.score.label',
+    Explanation String COMMENT 'gen_ai.evaluation.explanation, at most 1024 characters',
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (EpisodeId, Tenant, TraceId, SpanId, Name, Time)
-COMMENT 'events gen_ai.evaluation.result on spans of an episode';
+COMMENT 'gen_ai.evaluation.result, as events on spans of an episode and as log records';
 
 -- name: internal_evaluations_mv
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_evaluations_mv TO internal_evaluations
@@ -88,12 +91,16 @@ AS SELECT
     SpanId,
     event.1 AS Time,
     event.3['gen_ai.evaluation.name'] AS Name,
-    assumeNotNull(toFloat64OrNull(event.3['gen_ai.evaluation.score.value'])) AS Score,
+    ifNull(toFloat64OrNull(event.3['gen_ai.evaluation.score.value']), 0) AS Score,
+    event.3['gen_ai.evaluation.score.value'] != '' AS Scored,
+    event.3['gen_ai.evaluation.score.label'] AS Label,
+    substringUTF8(event.3['gen_ai.evaluation.explanation'], 1, 1024) AS Explanation,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
 ARRAY JOIN arrayZip(Events.Timestamp, Events.Name, Events.Attributes) AS event
 WHERE has(Events.Name, 'gen_ai.evaluation.result') AND event.2 = 'gen_ai.evaluation.result' AND EpisodeId != ''
-    AND isFinite(toFloat64OrNull(event.3['gen_ai.evaluation.score.value']));
+    AND (isFinite(toFloat64OrNull(event.3['gen_ai.evaluation.score.value']))
+        OR (event.3['gen_ai.evaluation.score.value'] = '' AND (Label != '' OR Explanation != '')));
 
 -- name: internal_job_runs
 CREATE TABLE IF NOT EXISTS internal_job_runs

@@ -37,7 +37,8 @@ SELECT
     [], '', '', '', '', [], 0, 0, 0, NULL, '',
     '', '', '', map(), Time, Time, 0, 0,
     '', 0, 0, 0, [], Score, Tenant
-FROM internal_evaluations FINAL;
+FROM internal_evaluations FINAL
+WHERE Scored;
 
 -- name: internal_episode_traces
 -- One row per trace. Its end speaks for it; where the end is silent (it was written by a process that only
@@ -81,7 +82,9 @@ AS SELECT
     greatest(maxIf(r.InputTokens, r.IsRoot), sumIf(r.InputTokens, NOT r.IsRoot)) AS InputTokens,
     greatest(maxIf(r.OutputTokens, r.IsRoot), sumIf(r.OutputTokens, NOT r.IsRoot)) AS OutputTokens
 FROM internal_episode_rows AS r
-GROUP BY r.EpisodeId, r.TraceId;
+GROUP BY r.EpisodeId, r.TraceId
+-- A score alone makes no episode: what is scored may be any trace.
+HAVING countIf(r.Judged IS NULL) > 0;
 
 -- name: internal_whole_episodes
 -- The first trace of an episode says what it was, the last how it ended. The same id of two tenants is two episodes.

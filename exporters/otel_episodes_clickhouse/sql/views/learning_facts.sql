@@ -148,7 +148,7 @@ FROM
     SELECT EpisodeId, Name, argMax(Score, Time) AS Latest
     FROM internal_evaluations FINAL
     WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String})
-        AND ({full:Bool} OR EpisodeId IN work)
+        AND ({full:Bool} OR EpisodeId IN work) AND Scored
     GROUP BY EpisodeId, Name
 )
 GROUP BY EpisodeId;
