@@ -188,7 +188,7 @@ def recording_variables(environ: Mapping[str, str] = os.environ) -> dict[str, st
         if name.startswith(
             ("OTEL_EPISODES_", "OTEL_SERVICE_", "OTEL_RESOURCE_", "OTEL_SDK_", "OTEL_INSTRUMENTATION_GENAI_")
         )
-        and name not in (PASSWORD_VARIABLE, HOME_VARIABLE)
+        and name not in (PASSWORD_VARIABLE, TOKEN_VARIABLE, HOME_VARIABLE)
     }
 
 

@@ -37,7 +37,7 @@ _STATUS: Final = {
     **dict.fromkeys((46, 47, 60, 63, 81, 115), 404),
     **dict.fromkeys((6, 26, 27, 38, 41, 53, 62, 69, 70, 72, 456, 457), 400),
 }
-_END_SECONDS: Final = 10.0
+_END_SECONDS: Final = 5.0
 _LOCK_SECONDS: Final = 10.0
 _BODY_BYTES: Final = 1 << 30
 

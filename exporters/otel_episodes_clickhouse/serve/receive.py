@@ -31,7 +31,7 @@ _INTERNAL: Final = 13
 _NOT_STORED: Final = "log records are not stored yet: send spans"
 
 
-def routes(intake: Intake) -> list[Route]:
+def routes(intake: Intake, *, body_seconds: float = BODY_SECONDS) -> list[Route]:
     """Return the routes of the three signals."""
 
     async def traces(body: bytes, content_type: str, *, gzip: bool) -> bytes:
@@ -48,7 +48,7 @@ def routes(intake: Intake) -> list[Route]:
         return otlp.logs_answer(content_type, rejected=count, reason=_NOT_STORED)
 
     return [
-        Route(f"/v1/{signal.__name__}", _endpoint(signal, intake), methods=["POST"])
+        Route(f"/v1/{signal.__name__}", _endpoint(signal, intake, body_seconds), methods=["POST"])
         for signal in (traces, metrics, logs)
     ]
 
@@ -57,7 +57,9 @@ def _log_records(body: bytes, content_type: str, *, gzip: bool) -> int:
     return otlp.log_records_of(unpacked(body) if gzip else body, content_type)
 
 
-def _endpoint(signal: Callable[..., Awaitable[bytes]], intake: Intake) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    signal: Callable[..., Awaitable[bytes]], intake: Intake, body_seconds: float
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         held = _Held(intake)
@@ -65,7 +67,7 @@ def _endpoint(signal: Callable[..., Awaitable[bytes]], intake: Intake) -> Callab
             if content_type not in (otlp.PROTOBUF, otlp.JSON):
                 raise RefusedError(415, f"the content type is {otlp.PROTOBUF} or {otlp.JSON}")
             gzip = _is_gzip(request)
-            body = await _read(request, held)
+            body = await _read(request, held, body_seconds)
             content = await signal(body, content_type, gzip=gzip)
         except RefusedError as error:
             return _refused(intake, content_type, error)
@@ -104,21 +106,21 @@ def _is_gzip(request: Request) -> bool:
     return encoding == "gzip"
 
 
-async def _read(request: Request, held: _Held) -> bytes:
+async def _read(request: Request, held: _Held, seconds: float) -> bytes:
     said = request.headers.get("content-length", "")
     too_large = RefusedError(413, f"more than {BODY_BYTES:,} bytes: send less at once")
     if said.isdigit() and int(said) > BODY_BYTES:
         raise too_large
     parts = []
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for part in request.stream():
                 held.add(len(part))
                 if held.size > BODY_BYTES:
                     raise too_large
                 parts.append(part)
     except TimeoutError:
-        raise RefusedError(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
+        raise RefusedError(408, f"the body did not come within {seconds:g} s") from None
     return b"".join(parts)
 
 

@@ -27,6 +27,7 @@ _END_SECONDS: Final = 5
 class Impatient(H11Protocol):
     """Closes a connection whose next request does not begin, or whose headers do not end, in time."""
 
+    head_seconds = HEAD_SECONDS
     _giving_up: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base
@@ -48,7 +49,7 @@ class Impatient(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._forget()
         elif self._giving_up is None:
-            self._giving_up = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._giving_up = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _forget(self) -> None:
         if self._giving_up is not None:
@@ -59,11 +60,11 @@ class Impatient(H11Protocol):
 class Server(uvicorn.Server):
     """Serves an application until SIGTERM or SIGINT; requests under way have some seconds."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, head_seconds: float = HEAD_SECONDS) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Impatient,
+                http=type("Impatient", (Impatient,), {"head_seconds": head_seconds}),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -32,6 +32,7 @@ _PAUSE_SECONDS: Final = 2.0
 _IDLE_SECONDS: Final = 30.0
 _FAILED_SECONDS: Final = 30.0
 _END_SECONDS: Final = 10.0
+_JOBS_END_SECONDS: Final = 1.0
 
 
 @dataclass
@@ -72,7 +73,8 @@ class Work:
         self._changed.set()
         self._shipper.stop(drain=False, within=_END_SECONDS)
         if self._thread is not None and self._thread.is_alive():
-            self._thread.join(_END_SECONDS)
+            # A job that is cut short is repeated by the next run.
+            self._thread.join(_JOBS_END_SECONDS)
 
     def counts(self) -> dict[str, Any]:
         """Return what was stored and learned since the start, and what waits."""
