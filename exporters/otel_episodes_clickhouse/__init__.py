@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
     from otel_episodes_clickhouse.delivery.processor import EpisodeSpanProcessor, open_processor
     from otel_episodes_clickhouse.learning.advice import NextStep
+    from otel_episodes_clickhouse.learning.forget import Forgotten, forget
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
     from otel_episodes_clickhouse.learning.scores import score
@@ -30,6 +31,7 @@ __all__ = [
     "Call",
     "ClickHouseSpanExporter",
     "EpisodeSpanProcessor",
+    "Forgotten",
     "Item",
     "JobReport",
     "NextStep",
@@ -41,6 +43,7 @@ __all__ = [
     "aadvise",
     "advise",
     "errors",
+    "forget",
     "open_processor",
     "run_jobs",
     "score",
@@ -56,6 +59,7 @@ _PLACES: Final = {
     "ClickHouseSpanExporter": "delivery.exporter",
     "EpisodeSpanProcessor": "delivery.processor",
     "Item": "advice.items",
+    "Forgotten": "learning.forget",
     "JobReport": "learning.jobs",
     "NextStep": "learning.advice",
     "Option": "advice.advisor",
@@ -66,6 +70,7 @@ _PLACES: Final = {
     "aadvise": "advice.advise",
     "advise": "advice.advise",
     "errors": "errors:",
+    "forget": "learning.forget",
     "open_processor": "delivery.processor",
     "run_jobs": "learning.jobs:run",
     "score": "learning.scores",

@@ -20,6 +20,7 @@ from otel_episodes_clickhouse.cli import (
     doctor,
     episodes,
     evaluate,
+    forget,
     hooks,
     import_files,
     jobs,
@@ -45,7 +46,7 @@ GROUPS = {
     "Look": ("serve", "episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
     "Advise": ("similar", "outlook", "next"),
-    "Operate": ("ship", "doctor", "migrate", "backfill"),
+    "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
 }
 
 
@@ -102,6 +103,7 @@ for module in (
     backfill,
     doctor,
     migrate,
+    forget,
 ):
     module.register(app)
 

@@ -202,6 +202,8 @@ def _summary(tally: Tally) -> str:
     if tally.spans_already_there:
         episodes = output.plural(tally.episodes_already_there, "episode")
         text += f"; already there: {episodes} ({output.plural(tally.spans_already_there, 'span')}), left as they are"
+    if tally.forgotten:
+        text += f"; {output.plural(tally.forgotten, 'episode')} left out, which you had forgotten"
     if tally.skipped:
         text += f"; {output.plural(tally.skipped, 'record')} of other kinds skipped"
     return f"{text}; {output.plural(tally.bad, 'bad record')}" if tally.bad else text

@@ -42,6 +42,14 @@ def migrate(
         int | None,
         typer.Option(min=0, help="Drop raw spans older than this; 0 for never. Episodes and steps stay."),
     ] = None,
+    keep_episodes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Drop episodes, and what was learned from them, this long after their end.",
+        ),
+    ] = None,
     read_from: Annotated[
         str,
         typer.Option(
@@ -61,7 +69,7 @@ def migrate(
       otel-episodes migrate --plan
       otel-episodes migrate
       otel-episodes migrate --print --cluster main > schema.sql
-      otel-episodes migrate --keep-days 90
+      otel-episodes migrate --keep-days 90 --keep-episodes 730
       otel-episodes --dsn clickhouse://host/episodes migrate --read-from default.otel_traces
     """
     target = Target.resolve(dsn)
@@ -72,6 +80,8 @@ def migrate(
         _plan(target, layout, json=json)
     else:
         _apply(target, layout, keep_days, json=json)
+        if keep_episodes is not None:
+            _keep_episodes(target, keep_episodes, json=json)
         if read_from:
             _read_from(target, read_from)
 
@@ -112,6 +122,15 @@ def _apply(target: Target, layout: Layout | None, keep_days: int | None, *, json
         output.line(f"{target} is up to date")
     if keep_days is not None:
         output.line(f"raw spans and log records are kept {f'for {keep_days} days' if keep_days else 'for ever'}")
+
+
+def _keep_episodes(target: Target, days: int, *, json: bool) -> None:
+    from otel_episodes_clickhouse.learning import removal  # noqa: PLC0415  # likewise
+
+    with _opened(target) as store:
+        removal.keep_for(store, days)
+    if not json:
+        output.line(f"episodes are kept {f'for {days} days after their end' if days else 'for ever'}")
 
 
 def _read_from(target: Target, name: str) -> None:

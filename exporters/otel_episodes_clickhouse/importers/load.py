@@ -49,6 +49,7 @@ class Tally:
     files: int = 0
     skipped: int = 0
     bad: int = 0
+    forgotten: int = 0
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Import:
         self._traces_of_ids: dict[str, str] = {}
         self._of_runs: set[str] = set()
         self._divided: set[str] | None = None
+        self._gone: set[str] | None = None
 
     def run(self, found: Iterable[Source]) -> Tally:
         """Import sources in their order.
@@ -75,7 +77,8 @@ class Import:
         """
         for place, one in self.reading.runs(found):
             if isinstance(one, Row):
-                self._add(one)
+                if one.trace_id not in self._forgotten():
+                    self._add(one)
             elif self._is_free(one, place):
                 for part in by_prompt(one) if self._is_divided(one) else (one,):
                     self._run(part, place)
@@ -88,10 +91,18 @@ class Import:
     def _run(self, run: Run, place: Place) -> None:
         try:
             for row in self._maker.rows(run):
+                if row.trace_id in self._forgotten():
+                    self.tally.forgotten += _is_root(row)
+                    continue
                 self._of_runs.add(row.trace_id)
                 self._add(row)
         except ODD as error:
             self.reading.refuse(place, f"a run that cannot be stored: {error}")
+
+    def _forgotten(self) -> set[str]:
+        if self._gone is None:
+            self._gone = {row["TraceId"] for row in self.store.query_named("forgotten_traces")}
+        return self._gone
 
     def _is_divided(self, run: Run) -> bool:
         """Return whether a session is an episode for each prompt: as it is stored, else as was asked for."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError
-from otel_episodes_clickhouse.learning import values
+from otel_episodes_clickhouse.learning import removal, values
 from otel_episodes_clickhouse.learning.formulas import (
     Formula,
     FormulaError,
@@ -27,6 +27,7 @@ from otel_episodes_clickhouse.learning.formulas import (
     chosen_formula,
     use_reward,
 )
+from otel_episodes_clickhouse.store import forgotten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +95,8 @@ def run(
     if unknown:
         raise UsageError(f"no job {unknown[0]!r}: there are {', '.join(JOBS)}")
     wanted = jobs or JOBS
+    forgotten.sweep(store, resumed=True)
+    gone = list(removal.expired(store))
     earliest = _past(store, since) if since else None
     chosen = chosen_formula(store, formula)
     use = use_reward(store, reward, success_at)
@@ -116,6 +119,8 @@ def run(
     # What `next` asks has come with the patterns from the first.
     if not {"patterns", "values"}.isdisjoint(wanted):
         reports.append(runner.values())
+    for asked in gone:
+        removal.rest(store, asked)
     if formula is not None and active_formula(store) != chosen.name:
         store.execute(sql.named("set_active_formula"), {"formula": chosen.name})
     return reports

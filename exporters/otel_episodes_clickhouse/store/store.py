@@ -12,7 +12,7 @@ from otel_episodes_clickhouse.errors import NewerStoreError, QueryError, SchemaE
 from otel_episodes_clickhouse.schema import migrations, source
 from otel_episodes_clickhouse.spool import drain as draining
 from otel_episodes_clickhouse.spool.row import COLUMNS
-from otel_episodes_clickhouse.store import chdb_engine, confined_sql, read_only_sql, recovery
+from otel_episodes_clickhouse.store import chdb_engine, confined_sql, forgotten, read_only_sql, recovery
 from otel_episodes_clickhouse.store.clients import Clients
 from otel_episodes_clickhouse.store.failures import READ_ONLY_ACCOUNT
 from otel_episodes_clickhouse.store.insert import INSERT_SETTINGS, InsertBody, needed_settings
@@ -150,7 +150,9 @@ class Store:
         if self.served:
             # The process that has it takes in what is recorded, all the time.
             wait_seconds = min(wait_seconds, _SERVED_DRAIN_SECONDS)
-        return draining.drain(self, self.target.spool, wait_seconds=wait_seconds)
+        report = draining.drain(self, self.target.spool, wait_seconds=wait_seconds)
+        forgotten.sweep(self)
+        return report
 
     def insert_rows(self, batch: Iterable[Row], *, token: str | None = None) -> int:
         """Insert rows into ``otel_traces`` and return how many.

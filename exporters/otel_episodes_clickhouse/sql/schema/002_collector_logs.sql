@@ -83,5 +83,7 @@ SELECT
         AS ErrorMessage,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_logs
-WHERE (event = 'gen_ai.evaluation.result' AND (TraceId != '' OR ResponseId != '' OR EpisodeId != ''))
-    OR ((ErrorType != '' OR ErrorMessage != '') AND TraceId != '' AND SpanId != '');
+WHERE ((event = 'gen_ai.evaluation.result' AND (TraceId != '' OR ResponseId != '' OR EpisodeId != ''))
+    OR ((ErrorType != '' OR ErrorMessage != '') AND TraceId != '' AND SpanId != ''))
+    AND TraceId NOT IN (SELECT TraceId FROM internal_forgotten)
+    AND (EpisodeId, Tenant) NOT IN (SELECT EpisodeId, Tenant FROM internal_forgotten);

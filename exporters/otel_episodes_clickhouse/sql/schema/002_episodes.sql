@@ -79,7 +79,9 @@ AS SELECT
     ServiceName,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
-WHERE SpanAttributes['episode.span'] = 'step';
+WHERE SpanAttributes['episode.span'] = 'step'
+    AND TraceId NOT IN (SELECT TraceId FROM internal_forgotten)
+    AND (EpisodeId, Tenant) NOT IN (SELECT EpisodeId, Tenant FROM internal_forgotten);
 
 -- name: internal_roots
 CREATE TABLE IF NOT EXISTS internal_roots
@@ -178,7 +180,9 @@ AS SELECT
         'episode.conversation'), SpanAttributes) AS Attributes,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
-WHERE SpanAttributes['episode.span'] IN ('episode', 'start');
+WHERE SpanAttributes['episode.span'] IN ('episode', 'start')
+    AND TraceId NOT IN (SELECT TraceId FROM internal_forgotten)
+    AND (EpisodeId, Tenant) NOT IN (SELECT EpisodeId, Tenant FROM internal_forgotten);
 
 -- name: internal_settings
 CREATE TABLE IF NOT EXISTS internal_settings

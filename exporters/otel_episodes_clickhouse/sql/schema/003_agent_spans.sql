@@ -138,7 +138,8 @@ WHERE if(
     SpanAttributes['episode.span'] = '',
     arrayExists(key -> key IN (marks) OR substringIndex(key, '.', -2) IN (marks), mapKeys(SpanAttributes))
         OR lower(SpanName) IN (marks),
-    SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '');
+    SpanAttributes['episode.span'] = 'step' AND SpanAttributes['episode.id'] = '')
+    AND TraceId NOT IN (SELECT TraceId FROM internal_forgotten);
 
 -- name: internal_agent_spans_said
 -- Keeps nothing either: what of a span the conventions know, by the name of the field.

@@ -100,7 +100,8 @@ FROM otel_traces
 ARRAY JOIN arrayZip(Events.Timestamp, Events.Name, Events.Attributes) AS event
 WHERE has(Events.Name, 'gen_ai.evaluation.result') AND event.2 = 'gen_ai.evaluation.result' AND EpisodeId != ''
     AND (isFinite(toFloat64OrNull(event.3['gen_ai.evaluation.score.value']))
-        OR (event.3['gen_ai.evaluation.score.value'] = '' AND (Label != '' OR Explanation != '')));
+        OR (event.3['gen_ai.evaluation.score.value'] = '' AND (Label != '' OR Explanation != '')))
+    AND TraceId NOT IN (SELECT TraceId FROM internal_forgotten);
 
 -- name: internal_job_runs
 CREATE TABLE IF NOT EXISTS internal_job_runs

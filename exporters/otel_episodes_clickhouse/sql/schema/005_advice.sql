@@ -62,7 +62,9 @@ SELECT
     SpanAttributes['episode.feedback.by'] AS By,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
-WHERE SpanAttributes['episode.span'] IN ('advice', 'feedback');
+WHERE SpanAttributes['episode.span'] IN ('advice', 'feedback')
+    AND TraceId NOT IN (SELECT TraceId FROM internal_forgotten)
+    AND (EpisodeId, Tenant) NOT IN (SELECT EpisodeId, Tenant FROM internal_forgotten);
 
 -- name: internal_advice_policies
 CREATE TABLE IF NOT EXISTS internal_advice_policies
