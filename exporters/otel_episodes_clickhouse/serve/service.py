@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, closing
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse.config import SpoolSettings
@@ -36,6 +37,7 @@ def run(
         from otel_episodes_clickhouse.serve.server import Server  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.work import Work  # noqa: PLC0415
 
+        import_module("clickhouse_connect")
         if engine is not None:
             engine.ready()
         with Store.open(target) as store:
