@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
-from opentelemetry.trace import Link, SpanKind, StatusCode
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, set_span_in_context
 from serving import INTAKE, Serving, serving, spooled
 from storage_fixtures import STEP, T0, Keep, provider
 
@@ -162,9 +166,39 @@ def test_nothing_is_a_request_too(server: Serving) -> None:
     assert server.post("/v1/metrics", b"", PROTOBUF).status == 200
 
 
-def test_log_records_are_not_said_to_be_stored(server: Serving) -> None:
-    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{}, {}]}]}]}).encode()
-    assert server.post("/v1/logs", body, JSON).json["partialSuccess"]["rejectedLogRecords"] == "2"
+def test_an_evaluation_result_that_comes_as_a_log_record_scores_its_run(
+    server: Serving, store: Store, episode: str
+) -> None:
+    exporter = OTLPLogExporter(f"{server.url}/v1/logs")
+    logging = LoggerProvider(resource=Resource({"service.name": "judge"}), shutdown_on_exit=False)
+    logging.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    said = {"gen_ai.evaluation.name": "judge", "gen_ai.evaluation.score.value": 0.25}
+    where = set_span_in_context(NonRecordingSpan(SpanContext(int(episode, 16), 0xB1, is_remote=True)))
+    logging.get_logger("s").emit(
+        timestamp=T0, context=where, event_name="gen_ai.evaluation.result", body={"a": [1]}, attributes=said
+    )
+    logging.shutdown()
+    (row,) = store.query("SELECT * FROM otel_logs WHERE TraceId = {id:String}", {"id": episode})
+    told = ("Timestamp", "SpanId", "ServiceName", "Body", "LogAttributes", "EventName")
+    assert [row[name] for name in told] == [
+        T0, f"{0xB1:016x}", "judge", '{"a":[1]}',
+        {"gen_ai.evaluation.name": "judge", "gen_ai.evaluation.score.value": "0.25"}, "gen_ai.evaluation.result",
+    ]  # fmt: skip
+    (event,) = store.query("SELECT * FROM internal_log_events WHERE TraceId = {id:String}", {"id": episode})
+    assert (event["Event"], event["Score"]) == ("evaluation", 0.25)
+
+
+def test_log_records_in_json_are_stored_once_however_often_they_are_sent(server: Serving, store: Store) -> None:
+    trace = f"{0xC1:032x}"
+    record = {"timeUnixNano": str(T0), "traceId": trace, "severityNumber": 9, "body": {"stringValue": "hello"}}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record, {"timeUnixNano": str(2**64 - 1)}]}]}]})
+    for _ in range(2):
+        answer = server.post("/v1/logs", body.encode(), JSON)
+        assert answer.json["partialSuccess"]["rejectedLogRecords"] == "1"
+    rows = store.query("SELECT Body, SeverityNumber FROM otel_logs WHERE TraceId = {id:String}", {"id": trace})
+    assert rows == [{"Body": "hello", "SeverityNumber": 9}]
+    for wrong in ({"resourceLogs": 5}, {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": "xyz"}]}]}]}):
+        assert server.post("/v1/logs", json.dumps(wrong).encode(), JSON).status == 400
 
 
 BOMB = gzip.compress(b"\0" * (64 << 20), 9)

@@ -32,5 +32,10 @@ def build_app(ask: Ask, intake: Intake, work: Work, *, token: str = "") -> ASGIA
     async def counts(_request: Request) -> Response:
         return JSONResponse({"received": intake.counts.told(), **await asyncio.to_thread(work.counts)})
 
-    routes = [Route("/healthz", healthz), Route("/counts.json", counts), *receive.routes(intake), *pages.routes(ask)]
+    routes = [
+        Route("/healthz", healthz),
+        Route("/counts.json", counts),
+        *receive.routes(intake, ask.keep_logs),
+        *pages.routes(ask),
+    ]
     return Walls(Starlette(routes=routes), token=token)

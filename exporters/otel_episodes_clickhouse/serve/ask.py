@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from otel_episodes_clickhouse.learning import scores
+from otel_episodes_clickhouse.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from otel_episodes_clickhouse.store.store import Store
 
     Given = ParamSpec("Given")
     Answer = TypeVar("Answer")
@@ -47,6 +46,11 @@ class Ask:
         number = await self.do(scores.score, episode, value, note=note, by=by)
         self._changed()
         return number
+
+    async def keep_logs(self, lines: bytes, token: str) -> None:
+        """Store log records, among them scores; see `Store.insert_log_records`."""
+        await self.do(Store.insert_log_records, lines, token=token)
+        self._changed()
 
     async def do(
         self,

@@ -59,23 +59,6 @@ def spans_of(body: bytes, content_type: str) -> Spans:
     return _of_json(body) if content_type == JSON else _of_protobuf(body)
 
 
-def log_records_of(body: bytes, content_type: str) -> int:
-    """Return how many log records are in an export request; raise `BodyError` for a body that is none."""
-    if content_type == JSON:
-        found = _parsed_json(body)
-        try:
-            return sum(
-                len(scope.get("logRecords") or ())
-                for group in found.get("resourceLogs") or ()
-                for scope in group.get("scopeLogs") or ()
-            )
-        except (AttributeError, TypeError):
-            raise BodyError("not an OTLP request: resourceLogs is not a list of objects") from None
-    request = logs_service.ExportLogsServiceRequest()
-    _parse(request, body)
-    return sum(len(scope.log_records) for group in request.resource_logs for scope in group.scope_logs)
-
-
 # --- answers -------------------------------------------------------------------------------------------------------
 
 
@@ -126,7 +109,7 @@ def _of_json(body: bytes) -> Spans:
     spans = Spans()
     rows = []
     try:
-        for found in otlp_json.rows_of_request(_parsed_json(body)):
+        for found in otlp_json.rows_of_request(parsed_json(body)):
             if isinstance(found, Refused):
                 spans.reject(found.reason)
             else:
@@ -137,7 +120,8 @@ def _of_json(body: bytes) -> Spans:
     return spans
 
 
-def _parsed_json(body: bytes) -> dict[str, Any]:
+def parsed_json(body: bytes) -> dict[str, Any]:
+    """Return the object that a body is; raise `BodyError` for any other."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -152,10 +136,10 @@ def _parsed_json(body: bytes) -> dict[str, Any]:
 
 def _of_protobuf(body: bytes) -> Spans:
     request = trace_service.ExportTraceServiceRequest()
-    _parse(request, body)
+    parse(request, body)
     spans = Spans()
     for group in request.resource_spans:
-        resource = _attributes(group.resource.attributes)
+        resource = attributes_of(group.resource.attributes)
         for scope_spans in group.scope_spans:
             fields = [made for span in scope_spans.spans if (made := _fields(span, spans)) is not None]
             if fields:
@@ -164,7 +148,8 @@ def _of_protobuf(body: bytes) -> Spans:
     return spans
 
 
-def _parse(request: Any, body: bytes) -> None:
+def parse(request: Any, body: bytes) -> None:
+    """Read a request in protobuf; raise `BodyError` for what is none."""
     try:
         request.ParseFromString(body)
     except DecodeError as error:
@@ -198,34 +183,35 @@ def _fields(span: Any, spans: Spans) -> list[Any] | None:
         _KINDS.get(span.kind, _KIND_UNSPECIFIED),
         _STATUSES.get(status.code, 0),
         status.message,
-        _attributes(span.attributes),
+        attributes_of(span.attributes),
     ]
     if span.events or span.links:
-        fields.append([[event.time_unix_nano, event.name, _attributes(event.attributes)] for event in span.events])
+        fields.append([[event.time_unix_nano, event.name, attributes_of(event.attributes)] for event in span.events])
         fields.append([
-            [link.trace_id.hex(), link.span_id.hex(), link.trace_state, _attributes(link.attributes)]
+            [link.trace_id.hex(), link.span_id.hex(), link.trace_state, attributes_of(link.attributes)]
             for link in span.links
         ])  # fmt: skip
     return fields
 
 
-def _attributes(attributes: Iterable[Any], depth: int = 0) -> dict[str, Any]:
+def attributes_of(attributes: Iterable[Any], depth: int = 0) -> dict[str, Any]:
+    """Return attributes with their Python values."""
     found = {}
     for item in attributes:
         value = item.value
         # Most are text, which is told without a name.
-        found[item.key] = value.string_value if value.HasField("string_value") else _value(value, depth)
+        found[item.key] = value.string_value if value.HasField("string_value") else value_of(value, depth)
     return found
 
 
-def _value(value: Any, depth: int) -> Any:
+def value_of(value: Any, depth: int = 0) -> Any:
     """Return the Python value of an ``AnyValue``; None for one that is empty or nested too deep."""
     which = value.WhichOneof("value")
     if which is None or depth > _MAX_DEPTH:
         return None
     found = getattr(value, which)
     if which == "array_value":
-        return [_value(item, depth + 1) for item in found.values]
+        return [value_of(item, depth + 1) for item in found.values]
     if which == "kvlist_value":
-        return _attributes(found.values, depth + 1)
+        return attributes_of(found.values, depth + 1)
     return found

@@ -1,20 +1,23 @@
 """OTLP over HTTP: what exporters and collectors send to ``/v1/traces`` and its siblings.
 
 The protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp. A 200 means that every span that was not rejected is
-on disk. 429 and 503 are tried again by the sender, all others are not.
+on disk, every log record in the store. 429 and 503 are tried again by the sender, all others are not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
+from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.serve import otlp
 from otel_episodes_clickhouse.serve.intake import BODY_BYTES, RefusedError, unpacked
+from otel_episodes_clickhouse.serve.logs import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,17 +25,21 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from otel_episodes_clickhouse.serve.intake import Intake
+    from otel_episodes_clickhouse.serve.logs import Records
 
 # A body that does not come whole in this time is given up.
 BODY_SECONDS: Final = 30.0
 # gRPC's numbers, which are what a Status in the body has.
 _CODES: Final = {400: 3, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}
 _INTERNAL: Final = 13
-_NOT_STORED: Final = "log records are not stored yet: send spans"
+_TOO_LATE: Final = "a record with a time after the year 2262"
+_AGAIN_SECONDS: Final = 5
 
 
-def routes(intake: Intake, *, body_seconds: float = BODY_SECONDS) -> list[Route]:
-    """Return the routes of the three signals."""
+def routes(
+    intake: Intake, keep_logs: Callable[[bytes, str], Awaitable[None]], *, body_seconds: float = BODY_SECONDS
+) -> list[Route]:
+    """Return the routes of the three signals; ``keep_logs`` stores lines of log records under a token."""
 
     async def traces(body: bytes, content_type: str, *, gzip: bool) -> bytes:
         spans = await intake.take(body, content_type, gzip=gzip)
@@ -43,9 +50,15 @@ def routes(intake: Intake, *, body_seconds: float = BODY_SECONDS) -> list[Route]
         return otlp.metrics_answer(content_type)
 
     async def logs(body: bytes, content_type: str, *, gzip: bool) -> bytes:
-        count = await asyncio.to_thread(_log_records, body, content_type, gzip=gzip)
-        intake.counts.log_records += count
-        return otlp.logs_answer(content_type, rejected=count, reason=_NOT_STORED)
+        found = await asyncio.to_thread(_records, body, content_type, gzip=gzip)
+        if found.rows:
+            try:
+                # Few, and so straight into the store. The same request again has the same token.
+                await keep_logs(found.lines, hashlib.sha256(found.lines).hexdigest())
+            except StoreError as error:
+                raise RefusedError(503, str(error), retry_after=_AGAIN_SECONDS) from error
+        intake.counts.log_records += found.rows
+        return otlp.logs_answer(content_type, rejected=found.rejected, reason=_TOO_LATE if found.rejected else "")
 
     return [
         Route(f"/v1/{signal.__name__}", _endpoint(signal, intake, body_seconds), methods=["POST"])
@@ -53,8 +66,8 @@ def routes(intake: Intake, *, body_seconds: float = BODY_SECONDS) -> list[Route]
     ]
 
 
-def _log_records(body: bytes, content_type: str, *, gzip: bool) -> int:
-    return otlp.log_records_of(unpacked(body) if gzip else body, content_type)
+def _records(body: bytes, content_type: str, *, gzip: bool) -> Records:
+    return records_of(unpacked(body) if gzip else body, content_type)
 
 
 def _endpoint(

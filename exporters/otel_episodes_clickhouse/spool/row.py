@@ -76,11 +76,11 @@ class SpoolLineError(ValueError):
 def insert_row(row: Row) -> list[Any]:
     """Return a row as an insert carries it, in the order of `COLUMNS`."""
     return [
-        _time_text(row.timestamp),
+        time_text(row.timestamp),
         *row[1:12],
         min(max(row.duration, 0), _UINT64_MAX),
         *row[13:15],
-        [_time_text(time) for time in row.event_timestamps],
+        [time_text(time) for time in row.event_timestamps],
         *row[16:],
     ]
 
@@ -109,7 +109,8 @@ def _dumped(batch: Sequence[list[Any]]) -> bytes:
     return orjson.dumps(batch, option=orjson.OPT_SORT_KEYS)[1:-1] + b"\n" if batch else b""
 
 
-def _time_text(nanoseconds: int) -> str:
+def time_text(nanoseconds: int) -> str:
+    """Return a time in nanoseconds since 1970 as an insert carries it."""
     # ClickHouse takes a bare integer in JSON for seconds. Ten digits before the point: fewer could be read as a year.
     digits = f"{min(max(nanoseconds, 0), INT64_MAX):019d}"
     return f"{digits[:-9]}.{digits[-9:]}"

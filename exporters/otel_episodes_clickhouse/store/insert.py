@@ -34,6 +34,13 @@ INSERT_SETTINGS: Final[dict[str, Any]] = {
     "optimize_on_insert": 0,
 }
 
+LOG_COLUMNS: Final = (
+    "Timestamp", "TraceId", "SpanId", "TraceFlags", "SeverityText", "SeverityNumber", "ServiceName", "Body",
+    "ResourceSchemaUrl", "ResourceAttributes", "ScopeSchemaUrl", "ScopeName", "ScopeVersion", "ScopeAttributes",
+    "LogAttributes", "EventName",
+)  # fmt: skip
+"""The columns of an insert into ``otel_logs``, in the collector's order."""
+
 # Compressors let go of the interpreter's lock while they work.
 _COMPRESSED_BYTES: Final = 128 * 1024
 # Where they are: each comes with clickhouse-connect or with Python, depending on their versions.

@@ -15,7 +15,7 @@ from otel_episodes_clickhouse.spool.row import COLUMNS
 from otel_episodes_clickhouse.store import chdb_engine, confined_sql, forgotten, read_only_sql, recovery
 from otel_episodes_clickhouse.store.clients import Clients
 from otel_episodes_clickhouse.store.failures import READ_ONLY_ACCOUNT
-from otel_episodes_clickhouse.store.insert import INSERT_SETTINGS, InsertBody, needed_settings
+from otel_episodes_clickhouse.store.insert import INSERT_SETTINGS, LOG_COLUMNS, InsertBody, needed_settings
 from otel_episodes_clickhouse.store.results import NANOSECONDS, result_of, rows_of
 
 if TYPE_CHECKING:
@@ -170,20 +170,30 @@ class Store:
         self._refuse_when_read_only("insert")
         if not body.rows:
             return 0
-        wanted = dict(INSERT_SETTINGS, insert_deduplication_token=token) if token else INSERT_SETTINGS
         content, encoding = body.finish()
+        self._insert("otel_traces", COLUMNS, content, token, encoding)
+        return body.rows
+
+    def insert_log_records(self, lines: bytes, *, token: str) -> None:
+        """Insert lines of JSONCompactEachRow into ``otel_logs``; a second time under the same token adds nothing."""
+        self._refuse_when_read_only("insert")
+        self._insert("otel_logs", LOG_COLUMNS, lines, token, None)
+
+    def _insert(
+        self, table: str, columns: Sequence[str], content: bytes, token: str | None, encoding: str | None
+    ) -> None:
+        wanted = dict(INSERT_SETTINGS, insert_deduplication_token=token) if token else INSERT_SETTINGS
         with self._clients.deadline(self.target.insert_seconds):
             self._clients.write(
                 lambda client: client.raw_insert(
-                    "otel_traces",
-                    COLUMNS,
+                    table,
+                    columns,
                     content,
                     settings=needed_settings(client.server_settings, wanted),
-                    fmt=body.FORMAT,
+                    fmt=InsertBody.FORMAT,
                     compression=encoding,
                 )
             )
-        return body.rows
 
     def mend(self) -> None:
         """Let a repeated insert fill the tables that views fill, where this process alone writes to the store."""
