@@ -10,10 +10,14 @@ import stat
 import subprocess
 import sys
 import threading
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import exporters_built as exporters
 import pytest
+from collectors import otelcol
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -102,6 +106,13 @@ def record_all_kinds(tracer: Any) -> None:
             tracer.start_span("plain", kind=kind).end()
 
 
+def rows_of(keep: Keep) -> dict[str, Any]:
+    """Return the rows that our own exporter makes of spans, by their ids."""
+    encode, decode = new_encoder(), LineDecoder()
+    lines = [line for kept in keep.spans for line in encode(read_span(kept)).splitlines(keepends=True)]
+    return {row.span_id: row for line in lines if (row := decode(line)) is not None}
+
+
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
 def test_what_the_official_exporter_sends_are_the_rows_of_our_own(
     server: Serving, store: Store, compression: Compression
@@ -112,9 +123,7 @@ def test_what_the_official_exporter_sends_are_the_rows_of_our_own(
     before = server.stored(0)["stored"]["exported"]
     record_all_kinds(tracing.get_tracer("scope", "1.2"))
     exporter.shutdown()
-    encode, decode = new_encoder(), LineDecoder()
-    lines = [line for kept in keep.spans for line in encode(read_span(kept)).splitlines(keepends=True)]
-    ours = {row.span_id: row for line in lines if (row := decode(line)) is not None}
+    ours = rows_of(keep)
     server.stored(before + len(ours))
     traces = {row.trace_id for row in ours.values()}
     rows = {row["SpanId"]: row for trace in traces for row in store.query(SPANS_OF, {"id": trace})}
@@ -129,6 +138,64 @@ def test_what_the_official_exporter_sends_are_the_rows_of_our_own(
         assert row["Events.Attributes"] == list(map(dict, expected.event_attributes))
         assert row["Links.SpanId"] == list(expected.link_span_ids)
         assert row["Links.Attributes"] == list(map(dict, expected.link_attributes))
+
+
+SENT_BY_OTHERS = [
+    {
+        "ParentSpanId": "", "SpanName": "invoke_agent coder", "SpanKind": "Client", "ServiceName": "svc",
+        "ScopeName": "scope", "ScopeVersion": "1.2", "Timestamp": T0, "Duration": 9, "StatusCode": "Unset",
+        "StatusMessage": "", "Events.Timestamp": [T0], "Events.Name": ["happened"],
+        "Events.Attributes": [{"why": "so"}],
+        "Links.Attributes": [],
+        "SpanAttributes": {
+            "float": "1.5", "gen_ai.agent.name": "coder", "list": '["a","b"]', "text": "naïve ☃", "whole": "2",
+            "yes": "true",
+        },
+    },
+    {
+        "ParentSpanId": "ROOT", "SpanName": "execute_tool grep", "SpanKind": "Internal", "ServiceName": "svc",
+        "ScopeName": "scope", "ScopeVersion": "1.2", "Timestamp": T0, "Duration": 5, "StatusCode": "Error",
+        "StatusMessage": "broken", "Events.Timestamp": [], "Events.Name": [], "Events.Attributes": [],
+        "Links.Attributes": [{"of": "it"}], "SpanAttributes": {},
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sender", ["js proto", "js http", "go"])
+def test_what_other_languages_send_is_what_they_recorded(server: Serving, store: Store, sender: str) -> None:
+    before = server.stored(0)["stored"]["exported"]
+    if sender == "go":
+        trace = said_by(exporters.go_program(), f"{server.url}/v1/traces")
+    else:
+        trace = said_by("node", exporters.SEND_JS, exporters.node_modules(), sender[3:], f"{server.url}/v1/traces")
+    server.stored(before + 2)
+    rows = {row["SpanName"]: row for row in store.query(SPANS_OF, {"id": trace})}
+    root = rows["invoke_agent coder"]
+    expected = [{**row, "ParentSpanId": root["SpanId"] if row["ParentSpanId"] else ""} for row in SENT_BY_OTHERS]
+    assert [{name: rows[row["SpanName"]][name] for name in row} for row in expected] == expected
+    assert rows["execute_tool grep"]["Links.SpanId"] == [root["SpanId"]]
+
+
+def said_by(*program: object) -> str:
+    done = subprocess.run([str(part) for part in program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_a_collector_sends_on(server: Serving, store: Store, tmp_path: Path) -> None:
+    before = server.stored(0)["stored"]["exported"]
+    config = tmp_path / "forward.yaml"
+    config.write_text(exporters.FORWARDING.replace("URL", server.url))
+    with otelcol(tmp_path / "otelcol", str(config)) as grpc:
+        keep = Keep()
+        tracing = provider(keep, SimpleSpanProcessor(GrpcExporter(f"http://{grpc}", insecure=True)))
+        record_all_kinds(tracing.get_tracer("scope", "1.2"))
+        server.stored(before + 5)
+    ours = rows_of(keep)
+    rows = store.query(SPANS_OF, {"id": keep.spans[0].context.trace_id.to_bytes(16, "big").hex()})
+    assert {row["SpanId"]: row["SpanAttributes"] for row in rows} == {
+        name: dict(row.span_attributes) for name, row in ours.items()
+    }
 
 
 def test_json_is_taken_and_what_of_it_is_not_a_span_is_told(server: Serving, store: Store) -> None:
@@ -303,7 +370,7 @@ def _send_on(running: Serving, sender: int, acknowledged: list[int]) -> None:
         number += 1
         try:
             answer = running.post("/v1/traces", request_of(span(number)), JSON)
-        except OSError:
+        except (OSError, HTTPException):
             return
         if answer.status == 200:
             acknowledged.append(number)
