@@ -23,6 +23,9 @@ PAGE: Final = 50
 _MOST: Final = 500
 # Episodes that the jobs have not seen yet are read one by one: so many of them at most, the latest.
 _MOST_FRESH: Final = 1000
+# What the engine has as whole numbers, and how long they are.
+_WHOLE: Final = 2**63
+_LONGEST: Final = 19
 _NO_REWARD: Final = -(10**15)
 _TEXTS: Final = (
     "text",
@@ -231,5 +234,7 @@ def _number(text: str) -> float | None:
 def whole(text: str, otherwise: int, *, signed: bool = False) -> int:
     """Return the whole number that a text is, or the other one where it is none."""
     digits = text.removeprefix("-") if signed else text
-    # As far as the engine's whole numbers go.
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else otherwise  # noqa: PLR2004
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST):
+        return otherwise
+    number = int(text)
+    return number if abs(number) < _WHOLE else otherwise

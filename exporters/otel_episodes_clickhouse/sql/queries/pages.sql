@@ -13,7 +13,7 @@ SELECT
 SELECT EpisodeId
 FROM internal_changes
 WHERE InsertedAt > ifNull((SELECT max(SnapshotAt) FROM internal_job_runs FINAL WHERE Job = 'facts' AND State = 'done'),
-    toDateTime64(0, 6, 'UTC')) - INTERVAL 10 SECOND
+    toDateTime64(0, 6, 'UTC')) - INTERVAL 2 SECOND
 GROUP BY EpisodeId
 ORDER BY max(InsertedAt) DESC, EpisodeId
 LIMIT {limit:UInt32};
