@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from otel_episodes import _rendering, _state, semconv
 from otel_episodes._batch import Batch, BatchRecording
@@ -31,6 +31,7 @@ from otel_episodes._sdk import attach, get_current
 from otel_episodes._settings import NAME_LIMIT, OBSERVATION_LIMIT, one_of
 from otel_episodes._step import Step, new_step
 from otel_episodes._targets import records_inside, refuse_misplaced
+from otel_episodes.exceptions import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,16 @@ if TYPE_CHECKING:
     from otel_episodes._arguments import Arguments
     from otel_episodes._log_step import LoggedStep
     from otel_episodes._step import StepOptions
+
+
+class AdviceGiven(Protocol):
+    """An advice, as far as feedback needs to know it."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -139,6 +150,30 @@ class Episode(Block):
             UsageError: the score is not a finite number.
         """
         self._run.attributes[semconv.REWARD] = finite_score(score)
+
+    def feedback(self, advice: str | AdviceGiven, verdict: str, *, item: str = "", note: str = "") -> None:
+        """Say what came of an advice (as it was returned, or its id): helped, no_effect or harmed.
+
+        ``item`` is the id of the one thing in it that is meant. What an agent says of its own advice only puts an item
+        last; `otel-episodes feedback` is for people.
+
+        Raises:
+            UsageError: an unknown verdict, or something that is not an advice.
+        """
+        one_of("verdict", verdict, semconv.VERDICTS)
+        identifier = text_of("advice", getattr(advice, "id", advice))
+        if not identifier:
+            raise UsageError("feedback is about an advice: give what advise() returned, or its id")
+        said = {
+            semconv.SPAN: semconv.SPAN_FEEDBACK,
+            semconv.ADVICE_ID: identifier,
+            semconv.FEEDBACK_VERDICT: verdict,
+            semconv.FEEDBACK_BY: self._run.agent or "agent",
+            semconv.FEEDBACK_ITEM: text_of("item", item),
+        }
+        with Boundary("recording feedback"):
+            said[semconv.FEEDBACK_NOTE] = _rendering.text(note, OBSERVATION_LIMIT, _state.settings.redactor)
+            self._run.note("feedback", {key: value for key, value in said.items() if value != ""})
 
     @Boundary("setting an attribute of an episode")
     def set_attribute(self, key: str, value: AttributeValue) -> None:

@@ -38,7 +38,7 @@ SOURCES = (
 )
 LEARNED = (
     "internal_facts", "internal_sequences", "internal_domain_scales", "internal_rewards", "internal_reflections", "internal_pattern_observations", "internal_pattern_buckets",
-    "internal_pattern_totals", "internal_pattern_evidence", "internal_pattern_keys", "internal_values", "internal_job_runs", "internal_job_worklist",
+    "internal_pattern_totals", "internal_pattern_evidence", "internal_pattern_keys", "internal_values", "internal_mishaps", "internal_job_runs", "internal_job_worklist",
 )  # fmt: skip
 STATE = {
     "facts": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_facts FINAL ORDER BY EpisodeId",
@@ -55,6 +55,9 @@ STATE = {
     "keys": "SELECT * FROM internal_pattern_keys FINAL WHERE PatternId IN (SELECT PatternId FROM internal_pattern_totals FINAL WHERE Support > 1) "
     "ORDER BY PatternId",
     "values": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_values FINAL WHERE Seen > 0 ORDER BY ContextId, StepId",
+    "mishaps": "SELECT m.* EXCEPT (Version, WrittenAt) FROM internal_mishaps AS m FINAL "
+    "INNER JOIN (SELECT Week, max(Version) AS Latest FROM internal_mishaps WHERE Kind = 'week' GROUP BY Week) AS w ON w.Week = m.Week "
+    "WHERE m.Version >= w.Latest AND m.Kind != 'week' ORDER BY ALL",
 }
 
 

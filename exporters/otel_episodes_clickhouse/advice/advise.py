@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -11,17 +12,22 @@ from otel_episodes import current_episode, semconv
 from otel_episodes._for_store import capture, one_of, unit_of
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import config
+from otel_episodes_clickhouse.advice import items, pitfalls
 from otel_episodes_clickhouse.advice import policy as policies
-from otel_episodes_clickhouse.advice.items import similar_items, step_items
+from otel_episodes_clickhouse.advice.advisor import AdvisedRun, Call
 from otel_episodes_clickhouse.advice.record import InRun, InSpool, new_id, told
+from otel_episodes_clickhouse.advice.shapes import error_shape
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.learning import advice as learned
 from otel_episodes_clickhouse.learning import similar as search
+from otel_episodes_clickhouse.learning import values
+from otel_episodes_clickhouse.learning.ranking import without_literals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_episodes import Episode
+    from otel_episodes_clickhouse.advice.advisor import Option
     from otel_episodes_clickhouse.advice.arms import Policy
     from otel_episodes_clickhouse.advice.items import Item
     from otel_episodes_clickhouse.advice.record import Recorder
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 _CHARACTERS_A_TOKEN: Final = 4
 # The likest of a brief, and the tools it speaks of.
 _SIMILAR: Final = 2
+_WARNING, _RECOVERY = semconv.ADVICE_PLACES[1:]
 OFF: Final = "off"
 
 
@@ -53,7 +60,8 @@ class Advice:
 
     ``probability`` is how likely it is to succeed; ``domain_rate`` and ``task_rate`` are how often episodes of the
     domain and of this very task did, out of ``episodes`` and ``task_episodes``. Of a task with no past the rate is the
-    domain's, of a domain with none 0.5. ``next_steps`` are ranked tools.
+    domain's, of a domain with none 0.5. ``next_steps`` are ranked tools, ``options`` the candidates that were given,
+    ranked with their arguments.
 
     What is for the agent's eyes is `brief`, and the items it is made of: ``similar``, ``steps`` (what led to success
     from here, or did not), ``warnings``, ``recoveries``. Of a run it is held back from, so that its effect can be
@@ -67,6 +75,7 @@ class Advice:
     episodes: int
     task_episodes: int
     next_steps: tuple[NextStep, ...]
+    options: tuple[Option, ...] = ()
     similar: tuple[Item, ...] = ()
     steps: tuple[Item, ...] = ()
     warnings: tuple[Item, ...] = ()
@@ -81,8 +90,12 @@ class Advice:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """All that is said, the most pressing first."""
-        return (*self.recoveries, *self.warnings, *self.similar[:_SIMILAR], *self.steps)
+        """All that is said at this place, the most pressing first."""
+        if self._given.place == _WARNING:
+            return self.warnings
+        if self._given.place == _RECOVERY:
+            return self.recoveries
+        return (*self.similar[:_SIMILAR], *self.steps, *self.warnings, *self.recoveries)
 
     def brief(self, budget: int | None = None) -> str:
         """Return what is sure enough to be told to an agent, in at most about ``budget`` tokens; empty: nothing is.
@@ -100,16 +113,16 @@ class Advice:
         `brief` does it; call it where you show items yourself.
         """
         given = self._given
-        items = _within(self._found, self.budget if budget is None else budget)
-        if given.recorder is None or self._recorded or not items or self.arm == OFF:
+        found = _within(self._found, self.budget if budget is None else budget)
+        if given.recorder is None or self._recorded or not found or self.arm == OFF:
             return
         self._recorded.append(self.id)
-        shown = [item for item in items if item.id not in self._left_out]
+        shown = [item for item in found if item.id not in self._left_out]
         text = "\n".join(item.text for item in shown)
         attributes: dict[str, Any] = {
             semconv.SPAN: semconv.SPAN_ADVICE, semconv.ADVICE_ID: self.id, semconv.ADVICE_PLACE: given.place,
             semconv.ADVICE_ARM: self.arm, semconv.ADVICE_SHARE: given.share, semconv.ADVICE_UNIT: given.unit,
-            semconv.ADVICE_POLICY: given.policy, semconv.ADVICE_ITEMS: [item.id for item in items],
+            semconv.ADVICE_POLICY: given.policy, semconv.ADVICE_ITEMS: [item.id for item in found],
             semconv.ADVICE_SHOWN: [item.id for item in shown], semconv.DOMAIN: given.domain,
             semconv.TASK: told(given.task), semconv.ADVICE_TEXT: told(text) if capture() != "none" else "",
         }  # fmt: skip
@@ -123,6 +136,9 @@ def advise(
     domain: str = "",
     task: str = "",
     tools: Sequence[str] = (),
+    about_to_use: Call | str | None = None,
+    candidates: Sequence[Call | str] = (),
+    error: str = "",
     limit: int = 5,
     budget: int = 600,
     place: str = "brief",
@@ -136,6 +152,10 @@ def advise(
     An id that nobody has recorded yet, with a domain or a task, is that of a run about to begin. What was learned is as
     of the last `jobs run`; the episode's own steps are read as they are now. The store is opened for the call and
     closed again: about a second for the embedded engine, which this then loads into the agent's process.
+
+    With the call it is ``about_to_use`` come warnings of that call, else of the calls of the domain that usually fail;
+    after a failed step, or one of ``tools`` of which the last ended with this ``error``, come recoveries from it, else
+    from the most frequent failures. ``candidates`` are calls that could be made next: each is ranked.
 
     From a fifth of the runs what is said is held back, so that its effect can be measured; from none where the agent
     ``asked`` for it. ``place`` is brief, warning or recovery: what it is judged by. ``budget`` is in tokens.
@@ -156,11 +176,17 @@ def advise(
     run = _run_here(episode)
     with Store.open(Target.resolve(dsn)) as store:
         store.drain()
-        so_far = {"episode": "", "domain": domain, "task": task, "tools": list(tools), "ended": False}
+        failed = [place == len(tools) and bool(error) for place, _ in enumerate(tools, 1)]
+        so_far = {
+            "episode": "", "domain": domain, "task": task, "tools": list(tools), "failed": failed, "ended": False,
+        }  # fmt: skip
         if identifier:
             so_far = learned.of_episode(store, identifier, tools) or _about_to_begin(store, identifier, so_far)
             so_far["ended"] = False
-        return ask(store, so_far, limit=limit, budget=budget, place=place, asked=asked, run=run)
+        return ask(
+            store, so_far, about_to_use=about_to_use, candidates=candidates, error=error, limit=limit, budget=budget,
+            place=place, asked=asked, run=run,
+        )  # fmt: skip
 
 
 async def aadvise(
@@ -169,6 +195,9 @@ async def aadvise(
     domain: str = "",
     task: str = "",
     tools: Sequence[str] = (),
+    about_to_use: Call | str | None = None,
+    candidates: Sequence[Call | str] = (),
+    error: str = "",
     limit: int = 5,
     budget: int = 600,
     place: str = "brief",
@@ -177,8 +206,8 @@ async def aadvise(
 ) -> Advice:
     """Ask what `advise` answers, in a thread: the loop goes on meanwhile."""
     question = partial(
-        advise, episode, domain=domain, task=task, tools=tools, limit=limit, budget=budget, place=place, asked=asked,
-        dsn=dsn,
+        advise, episode, domain=domain, task=task, tools=tools, about_to_use=about_to_use, candidates=candidates,
+        error=error, limit=limit, budget=budget, place=place, asked=asked, dsn=dsn,
     )  # fmt: skip
     return await asyncio.to_thread(question)
 
@@ -187,6 +216,9 @@ def ask(
     store: Store,
     so_far: dict[str, Any],
     *,
+    about_to_use: Call | str | None = None,
+    candidates: Sequence[Call | str] = (),
+    error: str = "",
     limit: int = 5,
     budget: int = 600,
     place: str = "brief",
@@ -200,7 +232,8 @@ def ask(
     if not config.gives_advice():
         return replace(_NOTHING, arm=OFF)
     policy = policies.of_store(store)
-    found = _found(store, so_far, limit, budget)
+    found = _found(store, so_far, about_to_use, candidates, error, limit)
+    found = replace(found, budget=budget, _given=Given(place=place))
     unit, recorder = _unit_and_recorder(store, so_far, run, found.id)
     # Without an episode nobody will know how it went: nothing to measure, and so nothing to hold back.
     measured = run is not None or bool(so_far["episode"])
@@ -222,8 +255,8 @@ def _as_shown(advice: Advice, policy: Policy, *, shown: bool) -> Advice:
         return advice
     left_out = frozenset(item.id for item in advice.items if policy.leaves_out(given.unit, item.id))
 
-    def kept(items: tuple[Item, ...]) -> tuple[Item, ...]:
-        return tuple(item for item in items if item.id not in left_out)
+    def kept(found: tuple[Item, ...]) -> tuple[Item, ...]:
+        return tuple(item for item in found if item.id not in left_out)
 
     return replace(
         advice, similar=kept(advice.similar), steps=kept(advice.steps), warnings=kept(advice.warnings),
@@ -231,12 +264,25 @@ def _as_shown(advice: Advice, policy: Policy, *, shown: bool) -> Advice:
     )  # fmt: skip
 
 
-def _found(store: Store, so_far: dict[str, Any], limit: int, budget: int) -> Advice:
+def _found(  # what was asked
+    store: Store,
+    so_far: dict[str, Any],
+    about_to_use: Call | str | None,
+    candidates: Sequence[Call | str],
+    error: str,
+    limit: int,
+) -> Advice:
     """Return all that is known, whoever may see it."""
     outlook = store.query_named("outlook", so_far)[0]
     domain, tenant, tools = so_far["domain"], so_far.get("tenant", ""), so_far["tools"]
     steps = learned.next_steps(store, so_far, limit)
     alike = search.find(store, so_far["task"], domain=domain, tenant=tenant)
+    run, failure = _replayed(store, so_far, known=bool(candidates))
+    failure = failure or error
+    call = Call(about_to_use) if isinstance(about_to_use, str) else about_to_use
+    kinds = None if call is None else {call.tool: without_literals(run.template(call)) if call.arguments else ""}
+    last = tools[-1] if tools else ""
+    blocked = items.blocked(store, tenant)
     return Advice(
         probability=outlook["Probability"],
         domain_rate=outlook["DomainRate"],
@@ -244,11 +290,41 @@ def _found(store: Store, so_far: dict[str, Any], limit: int, budget: int) -> Adv
         episodes=outlook["Episodes"],
         task_episodes=outlook["TaskEpisodes"],
         next_steps=tuple(steps),
-        similar=tuple(similar_items(alike, tenant)),
-        steps=tuple(step_items(steps, outlook["DomainRate"], domain, tenant, tools[-1] if tools else "")),
+        options=tuple(run.rank(candidates)) if candidates else (),
+        similar=blocked.without(items.similar_items(alike, tenant)),
+        steps=blocked.without(items.step_items(steps, outlook["DomainRate"], domain, tenant, last)),
+        warnings=blocked.without(pitfalls.warnings(store, domain, tenant, kinds)),
+        recoveries=blocked.without(
+            pitfalls.recoveries(store, domain, tenant, last, error_shape(failure))
+            if failure
+            else pitfalls.recoveries(store, domain, tenant)
+        ),
         id=new_id(),
-        budget=budget,
     )
+
+
+def _replayed(store: Store, so_far: dict[str, Any], *, known: bool) -> tuple[AdvisedRun, str]:
+    """Return the run as the Advisor would have followed it, and the error of its last step; empty: it worked."""
+    domain, tenant = so_far["domain"], so_far.get("tenant", "")
+    counts = values.ask(store, domain, tenant) if known else values.from_rows(domain, (), (), tenant)
+    run = AdvisedRun(counts, so_far["task"])
+    rows = store.query_named("steps_so_far", {"episode": so_far["episode"]}) if so_far["episode"] else []
+    for row in rows:
+        run.observe(
+            Call(row["Tool"], _arguments(row["Arguments"])), observation=row["Observation"], success=row["Success"]
+        )
+    if not rows:
+        for tool, failed in zip(so_far["tools"], so_far.get("failed") or [False] * len(so_far["tools"]), strict=True):
+            run.observe(tool, success=not failed)
+    return run, rows[-1]["Error"] if rows else ""
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _unit_and_recorder(store: Store, so_far: dict[str, Any], run: Episode | None, advice: str) -> tuple[str, Recorder]:
@@ -275,10 +351,10 @@ def _about_to_begin(store: Store, identifier: str, so_far: dict[str, Any]) -> di
     return {**so_far, "episode": identifier}
 
 
-def _within(items: Sequence[Item], budget: int) -> list[Item]:
+def _within(found: Sequence[Item], budget: int) -> list[Item]:
     """Return as many items as there is room for, from the first on."""
     room, kept = budget * _CHARACTERS_A_TOKEN, []
-    for item in items:
+    for item in found:
         room -= len(item.text) + 1
         if room < 0:
             break

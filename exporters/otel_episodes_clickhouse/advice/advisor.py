@@ -43,10 +43,9 @@ class Option(Worth):
 class AdvisedRun:
     """One run that is going on: what it was told, did and saw, and so where it is. Threads may share it."""
 
-    def __init__(self, advisor: Advisor, task: str) -> None:
-        self._advisor = advisor
+    def __init__(self, known: Values, task: str) -> None:
         self._task = task
-        self._values = advisor._current()  # noqa: SLF001  # its own module
+        self._values = known
         self._told = Words(task)
         self._seen = Words()
         self._past: list[Done] = []
@@ -91,9 +90,16 @@ class AdvisedRun:
     def _option(self, place: Place, call: Call | str) -> Option:
         if isinstance(call, str):
             return Option(**vars(place.worth(Asked(call))), call=Call(call))
+        return Option(**vars(place.worth(Asked(call.tool, self._template(call)))), call=call)
+
+    def template(self, call: Call) -> str:
+        """Return what kind of call it is from here: each argument by where its value came from."""
+        with self._lock:
+            return self._template(call)
+
+    def _template(self, call: Call) -> str:
         again = call_key(call.tool, call.arguments) in self._made
-        kind = template(call.arguments, told=self._told, seen=self._seen, again=again)
-        return Option(**vars(place.worth(Asked(call.tool, kind))), call=call)
+        return template(call.arguments, told=self._told, seen=self._seen, again=again)
 
 
 class Advisor:
@@ -133,7 +139,7 @@ class Advisor:
 
     def run(self, *, task: str = "") -> AdvisedRun:
         """Begin a run; ``task`` as it is recorded, word for word: it tells which arguments were told."""
-        return AdvisedRun(self, task)
+        return AdvisedRun(self._current(), task)
 
     def refresh(self) -> None:
         """Load what was learned since, which of files is done as a run begins; runs that go on keep what they have."""

@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Final
 from otel_episodes_clickhouse.learning.ranking import wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from otel_episodes_clickhouse.learning.advice import NextStep
     from otel_episodes_clickhouse.learning.similar import SimilarTask
+    from otel_episodes_clickhouse.store.store import Store
 
 # Nothing is said of a step that fewer runs took.
 FEWEST_RUNS: Final = 3
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Items that are not shown any more, and those that come last since an agent said they did harm."""
+
+    away: frozenset[str] = frozenset()
+    last: frozenset[str] = frozenset()
+
+    def without(self, items: Iterable[Item]) -> tuple[Item, ...]:
+        """Return the items that may be shown, in their order but for those that come last."""
+        return tuple(
+            sorted((item for item in items if item.id not in self.away), key=lambda item: item.id in self.last)
+        )
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,15 @@ def item_id(kind: str, domain: str, tenant: str, *key: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def blocked(store: Store, tenant: str) -> Blocked:
+    """Return what people and agents said of the items of a tenant that keeps them from being shown."""
+    rows = store.query_named("items_blocked", {"tenant": tenant})
+    return Blocked(
+        frozenset(row["Item"] for row in rows if row["State"] != "doubted"),
+        frozenset(row["Item"] for row in rows if row["State"] == "doubted"),
+    )
+
+
 def similar_items(tasks: Sequence[SimilarTask], tenant: str) -> list[Item]:
     """Return what is said of tasks like this one."""
     found = []
@@ -54,7 +78,7 @@ def similar_items(tasks: Sequence[SimilarTask], tenant: str) -> list[Item]:
         found.append(
             Item(
                 item_id("similar", task.domain, tenant, task.task), "similar", f"{told}{best}{failed}.", task.episodes,
-                task.successes, *wilson(task.successes / task.episodes, task.episodes),
+                task.successes, *wilson(task.successes, task.episodes),
                 tuple(filter(None, (task.best, task.last_failed))),
             )
         )  # fmt: skip

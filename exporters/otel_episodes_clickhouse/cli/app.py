@@ -15,6 +15,7 @@ import typer.core
 
 from otel_episodes import EpisodesError, UsageError, __version__
 from otel_episodes_clickhouse.cli import (
+    advise,
     backfill,
     demo,
     doctor,
@@ -45,7 +46,7 @@ GROUPS = {
     "Record": ("start", "step", "complete", "score", "import", "hooks", "skill"),
     "Look": ("serve", "episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
-    "Advise": ("similar", "outlook", "next"),
+    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next"),
     "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
 }
 
@@ -95,6 +96,7 @@ for module in (
     patterns,
     rewards,
     reflect,
+    advise,
     similar,
     outlook,
     next_steps,

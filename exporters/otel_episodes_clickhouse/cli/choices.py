@@ -8,6 +8,7 @@ from typing import Literal
 AnyOutcome = Literal["success", "partial", "failure", "abstained", "unknown", "running", "abandoned"]
 PatternType = Literal["tool_sequence", "decision_point", "error_recovery", "context", "heuristic"]
 Verdict = Literal["good", "pitfall", "open"]
+FeedbackVerdict = Literal["helped", "no_effect", "harmed"]
 RewardSource = Literal["computed", "external"]
 Split = Literal["episode", "task", "time"]
 FileFormat = Literal[

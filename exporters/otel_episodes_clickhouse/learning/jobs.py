@@ -205,7 +205,7 @@ class _Runner:
         return self._finish(context, lambda: self._weeks(context))
 
     def values(self) -> JobReport:
-        """Add up what calls were worth, each week of which an episode changed."""
+        """Add up what calls were worth, and which of them fail, each week of which an episode changed."""
         context = self._begin("values", "", exclusive=False)
         return self._finish(context, lambda: self._values(context))
 
@@ -288,7 +288,8 @@ class _Runner:
         self._progress("values", 0, len(found))
         done = 0
         for weeks in self._chunks(found):
-            self._store.execute(sql.named("values_write"), {**context, "weeks": weeks})
+            for statement in ("values_write", "mishaps_write"):
+                self._store.execute(sql.named(statement), {**context, "weeks": weeks})
             done += len(weeks)
             self._progress("values", done, len(found))
         if found:

@@ -112,6 +112,14 @@ AS SELECT *, now64(6, 'UTC') AS Version
 FROM internal_values_changed(
     weeks = (SELECT groupUniqArray(Week) FROM internal_pattern_observations WHERE WrittenAt >= now64(6, 'UTC') - toIntervalMinute(10)));
 
+-- name: internal_refresh_16_mishaps
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_16_mishaps REFRESH EVERY 1 MINUTE
+DEPENDS ON internal_refresh_15_values
+APPEND TO internal_mishaps
+AS SELECT *, now64(6, 'UTC') AS Version
+FROM internal_mishaps_changed(
+    weeks = (SELECT groupUniqArray(Week) FROM internal_pattern_observations WHERE WrittenAt >= now64(6, 'UTC') - toIntervalMinute(10)));
+
 -- name: refreshed_views
 -- Before 0.2 their names had no prefix.
 SELECT name AS Name

@@ -47,3 +47,9 @@ SELECT ContextId, CallId, toString(Tool) AS Tool, Seen, Counted, Gain, Runs, Won
 FROM internal_domain_values(domain = {domain:String}, tenant = {tenant:String})
 WHERE ContextId IN {contexts:Array(UInt64)} AND Template = ''
 ORDER BY ContextId, CallId;
+
+-- name: mishaps_write
+INSERT INTO internal_mishaps (* EXCEPT (Version, WrittenAt), Version)
+SELECT *, {snapshot:DateTime64(6, 'UTC')}
+FROM internal_mishaps_changed(weeks = {weeks:Array(Date)})
+SETTINGS optimize_move_to_prewhere_if_final = 1, max_insert_threads = 2, optimize_on_insert = 0;

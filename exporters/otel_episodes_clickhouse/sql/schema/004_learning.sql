@@ -424,3 +424,26 @@ ENGINE = ReplacingMergeTree(Version)
 PARTITION BY toYYYYMM(Week)
 ORDER BY (Domain, Tenant, ContextId, StepId)
 COMMENT 'what runs earned after a call, in the context in which it was made: what next steps are ranked by';
+
+-- name: internal_mishaps
+-- derived: by the jobs.
+CREATE TABLE IF NOT EXISTS internal_mishaps
+(
+    Domain LowCardinality(String) COMMENT 'episode.domain; empty: none',
+    Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
+    Kind LowCardinality(String) COMMENT 'call: it was made; failure: it failed; recovery: what put it right; week: all rows of the week are there',
+    Tool LowCardinality(String) COMMENT 'what was called',
+    Template String COMMENT 'of a call: its template, with a star for each literal; empty: whatever the template',
+    Error String COMMENT 'of a failure and a recovery: the error with numbers, paths, ids and quoted text replaced; empty: whatever the error',
+    Then Array(String) COMMENT 'of a recovery: the tools up to the one that put it right',
+    Week Date COMMENT 'Monday of the week, UTC',
+    Runs UInt64 COMMENT 'in how many runs',
+    Bad UInt64 COMMENT 'of these: a call failed in; a failure was not put right in',
+    Evidence Array(String) COMMENT 'ids of the latest of these episodes, at most three; of a call, of those it failed in',
+    LastSeen DateTime('UTC') COMMENT 'start of the latest',
+    Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; rows of an earlier one than the latest of the week are gone',
+    WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
+)
+ENGINE = ReplacingMergeTree(Version)
+ORDER BY (Domain, Tenant, Kind, Tool, Template, Error, Then, Week)
+COMMENT 'which calls fail, and what puts it right: what warnings and recoveries are made of';

@@ -34,3 +34,30 @@ LEFT JOIN
     WHERE Kind = 'feedback'
     GROUP BY AdviceId
 ) AS f ON f.AdviceId = a.AdviceId;
+
+-- name: internal_items_said
+-- What keeps an item from being shown: a person who retired it, or said that it did harm; two others who said so (quarantined). One
+-- other makes it doubted: it comes last. Somebody who says that it is active again takes back what was said before.
+CREATE OR REPLACE VIEW internal_items_said
+AS WITH
+    said AS
+    (
+        SELECT Tenant, Item, By, '' AS Decided, toDateTime64(Time, 6, 'UTC') AS At
+        FROM internal_advice FINAL
+        WHERE Kind = 'feedback' AND Verdict = 'harmed' AND Item != ''
+        UNION ALL
+        SELECT Tenant, Item, By, toString(State), Time FROM internal_item_states
+    ),
+    later AS
+    (
+        SELECT *, At > maxIf(At, Decided = 'active') OVER (PARTITION BY Tenant, Item) AS Stands
+        FROM said
+    )
+SELECT
+    Tenant, Item,
+    countIf(Stands AND Decided = 'retired') AS Retired,
+    countIf(Stands AND Decided = '' AND startsWith(By, 'person')) AS Persons,
+    uniqExactIf(By, Stands AND Decided = '') AS Sources,
+    multiIf(Retired > 0, 'retired', Persons > 0 OR Sources > 1, 'quarantined', Sources = 1, 'doubted', 'active') AS State
+FROM later
+GROUP BY Tenant, Item;
