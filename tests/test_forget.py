@@ -44,6 +44,7 @@ HOLDING = (
     "internal_facts",
     "internal_job_worklist",
     "internal_log_events",
+    "internal_mishaps",
     "internal_pattern_evidence",
     "internal_pattern_keys",
     "internal_pattern_observations",

@@ -24,7 +24,7 @@ _ROWS: Final = (
 # What is left to remove once the sums are made again.
 _REST: Final = (
     "internal_pattern_observations", "internal_pattern_evidence", "internal_pattern_keys", "internal_values",
-    "internal_changes", "internal_job_worklist",
+    "internal_mishaps", "internal_changes", "internal_job_worklist",
 )  # fmt: skip
 _SAID: Final = ("said_in_internal_advice", "said_in_otel_traces")
 _AT_ONCE: Final = 2000

@@ -170,3 +170,9 @@ SETTINGS allow_nondeterministic_mutations = 1;
 DELETE FROM internal_values
 WHERE (Domain, Tenant, ContextId, StepId) IN (SELECT Domain, Tenant, ContextId, StepId FROM internal_values FINAL WHERE Seen = 0)
 SETTINGS allow_nondeterministic_mutations = 1;
+
+-- name: forget_internal_mishaps
+-- A week is written again as a whole; its earlier versions hold errors, and ids as evidence.
+DELETE FROM internal_mishaps
+WHERE (Week, Version) NOT IN (SELECT Week, max(Version) FROM internal_mishaps WHERE Kind = 'week' GROUP BY Week)
+SETTINGS allow_nondeterministic_mutations = 1;
