@@ -50,6 +50,7 @@ SPAN: Final = "episode.span"
 SPAN_EPISODE: Final = "episode"
 SPAN_STEP: Final = "step"
 SPAN_START: Final = "start"
+SPAN_MARK: Final = "mark"
 SPAN_ADVICE: Final = "advice"
 SPAN_FEEDBACK: Final = "feedback"
 EPISODE_ID: Final = "episode.id"
@@ -155,6 +156,14 @@ FEEDBACK_VERDICT: Final = "episode.feedback.verdict"
 FEEDBACK_ITEM: Final = "episode.feedback.item"
 FEEDBACK_NOTE: Final = "episode.feedback.note"
 FEEDBACK_BY: Final = "episode.feedback.by"
+
+# --- ours: what is said of an episode afterwards, on a span of its own ------------------------------------------------
+# tag, untag, checkpoint, follows, retries or part_of.
+MARK_KIND: Final = "episode.mark.kind"
+MARK_VALUE: Final = "episode.mark.value"
+MARK_NOTE: Final = "episode.mark.note"
+# On an episode that was recorded knowing it: the one that it follows.
+FOLLOWS: Final = "episode.follows"
 
 # --- ours: links ---------------------------------------------------------------------------------------------------
 LINK_KIND: Final = "episode.link.kind"

@@ -10,7 +10,7 @@ import pytest
 from learning_data import SECOND, T0, Episode, rows_of
 from transcripts import OWN
 
-from otel_episodes_clickhouse import forget, run_jobs, score
+from otel_episodes_clickhouse import checkpoint, forget, relate, run_jobs, score
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.importers.dispatch import Reading, found_under
 from otel_episodes_clickhouse.importers.load import Import
@@ -44,6 +44,7 @@ HOLDING = (
     "internal_facts",
     "internal_job_worklist",
     "internal_log_events",
+    "internal_marks",
     "internal_mishaps",
     "internal_pattern_evidence",
     "internal_pattern_keys",
@@ -108,6 +109,8 @@ def forgotten(storage_store: Store) -> dict[str, Any]:
     storage_store.insert_rows([Row(T0, "kept-1-0", "ef" * 8, span_name="advice brief", span_attributes=told)])
     storage_store.insert_rows([*secret("secret-1"), *beside("secret-1-0"), *secret("secret-2", "secret-1")])
     score(storage_store, "secret-1", 0.4, note=SECRET)
+    relate(storage_store, "kept-1", "follows", "secret-1")
+    checkpoint(storage_store, "secret-1", SECRET)
     storage_store.execute(Statement("log", LOG), {"secret": SECRET})
     run_jobs(storage_store)
     # What a run of the jobs leaves that does not read everything.

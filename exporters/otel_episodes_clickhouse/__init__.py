@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse import errors
     from otel_episodes_clickhouse.advice.advise import Advice, aadvise, advise
     from otel_episodes_clickhouse.advice.advisor import AdvisedRun, Advisor, Call, Option
+    from otel_episodes_clickhouse.advice.handoff import Handoff, handoff
     from otel_episodes_clickhouse.advice.items import Item
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.delivery.exporter import ClickHouseSpanExporter
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.learning.forget import Forgotten, forget
     from otel_episodes_clickhouse.learning.jobs import JobReport
     from otel_episodes_clickhouse.learning.jobs import run as run_jobs
+    from otel_episodes_clickhouse.learning.marks import checkpoint, relate, tag
     from otel_episodes_clickhouse.learning.scores import score
     from otel_episodes_clickhouse.learning.similar import SimilarTask, similar
     from otel_episodes_clickhouse.store.confined_sql import Result
@@ -32,6 +34,7 @@ __all__ = [
     "ClickHouseSpanExporter",
     "EpisodeSpanProcessor",
     "Forgotten",
+    "Handoff",
     "Item",
     "JobReport",
     "NextStep",
@@ -42,12 +45,16 @@ __all__ = [
     "Target",
     "aadvise",
     "advise",
+    "checkpoint",
     "errors",
     "forget",
+    "handoff",
     "open_processor",
+    "relate",
     "run_jobs",
     "score",
     "similar",
+    "tag",
 ]
 
 # Where a public name is defined: its module and, where it is another, its name there.
@@ -60,6 +67,7 @@ _PLACES: Final = {
     "EpisodeSpanProcessor": "delivery.processor",
     "Item": "advice.items",
     "Forgotten": "learning.forget",
+    "Handoff": "advice.handoff",
     "JobReport": "learning.jobs",
     "NextStep": "learning.advice",
     "Option": "advice.advisor",
@@ -69,12 +77,16 @@ _PLACES: Final = {
     "Target": "config",
     "aadvise": "advice.advise",
     "advise": "advice.advise",
+    "checkpoint": "learning.marks",
     "errors": "errors:",
     "forget": "learning.forget",
+    "handoff": "advice.handoff",
     "open_processor": "delivery.processor",
+    "relate": "learning.marks",
     "run_jobs": "learning.jobs:run",
     "score": "learning.scores",
     "similar": "learning.similar",
+    "tag": "learning.marks",
 }
 
 

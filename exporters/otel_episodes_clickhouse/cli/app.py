@@ -25,6 +25,7 @@ from otel_episodes_clickhouse.cli import (
     hooks,
     import_files,
     jobs,
+    marks,
     migrate,
     next_steps,
     outlook,
@@ -43,10 +44,10 @@ from otel_episodes_clickhouse.cli import (
 
 # The commands by what one wants; the help lists them so.
 GROUPS = {
-    "Record": ("start", "step", "complete", "score", "import", "hooks", "skill"),
+    "Record": ("start", "step", "complete", "score", "tag", "relate", "checkpoint", "import", "hooks", "skill"),
     "Look": ("serve", "episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
-    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next"),
+    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff"),
     "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
 }
 
@@ -86,6 +87,7 @@ for module in (
     demo,
     record,
     score,
+    marks,
     import_files,
     hooks,
     episodes,

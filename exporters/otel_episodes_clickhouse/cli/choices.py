@@ -16,6 +16,7 @@ FileFormat = Literal[
     "swe-agent", "openhands", "mini-swe-agent", "openai-responses", "anthropic", "vercel", "gemini", "langchain",
     "sharegpt", "nebius", "chat",
 ]  # fmt: skip
+Relation = Literal["follows", "retries", "part_of"]
 SessionPart = Literal["prompt"]
 HookedAgent = Literal["claude-code", "codex", "gemini"]
 Agent = Literal["", "claude-code", "codex", "gemini-cli", "qwen-code", "openhands"]

@@ -57,7 +57,8 @@ def demo(dsn: Dsn = None) -> None:
     started = time.perf_counter()
     identifiers = _record(place)
     with reading(place) as store:
-        filters = {"outcome": "", "tool": "", "task": "", "since": 0, "tenant": "", "limit": 100, "ids": identifiers}
+        filters = {"outcome": "", "tool": "", "tag": "", "task": "", "since": 0, "tenant": ""}
+        filters |= {"limit": 100, "ids": identifiers}
         rows = store.query_named("list_episodes", filters)
         total = store.query_named("count_episodes")[0]["Episodes"]
         example = next(row for row in rows if row["Task"] == _SHOWN)

@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 def episodes(
     outcome: Annotated[AnyOutcome | None, typer.Option(help="Only episodes that ended so.", show_default=False)] = None,
     tool: Annotated[str, typer.Option(help="Only episodes that used this tool.")] = "",
+    tag: Annotated[str, typer.Option(help="Only episodes with this tag.")] = "",
     task: Annotated[str, typer.Option(metavar="TEXT", help="Only episodes with this text in their task.")] = "",
     since: Since = "",
     tenant: Annotated[str, typer.Option(metavar="ID", help="Only of this tenant: resource attribute tenant.id.")] = "",
@@ -47,7 +48,7 @@ def episodes(
     if not 0 < limit <= _LIMIT:
         raise UsageError(f"--limit {limit} must be a whole number, 1 or more")
     filters = {
-        "outcome": outcome or "", "tool": tool, "task": task, "since": times.since(since), "tenant": tenant,
+        "outcome": outcome or "", "tool": tool, "tag": tag, "task": task, "since": times.since(since), "tenant": tenant,
         "limit": limit, "ids": [],
     }  # fmt: skip
     with reading(dsn) as store:

@@ -315,6 +315,8 @@ class _RunRows:
                 attributes[key] = self._texts(run.options[name]) if name == "tags" else run.options[name]
         if self._parent is not None:
             attributes[semconv.PARENT_ID] = self._parent.episode_id
+        if run.follows_id:
+            attributes[semconv.FOLLOWS] = RunIds(run.format, run.follows_id).trace_id
         if run.format:
             attributes[semconv.SOURCE_FORMAT] = run.format
         if run.times_made_up:

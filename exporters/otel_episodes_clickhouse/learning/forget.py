@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.learning import jobs, removal
+from otel_episodes_clickhouse.learning.beside import known_episode
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
@@ -32,10 +32,7 @@ def forget(store: Store, episode: str, *, reason: str = "") -> Forgotten:
         StoreError: there is no episode with this id.
     """
     store.drain()
-    found = store.query_named("find_episodes", {"prefix": episode})
-    known = next((row for row in found if episode in (row["EpisodeId"], row["TraceId"])), None)
-    if known is None:
-        raise StoreError(f"no episode has the id {episode}: see `otel-episodes episodes`")
+    known = known_episode(store, episode)
     family = store.query_named("forget_family", {"id": known["EpisodeId"], "tenant": known["Tenant"]})
     ids = sorted((row["EpisodeId"] for row in family), key=lambda each: (each != known["EpisodeId"], each))
     asked = removal.asked_of(store, ids, known["Tenant"])

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 # What holds rows of one episode; one statement a relation.
 _ROWS: Final = (
     "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "internal_log_events", "internal_roots", "internal_steps",
-    "internal_agent_spans", "internal_decisions", "internal_evaluations", "internal_advice", "internal_changes",
-    "internal_facts", "internal_sequences", "internal_rewards", "internal_reflections", "internal_job_worklist",
+    "internal_agent_spans", "internal_decisions", "internal_evaluations", "internal_advice", "internal_marks",
+    "internal_changes", "internal_facts", "internal_sequences", "internal_rewards", "internal_reflections",
+    "internal_job_worklist",
 )  # fmt: skip
 # What is left to remove once the sums are made again.
 _REST: Final = (

@@ -7,15 +7,11 @@ one; the views show that at once, and the jobs learn from it the next time they 
 from __future__ import annotations
 
 import math
-import secrets
-import time
 from typing import TYPE_CHECKING, Final
 
 from otel_episodes import UsageError, semconv
-from otel_episodes._for_store import OBSERVATION_LIMIT, SCOPE, masked_text
-from otel_episodes_clickhouse.delivery.recording import resource_of_ours
-from otel_episodes_clickhouse.errors import StoreError
-from otel_episodes_clickhouse.spool.row import Row
+from otel_episodes._for_store import OBSERVATION_LIMIT, masked_text
+from otel_episodes_clickhouse.learning.beside import known_episode, span_beside
 from otel_episodes_clickhouse.spool.values import attributes_as_text
 
 if TYPE_CHECKING:
@@ -35,34 +31,17 @@ def score(store: Store, episode: str, value: float | str, *, note: str = "", by:
         StoreError: there is no episode with this id.
     """
     number = number_of(value)
-    found = store.query_named("find_episodes", {"prefix": episode})
-    known = next((row for row in found if episode in (row["EpisodeId"], row["TraceId"])), None)
-    if known is None:
-        raise StoreError(f"no episode has the id {episode}: see `otel-episodes episodes`")
+    known = known_episode(store, episode)
     said = {
         semconv.GEN_AI_EVALUATION_NAME: by,
         semconv.GEN_AI_EVALUATION_SCORE_VALUE: number,
         semconv.GEN_AI_EVALUATION_SCORE_LABEL: value if value in WORDS else "",
         semconv.GEN_AI_EVALUATION_EXPLANATION: masked_text(note, OBSERVATION_LIMIT),
     }
-    resource = attributes_as_text(resource_of_ours().attributes)
-    if known["Tenant"]:
-        resource["tenant.id"] = known["Tenant"]
-    now = time.time_ns()
-    row = Row(
-        now,
-        known["TraceId"],
-        secrets.token_hex(8),
-        span_name="score",
-        service_name=resource["service.name"],
-        resource_attributes=resource,
-        scope_name=SCOPE,
-        span_attributes={semconv.EPISODE_ID: known["EpisodeId"]},
-        event_timestamps=(now,),
-        event_names=(semconv.GEN_AI_EVALUATION_RESULT,),
-        event_attributes=(attributes_as_text({key: value for key, value in said.items() if value != ""}),),
-    )
-    store.insert_rows([row])
+    row = span_beside(known, "score", {})
+    event = attributes_as_text({key: value for key, value in said.items() if value != ""})
+    names = (semconv.GEN_AI_EVALUATION_RESULT,)
+    store.insert_rows([row._replace(event_timestamps=(row.timestamp,), event_names=names, event_attributes=(event,))])
     return number
 
 

@@ -92,6 +92,12 @@ WHERE (EpisodeId IN {ids:Array(String)} AND Tenant = {tenant:String}) OR TraceId
 -- name: forget_internal_changes
 DELETE FROM internal_changes WHERE EpisodeId IN {ids:Array(String)} OR EpisodeId IN {traces:Array(String)};
 
+-- name: forget_internal_marks
+-- What others are said to be to it, too.
+DELETE FROM internal_marks
+WHERE (EpisodeId IN {ids:Array(String)} AND Tenant = {tenant:String}) OR TraceId IN {traces:Array(String)}
+    OR (Kind IN ('follows', 'retries', 'part_of') AND Value IN {ids:Array(String)} AND Tenant = {tenant:String});
+
 -- name: forget_internal_advice
 DELETE FROM internal_advice
 WHERE (EpisodeId IN {ids:Array(String)} AND Tenant = {tenant:String}) OR TraceId IN {traces:Array(String)};

@@ -6,6 +6,7 @@ SELECT
     StartTime, EndTime, DurationNs, InputTokens, OutputTokens, Cost, ExternalReward, Tenant
 FROM episodes
 WHERE ({outcome:String} = '' OR Outcome = {outcome:String})
+  AND ({tag:String} = '' OR has(Tags, {tag:String}))
   AND ({tool:String} = '' OR has(Tools, {tool:String}))
   AND ({task:String} = '' OR positionCaseInsensitiveUTF8(Task, {task:String}) > 0)
   AND ({tenant:String} = '' OR Tenant = {tenant:String})

@@ -141,6 +141,22 @@ SELECT
 FROM internal_episode_traces AS t
 GROUP BY t.EpisodeId, t.Tenant;
 
+-- name: internal_tags
+-- Tags that were added and not taken away since, and those that were taken away last.
+CREATE OR REPLACE VIEW internal_tags
+AS SELECT
+    EpisodeId, Tenant,
+    groupArrayIf(Tag, Latest = 'tag') AS Added,
+    groupArrayIf(Tag, Latest = 'untag') AS Removed
+FROM
+(
+    SELECT EpisodeId, Tenant, Value AS Tag, argMax(Kind, (Time, SpanId)) AS Latest
+    FROM internal_marks
+    WHERE Kind IN ('tag', 'untag')
+    GROUP BY EpisodeId, Tenant, Value
+)
+GROUP BY EpisodeId, Tenant;
+
 -- name: episodes
 CREATE OR REPLACE VIEW episodes
 (
@@ -155,7 +171,7 @@ CREATE OR REPLACE VIEW episodes
     Language LowCardinality(String) COMMENT 'episode.language',
     Framework LowCardinality(String) COMMENT 'episode.framework',
     Complexity LowCardinality(String) COMMENT 'episode.complexity',
-    Tags Array(String) COMMENT 'episode.tags',
+    Tags Array(String) COMMENT 'episode.tags, with those added since, without those taken away',
     Outcome LowCardinality(String) COMMENT 'success, partial, failure, abstained; running, abandoned (silent for a day); unknown: it ended, and nobody said how',
     OutcomeSource LowCardinality(String) COMMENT 'who said so: told, score, exception, default (a clean end without a word), rule (read from the spans of another instrumentation); empty: not recorded',
     EndedHow LowCardinality(String) COMMENT 'end, exception, running, abandoned, or the words of who recorded it (episode.ended_how)',
@@ -181,8 +197,9 @@ CREATE OR REPLACE VIEW episodes
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
 )
 AS SELECT
-    EpisodeId, TraceId, Segments, AgentName, ServiceName, Task, TaskType, Domain, Language, Framework, Complexity, Tags, Outcome,
-    OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed, StoppedAtStep, StartTime, EndTime, DurationNs, Steps,
+    e.EpisodeId AS EpisodeId, TraceId, Segments, AgentName, ServiceName, Task, TaskType, Domain, Language, Framework, Complexity,
+    arrayDistinct(arrayConcat(arrayFilter(tag -> NOT has(g.Removed, tag), e.Tags), g.Added)) AS Tags, Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed, StoppedAtStep, StartTime, EndTime, DurationNs, Steps,
     FailedSteps, Tools, ModelCalls, InputTokens, OutputTokens, CAST(NULL, 'Nullable(Float64)') AS Cost, ExternalReward, ParentId,
-    ConversationId, Attributes, Tenant
-FROM internal_whole_episodes;
+    ConversationId, Attributes, e.Tenant AS Tenant
+FROM internal_whole_episodes AS e
+LEFT ANY JOIN internal_tags AS g ON g.EpisodeId = e.EpisodeId AND g.Tenant = e.Tenant;
