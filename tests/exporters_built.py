@@ -22,9 +22,9 @@ _INSTALL_SECONDS: Final = 600
 # A collector that only hands on.
 FORWARDING: Final = """
 receivers: {otlp: {protocols: {grpc: {endpoint: "${env:OTELCOL_GRPC}"}}}}
-exporters: {otlphttp: {endpoint: "URL"}}
+exporters: {otlp_http: {endpoint: "URL"}}
 extensions: {health_check: {endpoint: "${env:OTELCOL_HEALTH}"}}
-service: {extensions: [health_check], pipelines: {traces: {receivers: [otlp], exporters: [otlphttp]}}}
+service: {extensions: [health_check], pipelines: {traces: {receivers: [otlp], exporters: [otlp_http]}}}
 """
 
 

@@ -87,6 +87,11 @@ class Shipper:
                 return
             self._thread = thread
 
+    def look(self) -> None:
+        """Look at the spool now, not in a while: something was just written there."""
+        with self._condition:
+            self._condition.notify_all()
+
     def flush(self, timeout_seconds: float) -> bool:
         """Drain now; return whether all that was in the spool reached the server in that time.
 

@@ -9,37 +9,27 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
 from contextlib import suppress
-from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError, StoreLockedError
-from otel_episodes_clickhouse.serve.statements import Engine, Request
+from otel_episodes_clickhouse.serve.interface import Handler
+from otel_episodes_clickhouse.serve.statements import Engine
 from otel_episodes_clickhouse.store import chdb_engine, confined_engine, confinement, served
 from otel_episodes_clickhouse.store.confined_sql import ConfinedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CODE: Final = re.compile(r"Code: (\d+)")
-# A server answers 404 where something is not known, 400 where a statement or a value is wrong.
-_STATUS: Final = {
-    **dict.fromkeys((46, 47, 60, 63, 81, 115), 404),
-    **dict.fromkeys((6, 26, 27, 38, 41, 53, 62, 69, 70, 72, 456, 457), 400),
-}
 _END_SECONDS: Final = 5.0
 _LOCK_SECONDS: Final = 10.0
-_BODY_BYTES: Final = 1 << 30
 
 
 class ServedEngine(ConfinedEngine):
@@ -130,7 +120,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
     def __init__(self, listener: socket.socket, engine: Engine) -> None:
-        super().__init__("", _Handler, bind_and_activate=False)
+        super().__init__("", Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.engine = engine
@@ -143,75 +133,3 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Say nothing of commands that were interrupted."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def do_POST(self) -> None:
-        url = urlsplit(self.path)
-        arguments = dict(parse_qsl(url.query, keep_blank_values=True))
-        try:
-            body = self._body()
-        except (EOFError, ValueError):
-            # The client went away in the middle: nothing is carried out.
-            self.close_connection = True
-            return
-        if url.path == "/ping":
-            self._answer(200, b"Ok.\n", {})
-            return
-        try:
-            if self.headers.get_content_type() == "multipart/form-data":
-                # Long parameters, which no URL would hold.
-                body, arguments = b"", arguments | self._form(body)
-            request = Request.of(body, arguments, arguments.get("default_format") or "TabSeparated")
-            result = self.server.engine.answer(request)
-        except Exception as error:  # noqa: BLE001  # whatever the engine raises is the client's to explain
-            found = _CODE.search(str(error))
-            code = int(found[1]) if found else 1
-            self._answer(_STATUS.get(code, 500), str(error).encode(), {"X-ClickHouse-Exception-Code": str(code)})
-            return
-        headers = {"X-ClickHouse-Format": request.format} if request.format else {}
-        self._answer(200, result, {"X-ClickHouse-Summary": "{}", "X-ClickHouse-Timezone": "UTC", **headers})
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self._exactly(int(self.headers.get("Content-Length") or 0))
-        parts, whole = [], 0
-        while size := int(self.rfile.readline() or b"0", 16):
-            whole += size
-            parts.append(self._exactly(size, whole))
-            self.rfile.readline()
-        if self.rfile.readline() not in {b"\r\n", b"\n"}:
-            raise EOFError
-        return b"".join(parts)
-
-    def _exactly(self, size: int, whole: int = 0) -> bytes:
-        if max(size, whole) > _BODY_BYTES:
-            raise ValueError("too large")
-        data = self.rfile.read(size)
-        if len(data) < size:
-            raise EOFError
-        return data
-
-    def _form(self, body: bytes) -> dict[str, str]:
-        message = message_from_bytes(b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n" + body)
-        parts: Any = message.get_payload()
-        return {
-            str(part.get_param("name", header="Content-Disposition")): part.get_payload(decode=True).decode()
-            for part in parts
-        }
-
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the interface
-        """Say nothing of each request."""

@@ -23,7 +23,7 @@ from otel_episodes_clickhouse.spool.received import new_encoder
 from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from otel_episodes_clickhouse.spool.received import Group
@@ -75,10 +75,13 @@ class _Request:
 
 
 class Intake:
-    """Takes export requests into a spool; `take` returns when they are durable."""
+    """Takes export requests into a spool; `take` returns when they are durable, after ``spooled`` was called."""
 
-    def __init__(self, spool: Path, *, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self, spool: Path, *, limit_bytes: int | None = None, spooled: Callable[[], None] | None = None
+    ) -> None:
         self.counts = Counts()
+        self._spooled = spooled
         self._spool = spool
         self._limit_bytes = limit_bytes
         # Looked after here, where a full spool is an answer and not a loss.
@@ -177,6 +180,8 @@ class Intake:
             )
         if not self._writer.append(groups):
             return RefusedError(503, f"cannot write to {self._spool}", retry_after=5)
+        if self._spooled is not None:
+            self._spooled()
         return None
 
     def _is_full(self) -> bool:

@@ -48,7 +48,8 @@ def run(
 
         work = ending.enter_context(closing(Work(target, open_store, learn=learn)))
         ask = ending.enter_context(closing(Ask(open_store, changed=work.changed)))
-        intake = ending.enter_context(closing(Intake(target.spool, limit_bytes=SpoolSettings.resolve().limit_bytes)))
+        limit = SpoolSettings.resolve().limit_bytes
+        intake = ending.enter_context(closing(Intake(target.spool, limit_bytes=limit, spooled=work.spooled)))
         server = Server(build_app(ask, intake, work, token=token))
         if engine is not None:
             threading.Thread(target=_watch, args=(engine, server), daemon=True).start()

@@ -63,6 +63,10 @@ class Work:
         if self._thread is not None:
             self._thread.start()
 
+    def spooled(self) -> None:
+        """Say that something waits in the spool."""
+        self._shipper.look()
+
     def changed(self) -> None:
         """Say that something was stored past the spool, such as a score."""
         self._changed.set()
