@@ -5,6 +5,7 @@ import functools
 import signal
 import sys
 import threading
+import time
 
 import pytest
 
@@ -137,25 +138,33 @@ def test_an_exception_that_another_thread_throws_reaches_the_program(quiet):
     def tool(n):
         return n
 
-    working, stopped = threading.Semaphore(0), []
+    stopped, done = [], threading.Event()
 
     def work():
-        for _ in range(20):
+        while not done.is_set():
             try:
-                working.release()
-                while True:
+                while not done.is_set():
                     tool(1)
             except TimeIsUp:
                 stopped.append(current_step().recording)
 
-    # One thread: its end would be seen to by code of the standard library, where an exception is lost.
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    for _ in range(20):
-        working.acquire()
+    thrown = 0
+    until = time.monotonic() + 30
+    while len(stopped) < 20 and time.monotonic() < until:
+        before = len(stopped)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeIsUp))
+        thrown += 1
+        # One that strikes in a finaliser is lost, whatever the code around it does: then there is another.
+        wait = time.monotonic() + 1
+        while len(stopped) == before and time.monotonic() < wait:
+            time.sleep(0.001)
+    done.set()
     thread.join(10)
-    assert stopped == [False] * 20
+    assert stopped == [False] * len(stopped)
+    assert len(stopped) >= 20
+    assert thrown <= len(stopped) + 2
 
 
 def test_a_time_limit_that_is_an_error_of_the_systems_kind_is_not_taken_for_a_full_disk(tmp_path):

@@ -19,20 +19,17 @@ WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:Str
 CREATE OR REPLACE VIEW internal_words_of
 AS WITH
     text -> arrayMap(word -> cityHash64(word), extractAll(lowerUTF8(text), '[\\p{L}\\p{N}_]+')) AS words,
-    calling AS
-    (
-        SELECT EpisodeId
-        FROM internal_calls_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
-    ),
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'sequences', batch = {batch:UInt32})),
     texts AS
     (
         SELECT EpisodeId, 1 AS At, Task AS Text
         FROM internal_facts FINAL
-        WHERE EpisodeId IN calling
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         UNION ALL
         SELECT EpisodeId, toUInt64(toUnixTimestamp64Nano(StartTime)) + DurationNs, Observation
         FROM steps
-        WHERE EpisodeId IN calling AND Observation != ''
+        WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
+            AND Observation != ''
     )
 SELECT EpisodeId, Word, min(At) AS SeenAt
 FROM texts
