@@ -121,7 +121,10 @@ class Engine:
     def _connect(self) -> Any:
         import chdb  # noqa: PLC0415  # behind the walls
 
-        return chdb.connect(self._path)
+        session = chdb.connect(self._path)
+        for name, value in chdb_engine.SETTINGS.items():
+            session.query(f"SET {name} = {value}")
+        return session
 
     def _answer(self, request: Request) -> bytes:
         if request.is_read_only and _WRITES.search(request.statement):

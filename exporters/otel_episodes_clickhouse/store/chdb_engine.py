@@ -30,6 +30,9 @@ _FATAL: Final = tuple(
     for name in ("SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGSYS", "SIGTSTP")
     if hasattr(signal, name)
 )
+# Our views are built on views, and on small answers planning is most of what a statement costs: putting the expressions
+# of all levels into one takes as long as all else of it together (benchmarks/planning.py).
+SETTINGS: Final = {"query_plan_merge_expressions": 0}
 # Room for any platform's struct sigaction (152 bytes on Linux).
 _SIGACTION_BYTES: Final = 512
 # How soon it is looked whether the process that has the store answers for it.

@@ -29,9 +29,6 @@ _ANSWER_SECONDS: Final = 300
 # A server that has just woken up is asked for its version.
 _OPENING_SECONDS: Final = 30
 _THROUGH_SOCKET: Final = {"host": "localhost", "port": 80, "interface": "http", "compress": False}
-# Our views are built on views, and on small answers planning is most of what a statement costs: putting the expressions
-# of all levels into one takes as long as all else of it together (benchmarks/planning.py).
-_PLANNED_QUICKLY: Final = {"query_plan_merge_expressions": 0}
 
 
 class Clients:
@@ -102,7 +99,7 @@ class Clients:
         if self._here:
             with chdb_engine.signals_kept():
                 chdb_engine.load()
-                return self._client({"settings": _PLANNED_QUICKLY, **self._target.client_arguments()})
+                return self._client({"settings": chdb_engine.SETTINGS, **self._target.client_arguments()})
         if self._connections is None:
             seconds = float(self._target.option("send_receive_timeout", str(_ANSWER_SECONDS)))
             self._connections = Connections(self._target, seconds=seconds)
