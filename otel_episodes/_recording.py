@@ -55,7 +55,8 @@ class StepSpec:
     """What all recordings of one step have in common, worked out once: for a decorator, when it decorates."""
 
     __slots__ = (
-        "attributes", "capture", "exclude", "expected", "include", "kind", "name", "result", "success", "tool",
+        "attributes", "capture", "exclude", "expected", "include", "kind", "name", "reduce", "result", "success",
+        "tool",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,7 @@ class StepSpec:
         *,
         capture: Capture | None = None,
         result: Callable[[Any], Any] | None = None,
+        reduce: Callable[[list[Any]], Any] | None = None,
         include: Collection[str] | None = None,
         exclude: Collection[str] = (),
     ) -> None:
@@ -77,6 +79,7 @@ class StepSpec:
         self.success = success
         self.capture = capture
         self.result = result
+        self.reduce = reduce
         self.include = include
         self.exclude = exclude
         self.name = f"{SPAN_NAMES[kind]} {tool}".rstrip()
@@ -95,7 +98,7 @@ class StepSpec:
         """Return the same with another name."""
         made = StepSpec(
             tool, self.kind, self.success, None, self.expected, capture=self.capture, result=self.result,
-            include=self.include, exclude=self.exclude,
+            reduce=self.reduce, include=self.include, exclude=self.exclude,
         )  # fmt: skip
         made.attributes = {**self.attributes, **made.attributes}
         return made
@@ -124,6 +127,7 @@ class StepRecording:
         "_found",
         "_implicit",
         "_inside",
+        "_items",
         "_key",
         "_literal",
         "_message",
@@ -157,6 +161,7 @@ class StepRecording:
         self._context: Any = None
         self._failure: Failure | None = None
         self._implicit: Run | None = None
+        self._items: list[object] = []
         self._key: object = None
         self._literal = False
         self._message = ""
@@ -274,7 +279,12 @@ class StepRecording:
         return settings if self.spec.capture is None else replace(settings, capture=self.spec.capture)
 
     def see(self, item: object) -> None:
-        """Take the usage on an item of a stream; what is told again and again as it grows is taken once."""
+        """Take the usage on an item of a stream; what is told again and again as it grows is taken once.
+
+        Kept are the items of a step that reduces them alone: they may be many.
+        """
+        if self.spec.reduce is not None and self._span is not None:
+            self._items.append(item)
         if type(item) in _usage.PLAIN or self._span is None:
             return
         try:
@@ -459,8 +469,8 @@ class StepRecording:
                 self._escaped(error, span, settings)
             elif result is not NO_RESULT:
                 self._read_result(result, settings)
-            elif items is not None and self._capture(settings) != "none":
-                self._result = f"{items} items"
+            elif items is not None:
+                self._read_items(items, settings)
             self._describe(span, settings)
         except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path
             report(problem, "describing a step")
@@ -608,6 +618,19 @@ class StepRecording:
         span.set_status(Status(StatusCode.ERROR, message))
         if failure.details or failure.error is not None:
             describe(span, failure, settings)
+
+    def _read_items(self, items: int, settings: Settings) -> None:
+        if self._capture(settings) != "none":
+            self._result = f"{items} items"
+        if self.spec.reduce is None:
+            return
+        yielded, self._items = self._items, []
+        try:
+            reduced = self.spec.reduce(yielded)
+        except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path: how many there were is told
+            report(problem, "reducing what a step yielded")
+        else:
+            self._read_result(reduced, settings)
 
     def _read_result(self, result: Any, settings: Settings) -> None:
         if type(result) not in _usage.PLAIN:

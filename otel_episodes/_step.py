@@ -139,6 +139,7 @@ class StepOptions(TypedDict, total=False):
     success: Callable[[Any], bool] | None
     expected: type[BaseException] | tuple[type[BaseException], ...]
     result: Callable[[Any], Any] | None
+    reduce: Callable[[list[Any]], Any] | None
     capture: Capture | None
     include: Collection[str] | None
     exclude: Collection[str]
@@ -165,6 +166,7 @@ def new_step(first: object, options: StepOptions, run: Run | None = None) -> Ste
         checked_expected(options.get("expected", ())),
         capture=capture,
         result=checked_function("result", options.get("result")),
+        reduce=checked_function("reduce", options.get("reduce")),
         include=options.get("include"),
         exclude=options.get("exclude", ()),
     )
@@ -193,6 +195,7 @@ class StepFactory:
         success: Callable[[Any], bool] | None = None,
         expected: type[BaseException] | tuple[type[BaseException], ...] = (),
         result: Callable[[Any], Any] | None = None,
+        reduce: Callable[[list[Any]], Any] | None = None,
         capture: Capture | None = None,
         include: Collection[str] | None = None,
         exclude: Collection[str] = (),
@@ -208,7 +211,8 @@ class StepFactory:
         are not failures; those by which frameworks steer (an interrupt, a retry) are known.
 
         ``capture`` overrides the setting of that name for this step. ``include`` or ``exclude`` name arguments that
-        alone are kept, or are not; ``result`` gives what is kept of the result.
+        alone are kept, or are not; ``result`` gives what is kept of the result. Of a generator it is told how many items
+        it yielded; ``reduce`` makes one result of the list of them (``"".join``), judged and kept as a returned one.
 
         Raises:
             UsageError: an unknown kind, an overlong name, an action naming an argument that is not there, a function
@@ -216,7 +220,7 @@ class StepFactory:
         """
         options: StepOptions = {
             "kind": kind, "action": action, "success": success, "expected": expected, "result": result,
-            "capture": capture, "include": include, "exclude": exclude, "attributes": attributes,
+            "reduce": reduce, "capture": capture, "include": include, "exclude": exclude, "attributes": attributes,
         }  # fmt: skip
         if issubclass(type(first), str):
             return new_step(first or name or tool, options)

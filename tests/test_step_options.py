@@ -161,3 +161,35 @@ async def judge(result):
 def test_wrong_use_is_refused_at_once_with_the_fix(wrong, message):
     with pytest.raises(UsageError, match=message.replace("(", r"\(").replace("?", r"\?")):
         wrong()
+
+
+async def test_what_a_generator_yields_is_reduced_to_one_result_and_judged_by_it():
+    @step(reduce="".join, success=lambda text: "error" not in text)
+    def write(*words):
+        yield from words
+
+    @step(reduce=len)
+    async def count():
+        for n in range(3):
+            yield n
+
+    with capture_episodes() as recorded, episode("t"):
+        assert list(write("two ", "words")) == ["two ", "words"]
+        assert list(write("err", "or")) == ["err", "or"]
+        assert [n async for n in count()] == [0, 1, 2]
+        for _ in write("left", "early"):
+            break
+    assert [(told(span)[1], span.attributes["episode.step.success"]) for span in recorded.steps] == [
+        ("two words", True), ("error", False), ("3", True), ("left", True),
+    ]  # fmt: skip
+
+
+def test_a_reduction_that_fails_leaves_the_count_and_the_run_alone(caplog):
+    @step(reduce=lambda items: items.absent)
+    def numbers():
+        yield 1
+
+    with capture_episodes(strict=False) as recorded, episode("t"):
+        assert list(numbers()) == [1]
+    assert told(recorded.steps[0])[1] == "1 items"
+    assert "reducing what a step yielded" in caplog.text
