@@ -211,8 +211,8 @@ class StepFactory:
         are not failures; those by which frameworks steer (an interrupt, a retry) are known.
 
         ``capture`` overrides the setting of that name for this step. ``include`` or ``exclude`` name arguments that
-        alone are kept, or are not; ``result`` gives what is kept of the result. Of a generator it is told how many items
-        it yielded; ``reduce`` makes one result of the list of them (``"".join``), judged and kept as a returned one.
+        alone are kept, or are not; ``result`` gives what is kept of the result. Of a generator the number of items is
+        told; ``reduce`` makes one result of the list of them (``"".join``), judged and kept as a returned one.
 
         Raises:
             UsageError: an unknown kind, an overlong name, an action naming an argument that is not there, a function
