@@ -141,6 +141,7 @@ def test_importing_again_changes_nothing(tau):
             "files": 1,
             "skipped": 0,
             "bad": 0,
+            "forgotten": 0,
             "problems": [],
         },
     )
