@@ -26,6 +26,7 @@ from otel_episodes_clickhouse.cli import (
     import_files,
     jobs,
     marks,
+    mcp,
     migrate,
     next_steps,
     outlook,
@@ -47,7 +48,7 @@ GROUPS = {
     "Record": ("start", "step", "complete", "score", "tag", "relate", "checkpoint", "import", "hooks", "skill"),
     "Look": ("serve", "episodes", "show", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
-    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff"),
+    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff", "mcp"),
     "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
 }
 
@@ -102,6 +103,7 @@ for module in (
     similar,
     outlook,
     next_steps,
+    mcp,
     evaluate,
     ship,
     backfill,

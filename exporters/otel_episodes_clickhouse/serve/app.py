@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.serve.work import Work
 
 
-def build_app(ask: Ask, intake: Intake, work: Work, *, token: str = "") -> ASGIApp:
-    """Return the application behind its walls; ``token`` is what a request has to carry, empty for none."""
+def build_app(ask: Ask, intake: Intake, work: Work, *, token: str = "", tools: Starlette | None = None) -> ASGIApp:
+    """Return the application behind its walls; ``token`` is what a request has to carry, empty for none.
+
+    ``tools`` is what answers by the Model Context Protocol (`mcp_server.http_app`).
+    """
 
     async def healthz(_request: Request) -> Response:
         await ask.rows("engine_version")
@@ -38,4 +41,7 @@ def build_app(ask: Ask, intake: Intake, work: Work, *, token: str = "") -> ASGIA
         *receive.routes(intake, ask.keep_logs),
         *pages.routes(ask),
     ]
-    return Walls(Starlette(routes=routes), token=token)
+    if tools is None:
+        return Walls(Starlette(routes=routes), token=token)
+    app = Starlette(routes=[*routes, *tools.routes], lifespan=tools.router.lifespan_context)
+    return Walls(app, token=token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, closing
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse.config import SpoolSettings
@@ -15,6 +16,8 @@ from otel_episodes_clickhouse.store.store import Store
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+    from starlette.applications import Starlette
 
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.serve.server import Server
@@ -50,7 +53,7 @@ def run(
         ask = ending.enter_context(closing(Ask(open_store, changed=work.changed)))
         limit = SpoolSettings.resolve().limit_bytes
         intake = ending.enter_context(closing(Intake(target.spool, limit_bytes=limit, spooled=work.spooled)))
-        server = Server(build_app(ask, intake, work, token=token))
+        server = Server(build_app(ask, intake, work, token=token, tools=_tools(open_store)))
         if engine is not None:
             threading.Thread(target=_watch, args=(engine, server), daemon=True).start()
         work.begin()
@@ -59,6 +62,15 @@ def run(
         if engine is not None and engine.ended():
             # What it had begun is repeated by the next process, which knows that it was cut short.
             raise StoreError(f"the engine that had {target} open has ended: see above, and start again")
+
+
+def _tools(open_store: Callable[[], Store]) -> Starlette | None:
+    """Return what answers at /mcp; None without the extra for it."""
+    if find_spec("mcp") is None:
+        return None
+    from otel_episodes_clickhouse.advice.mcp_server import http_app  # noqa: PLC0415  # with the extra
+
+    return http_app(open_store)
 
 
 def _watch(engine: ServedEngine, server: Server) -> None:
