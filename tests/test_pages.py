@@ -19,6 +19,7 @@ from serving import serving
 
 from otel_episodes import episode, step
 from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse.cli.app import run as cli
 from otel_episodes_clickhouse.cli.opening import recording
 from otel_episodes_clickhouse.learning import jobs
 from otel_episodes_clickhouse.serve.pages import listing, run
@@ -386,6 +387,46 @@ def test_a_person_scores_a_run_that_nobody_judged(site: Site, browser: Any) -> N
         page.locator(".over .pill.failure").wait_for()
         assert "score" in page.locator(".over").inner_text()
     assert site.json(episode_path("unscored"))["Judgements"][0]["Score"] == 0
+
+
+def test_a_person_tags_a_run(site: Site, browser: Any) -> None:
+    with page_of(browser, site, episode_path("booking-3")) as page:
+        page.get_by_label("Tag", exact=True).fill("reviewed")
+        page.get_by_role("button", name="Add").click()
+        page.get_by_role("link", name="#reviewed").click()
+        page.wait_for_url("**/episodes?tag=reviewed")
+        assert page.locator("tbody tr").count() == 1
+        page.locator("tbody a").click()
+        page.get_by_role("button", name="Remove the tag nightly").click()
+        page.get_by_role("link", name="#nightly").wait_for(state="detached")
+    assert {row["EpisodeId"] for row in site.json("/episodes", tag="nightly")["Episodes"]} == {
+        f"booking-{number}" for number in range(10) if number != 3
+    }
+
+
+def test_a_report_is_one_file_that_loads_and_runs_nothing(site: Site, browser: Any, tmp_path: Path) -> None:
+    one, days = tmp_path / "one.html", tmp_path / "days.html"
+    assert cli(["report", _hostile().id, "--output", str(one), "--dsn", site.dsn]) == 0
+    assert cli(["report", "--since", "7d", "--limit", "3", "-o", str(days), "--dsn", site.dsn]) == 0
+    files = Site(f"file://{tmp_path}", site.dsn, [], [])
+    with page_of(browser, files, "/one.html") as page:
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        assert page.locator("script, svg[onload]").count() == 0
+        assert page.locator(".steps li").count() == 2
+        assert "run" not in page.title().split(" ")
+        assert page.evaluate("getComputedStyle(document.querySelector('.top')).display") == "flex"
+        _check_access(page)
+        page.goto(f"{files.address}/days.html")
+        assert page.locator("main > article").count() == 3
+        page.locator("tbody a").first.click()
+        assert page.url.endswith("#run-1")
+
+
+def test_a_report_of_nothing_says_what_to_try(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["report", "--since", "1s", "-o", str(tmp_path / "none.html"), "--dsn", site.dsn]) == 1
+    assert "no episode began since 1s: try a longer time, --since 30d" in capsys.readouterr().err
+    assert cli(["report", "booking-1", "--since", "1d", "--dsn", site.dsn]) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_store_says_how_to_send_something(migrated: Path, browser: Any, tmp_path: Path) -> None:

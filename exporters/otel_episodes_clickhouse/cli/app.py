@@ -34,6 +34,7 @@ from otel_episodes_clickhouse.cli import (
     patterns,
     record,
     reflect,
+    report,
     rewards,
     score,
     serve,
@@ -46,7 +47,7 @@ from otel_episodes_clickhouse.cli import (
 # The commands by what one wants; the help lists them so.
 GROUPS = {
     "Record": ("start", "step", "complete", "score", "tag", "relate", "checkpoint", "import", "hooks", "skill"),
-    "Look": ("serve", "episodes", "show", "sql", "demo"),
+    "Look": ("serve", "episodes", "show", "report", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
     "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff", "mcp"),
     "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
@@ -93,6 +94,7 @@ for module in (
     hooks,
     episodes,
     show,
+    report,
     sql,
     serve,
     jobs,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from functools import cache
 from importlib import resources
@@ -24,8 +26,16 @@ _SUCCESS: Final = {True: "ok", False: "failed", None: "unknown"}
 
 
 def page(template: str, /, **values: Any) -> str:
-    """Return a template of ``templates/`` filled in."""
-    return _environment().get_template(template).render(values)
+    """Return a template of ``templates/`` filled in, with links to other pages."""
+    return _environment().get_template(template).render(here=None, **values)
+
+
+def file(template: str, /, *, here: Mapping[str, str], **values: Any) -> str:
+    """Return a template filled in to be a file on its own: ``here`` names the places of the episodes that it has."""
+    style = static("page.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    sealed = {"here": here, "style": style, "style_hash": f"sha256-{digest}"}
+    return _environment().get_template(template).render(sealed, **values)
 
 
 @cache

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from otel_episodes import UsageError
 from otel_episodes_clickhouse import times
 from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse.learning import marks
 from otel_episodes_clickhouse.serve.pages import drawing, health, learned, listing, run, sides, tools
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ class Views:
                 ("/health", self.health), ("/pulse", self.pulse),
             )
         ]  # fmt: skip
-        found.append(Route("/score", _guarded(self.score), methods=["POST"]))
+        found += [
+            Route(path, _guarded(handler), methods=["POST"])
+            for path, handler in (("/score", self.score), ("/tag", self.tag))
+        ]
         return [*found, Route("/static/{name}", _static, methods=["GET"])]
 
     async def front(self, _request: Request) -> Response:
@@ -181,6 +185,16 @@ class Views:
         episode = form.get("episode", "")
         try:
             await self._ask.score(episode, form.get("value", ""), note=form.get("note", ""))
+        except UsageError as error:
+            return _problem(request, str(error), 400)
+        return RedirectResponse(drawing.episode_address(episode), status_code=303, headers=HEADERS)
+
+    async def tag(self, request: Request) -> Response:
+        """Add tags to an episode or take one away, and go back to it."""
+        form = await _form(request)
+        episode, added, removed = (form.get(name, "") for name in ("episode", "add", "remove"))
+        try:
+            await self._ask.do(marks.tag, episode, *added.split(), remove=[removed] if removed else [])
         except UsageError as error:
             return _problem(request, str(error), 400)
         return RedirectResponse(drawing.episode_address(episode), status_code=303, headers=HEADERS)

@@ -6,6 +6,7 @@
 SELECT
     (SELECT toUnixTimestamp64Micro(max(InsertedAt)) FROM internal_changes) AS Changed,
     (SELECT count() FROM internal_evaluations) AS Scored,
+    (SELECT count() FROM internal_marks) AS Marked,
     (SELECT toUnixTimestamp64Micro(max(FinishedAt)) FROM internal_job_runs) AS Learned;
 
 -- name: page_changed
@@ -52,7 +53,8 @@ WHERE EpisodeId NOT IN {fresh:Array(String)}
     AND ({outcome:String} = '' OR Outcome = {outcome:String})
     AND ({agent:String} = '' OR AgentName = {agent:String})
     AND ({domain:String} = '' OR Domain = {domain:String})
-    AND ({tag:String} = '' OR has(Tags, {tag:String}))
+    AND ({tag:String} = '' OR EpisodeId IN (SELECT EpisodeId FROM internal_tags WHERE has(Added, {tag:String}))
+        OR (has(Tags, {tag:String}) AND EpisodeId NOT IN (SELECT EpisodeId FROM internal_tags WHERE has(Removed, {tag:String}))))
     AND ({tool:String} = '' OR EpisodeId IN (SELECT EpisodeId FROM internal_steps WHERE Tool = {tool:String}))
     AND ({since:Int64} = 0 OR StartTime >= fromUnixTimestamp64Nano({since:Int64}, 'UTC'))
     AND ({until:Int64} = 0 OR StartTime < fromUnixTimestamp64Nano({until:Int64}, 'UTC'))
@@ -65,10 +67,11 @@ LIMIT {limit:UInt32};
 
 -- name: page_facts
 SELECT
-    EpisodeId, Task, Domain, AgentName, Tags, Outcome, StartTime, LastTime AS EndTime, DurationNs, Steps, FailedSteps,
-    InputTokens, OutputTokens, ExternalReward
-FROM internal_facts FINAL
-WHERE EpisodeId IN {ids:Array(String)};
+    f.EpisodeId AS EpisodeId, Task, Domain, AgentName, Outcome, StartTime, LastTime AS EndTime, DurationNs, Steps, FailedSteps,
+    InputTokens, OutputTokens, ExternalReward,
+    arrayDistinct(arrayConcat(arrayFilter(tag -> NOT has(g.Removed, tag), f.Tags), g.Added)) AS Tags
+FROM (SELECT * FROM internal_facts FINAL WHERE EpisodeId IN {ids:Array(String)}) AS f
+LEFT ANY JOIN (SELECT * FROM internal_tags WHERE EpisodeId IN {ids:Array(String)}) AS g ON g.EpisodeId = f.EpisodeId;
 
 -- name: page_rewards
 SELECT EpisodeId, Reward FROM internal_scores WHERE Formula = {formula:String} AND EpisodeId IN {ids:Array(String)};
@@ -113,10 +116,12 @@ WITH
     scores AS
     (
         SELECT EpisodeId AS Of, argMax(Score, Time) AS Score FROM internal_evaluations FINAL
-        WHERE EpisodeId IN {ids:Array(String)} GROUP BY EpisodeId
-    )
+        WHERE EpisodeId IN {ids:Array(String)} AND Scored GROUP BY EpisodeId
+    ),
+    tags AS (SELECT EpisodeId AS Of, Added, Removed FROM internal_tags WHERE EpisodeId IN {ids:Array(String)})
 SELECT
-    r.Of AS EpisodeId, r.* EXCEPT (Of, LastTime, IsEnded, Said, Source, DurationNs, InputTokens, OutputTokens, Given, Began),
+    r.Of AS EpisodeId, r.* EXCEPT (Of, LastTime, IsEnded, Said, Source, DurationNs, InputTokens, OutputTokens, Given, Began, Tags),
+    arrayDistinct(arrayConcat(arrayFilter(tag -> NOT has(g.Removed, tag), r.Tags), g.Added)) AS Tags,
     c.Steps AS Steps, c.FailedSteps AS FailedSteps, r.Began AS StartTime,
     if(r.IsEnded, r.LastTime, greatest(r.LastTime, c.LastStep)) AS EndTime,
     if(r.IsEnded, r.DurationNs, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime)))) AS DurationNs,
@@ -129,7 +134,8 @@ SELECT
     CAST(NULL, 'Nullable(Float64)') AS Cost
 FROM roots AS r
 LEFT JOIN counts AS c ON c.Of = r.Of
-LEFT JOIN scores AS s ON s.Of = r.Of;
+LEFT JOIN scores AS s ON s.Of = r.Of
+LEFT ANY JOIN tags AS g ON g.Of = r.Of;
 
 -- name: page_other_episodes
 SELECT * FROM episodes WHERE EpisodeId IN {ids:Array(String)};
@@ -143,7 +149,10 @@ FROM
     UNION ALL
     SELECT 'domain', toString(Domain), count() FROM internal_facts WHERE Domain != '' GROUP BY Domain
     UNION ALL
-    SELECT 'tag', tag, count() FROM internal_facts ARRAY JOIN Tags AS tag GROUP BY tag
+    SELECT 'tag', tag, count()
+    FROM (SELECT Tags FROM internal_facts UNION ALL SELECT Added FROM internal_tags)
+    ARRAY JOIN Tags AS tag
+    GROUP BY tag
     UNION ALL
     SELECT 'tool', toString(Tool), count() FROM internal_steps WHERE Tool != '' GROUP BY Tool
 )
@@ -199,7 +208,7 @@ FROM internal_scores
 WHERE Formula = {formula:String} AND EpisodeId = {id:String};
 
 -- name: page_judgements
-SELECT Name, Score, Time FROM internal_evaluations FINAL WHERE EpisodeId = {id:String} ORDER BY Time DESC LIMIT 50;
+SELECT Name, Score, Time FROM internal_evaluations FINAL WHERE EpisodeId = {id:String} AND Scored ORDER BY Time DESC LIMIT 50;
 
 -- name: page_alike
 -- Runs of the same domain that went most like one: the same task first, then the share of their tools that both used.
