@@ -103,6 +103,11 @@ def serving(dsn: str, *options: str, command: tuple[str, ...] = (), **environ: s
                 process.kill()
 
 
+def children(process: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
 def spooled(spool: Path) -> list[Any]:
     """Return the rows that a drain of a spool takes to its sink."""
     from otel_episodes_clickhouse.spool.drain import drain

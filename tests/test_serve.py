@@ -31,7 +31,7 @@ from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, set_span_in_context
-from serving import INTAKE, Serving, serving, spooled
+from serving import INTAKE, Serving, children, serving, spooled
 from storage_fixtures import STEP, T0, Keep, provider
 
 from otel_episodes._for_store import read_span
@@ -424,10 +424,6 @@ def test_an_engine_that_dies_takes_the_server_along_and_no_span(migrated: Path, 
         assert running.process.wait(30) == 1
     asked = command("sql", "SELECT SpanId FROM otel_traces", "--dsn", f"chdb://{place}", "--json")
     assert json.loads(asked.stdout) == [{"SpanId": f"{0xD1:016x}"}]
-
-
-def children(process: int) -> list[int]:
-    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
