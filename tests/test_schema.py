@@ -364,3 +364,19 @@ def test_raw_spans_are_kept_as_long_as_said(storage_store: Store) -> None:
     for _ in range(2):
         migrations.keep_traces(storage_store, 0)
     assert expiring() == []
+
+
+def test_a_view_that_was_replaced_by_hand_is_put_back(storage_store: Store) -> None:
+    storage_store.migrate()
+    storage_store.sql("CREATE OR REPLACE VIEW tasks AS SELECT 1 AS Nothing", read_only=False)
+    storage_store.sql(
+        "ALTER TABLE internal_roots_mv MODIFY QUERY SELECT TraceId, SpanId FROM otel_traces", read_only=False
+    )
+    found = [(change.action, change.name, change.why) for change in migrations.plan(storage_store).changes]
+    assert [change for change in found if change[0] == "replace"] == [
+        ("replace", "internal_roots_mv", "somebody has replaced it by another"),
+        ("replace", "tasks", "somebody has replaced it by another"),
+    ]
+    storage_store.migrate()
+    assert storage_store.query("SELECT count() AS n FROM tasks WHERE Domain = 'x'") == [{"n": 0}]
+    assert migrations.plan(storage_store) == Migration()

@@ -1,9 +1,9 @@
 """The tables and views: what a store lacks, and bringing it up to date.
 
 What a store should have is read from the CREATE statements in ``sql/schema`` and ``sql/views`` (see `ddl`), what it has
-from the engine; ``internal_settings`` keeps a hash of the statement each was made from. A missing column or index is
-added in place, a view made from another statement is replaced, and so is a table that only our own jobs fill, which
-then fill it again. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
+from the engine; ``internal_settings`` keeps a hash of the statement each was made from, and of what the engine made of
+a view's. A missing column or index is added in place, a view made from another statement is replaced, and so are one
+that somebody else has replaced and a table that only our own jobs fill, which then fill it again. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
 
 What no comparison can find, a numbered file of ``sql/migrations`` does once: ``NNN_pre_*.sql`` after missing tables are
 made and before views are, ``NNN_post_*.sql`` after both. The number of the last is kept in ``internal_settings`` too; a
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _HASH: Final = "schema_of_"
+_AS_MADE: Final = "schema_made_"
 _ONE_SERVER: Final = Layout()
 _KEEPS_NOTHING: Final = frozenset(("View", "Null", "LiveView"))
 _ELSEWHERE: Final = (
@@ -149,7 +150,8 @@ def migrate(engine: Engine, layout: Layout | None = None) -> Migration:
     for change in changes:
         for statement in change.statements:
             _run(engine, statement, refused)
-    settings = settings_of(wanted)
+    made = _as_made(engine, wanted) if changes else {name: row["AsMade"] for name, row in _views(found, wanted).items()}
+    settings = {**settings_of(wanted), **{_AS_MADE + name: hashed for name, hashed in made.items()}}
     if changes or any(found.settings.get(name) != value for name, value in settings.items()):
         engine.execute(sql.named("set_schema"), {"names": [*settings], "values": [*settings.values()]})
     return Migration(changes, tuple(refused))
@@ -189,6 +191,17 @@ def _run(engine: Engine, statement: sql.Statement, refused: list[tuple[str, str]
         if not statement.optional:
             raise
         refused.append((statement.name, str(error)))
+
+
+def _as_made(engine: Engine, layout: Layout) -> dict[str, str]:
+    """Return a hash of what the engine made of each view's statement."""
+    names = [statement.name for statement in statements(layout) if _is_view(statement)]
+    return {row["Name"]: row["AsMade"] for row in engine.query_named("schema_tables", {"names": names})}
+
+
+def _views(found: Found, layout: Layout) -> dict[str, dict[str, Any]]:
+    names = {statement.name for statement in statements(layout) if _is_view(statement)}
+    return {name: row for name, row in found.tables.items() if name in names}
 
 
 def _missing(engine: Engine) -> set[str]:
@@ -324,13 +337,18 @@ def _view(wanted: Made, there: Mapping[str, Any], found: Found) -> Iterator[Chan
     statement, name = wanted.statement, wanted.name
     if there["Engine"] != _VIEWS[wanted.kind]:
         yield Change("refuse", name, f"a {there['Engine']} has the name of our {wanted.kind}: rename it, then repeat")
-    elif statement.shared or not _differs(statement, found):
         return
-    elif wanted.kind == "view":
-        yield Change("replace", name, "its definition has changed", (statement,))
-    else:
-        # In place: between a DROP and a CREATE an insert would pass it by.
-        yield Change("replace", name, "its definition has changed", (ddl.select_anew(wanted),))
+    if statement.shared or not (_differs(statement, found) or _is_replaced(name, there, found)):
+        return
+    why = "its definition has changed" if _differs(statement, found) else "somebody has replaced it by another"
+    # In place: between a DROP and a CREATE an insert would pass it by.
+    yield Change("replace", name, why, (statement if wanted.kind == "view" else ddl.select_anew(wanted),))
+
+
+def _is_replaced(name: str, there: Mapping[str, Any], found: Found) -> bool:
+    """Return True if the engine has another definition than it made; another release writes the same differently."""
+    made = found.settings.get(_AS_MADE + name, "")
+    return made.partition(" ")[0] == there["AsMade"].partition(" ")[0] and made != there["AsMade"]
 
 
 def _differs(statement: sql.Statement, found: Found) -> bool:

@@ -25,7 +25,9 @@ GROUP BY Name;
 
 -- name: schema_tables
 SELECT name AS Name, engine AS Engine, sorting_key AS OrderBy, partition_key AS PartitionBy,
-    create_table_query AS Definition, dependencies_table AS Feeds
+    create_table_query AS Definition, dependencies_table AS Feeds,
+    -- Whatever the database is called.
+    concat(version(), ' ', hex(sipHash128(replaceAll(create_table_query, concat(currentDatabase(), '.'), '')))) AS AsMade
 FROM system.tables
 WHERE database = currentDatabase() AND name IN {names:Array(String)};
 
