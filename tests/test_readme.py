@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Pages whose sessions are run by other means.
 NOT_HERE = {
     "examples": "its sessions are compared with what they print, by test_examples.py",
+    "serve": "it goes on until it is ended; test_serve.py runs it",
     "importing": "its files are the reader's own; test_import*.py import some of each format",
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,8 +39,9 @@ def test_python_on_a_page_runs(page: Path, environ: dict[str, str], tmp_path: Pa
     if not code:
         pytest.skip("no Python on this page")
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", code],
+        env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
@@ -54,6 +56,6 @@ def test_the_shell_session_of_a_page_runs(page: Path, environ: dict[str, str], t
     subprocess.run([sys.executable, "agent.py"], env=environ, cwd=tmp_path, check=True)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(own)],
-        env=environ, cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

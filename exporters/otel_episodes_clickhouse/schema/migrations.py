@@ -3,7 +3,8 @@
 What a store should have is read from the CREATE statements in ``sql/schema`` and ``sql/views`` (see `ddl`), what it has
 from the engine; ``internal_settings`` keeps a hash of the statement each was made from, and of what the engine made of
 a view's. A missing column or index is added in place, a view made from another statement is replaced, and so are one
-that somebody else has replaced and a table that only our own jobs fill, which then fill it again. What a collector makes too is never altered. Whatever else differs is refused, with what to do.
+that somebody else has replaced and a table that only our own jobs fill, which then fill it again. What a collector
+makes too is never altered. Whatever else differs is refused, with what to do.
 
 What no comparison can find, a numbered file of ``sql/migrations`` does once: ``NNN_pre_*.sql`` after missing tables are
 made and before views are, ``NNN_post_*.sql`` after both. The number of the last is kept in ``internal_settings`` too; a
@@ -347,8 +348,8 @@ def _view(wanted: Made, there: Mapping[str, Any], found: Found) -> Iterator[Chan
 
 def _is_replaced(name: str, there: Mapping[str, Any], found: Found) -> bool:
     """Return True if the engine has another definition than it made; another release writes the same differently."""
-    made = found.settings.get(_AS_MADE + name, "")
-    return made.partition(" ")[0] == there["AsMade"].partition(" ")[0] and made != there["AsMade"]
+    made, has = found.settings.get(_AS_MADE + name, ""), str(there["AsMade"])
+    return made.partition(" ")[0] == has.partition(" ")[0] and made != has
 
 
 def _differs(statement: sql.Statement, found: Found) -> bool:
