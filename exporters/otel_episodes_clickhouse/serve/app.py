@@ -14,6 +14,8 @@ from otel_episodes_clickhouse.serve import pages, receive
 from otel_episodes_clickhouse.serve.walls import Walls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.serve.work import Work
 
 
-def build_app(ask: Ask, intake: Intake, work: Work, *, token: str = "", tools: Starlette | None = None) -> ASGIApp:
+def build_app(ask: Ask, intake: Intake, work: Work, tools: Sequence[Route] = (), *, token: str = "") -> ASGIApp:
     """Return the application behind its walls; ``token`` is what a request has to carry, empty for none.
 
-    ``tools`` is what answers by the Model Context Protocol (`mcp_server.http_app`).
+    ``tools`` are the routes of other protocols (`serve.tools`).
     """
 
     async def healthz(_request: Request) -> Response:
@@ -39,9 +41,7 @@ def build_app(ask: Ask, intake: Intake, work: Work, *, token: str = "", tools: S
         Route("/healthz", healthz),
         Route("/counts.json", counts),
         *receive.routes(intake, ask.keep_logs),
+        *tools,
         *pages.routes(ask),
     ]
-    if tools is None:
-        return Walls(Starlette(routes=routes), token=token)
-    app = Starlette(routes=[*routes, *tools.routes], lifespan=tools.router.lifespan_context)
-    return Walls(app, token=token)
+    return Walls(Starlette(routes=routes), token=token)

@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
                 app,
                 http=type("Impatient", (Impatient,), {"head_seconds": head_seconds}),
                 ws="none",
-                lifespan="auto",
+                lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, closing
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse.config import SpoolSettings
@@ -16,8 +15,6 @@ from otel_episodes_clickhouse.store.store import Store
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-
-    from starlette.applications import Starlette
 
     from otel_episodes_clickhouse.config import Target
     from otel_episodes_clickhouse.serve.server import Server
@@ -34,6 +31,7 @@ def run(
     with ExitStack() as ending:
         engine = ending.enter_context(ServedEngine(target)) if target.embedded else None
         # While the engine starts.
+        from otel_episodes_clickhouse.serve import tools  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.app import build_app  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.ask import Ask  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.intake import Intake  # noqa: PLC0415
@@ -53,7 +51,7 @@ def run(
         ask = ending.enter_context(closing(Ask(open_store, changed=work.changed)))
         limit = SpoolSettings.resolve().limit_bytes
         intake = ending.enter_context(closing(Intake(target.spool, limit_bytes=limit, spooled=work.spooled)))
-        server = Server(build_app(ask, intake, work, token=token, tools=_tools(open_store)))
+        server = Server(build_app(ask, intake, work, tools.routes(open_store), token=token))
         if engine is not None:
             threading.Thread(target=_watch, args=(engine, server), daemon=True).start()
         work.begin()
@@ -62,15 +60,6 @@ def run(
         if engine is not None and engine.ended():
             # What it had begun is repeated by the next process, which knows that it was cut short.
             raise StoreError(f"the engine that had {target} open has ended: see above, and start again")
-
-
-def _tools(open_store: Callable[[], Store]) -> Starlette | None:
-    """Return what answers at /mcp; None without the extra for it."""
-    if find_spec("mcp") is None:
-        return None
-    from otel_episodes_clickhouse.advice.mcp_server import http_app  # noqa: PLC0415  # with the extra
-
-    return http_app(open_store)
 
 
 def _watch(engine: ServedEngine, server: Server) -> None:
