@@ -16,6 +16,8 @@ NOT_HERE = {
     "examples": "its sessions are compared with what they print, by test_examples.py",
     "serve": "it goes on until it is ended; test_serve.py runs it",
     "mcp": "the agents it is added to do not come with the tests; test_mcp.py speaks to the server",
+    "forgetting": "its episode is the reader's own; test_forget.py forgets some",
+    "handing-over": "its episode is the reader's own; test_marks.py hands one over",
     "importing": "its files are the reader's own; test_import*.py import some of each format",
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
