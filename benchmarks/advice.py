@@ -2,7 +2,7 @@
 """Measure whether what was learned makes the next runs better: an agent that asks the Advisor, beside two that do not.
 
 Usage: python benchmarks/advice.py --environments FOLDER --env NAME [--arms none tabular advisor] [--seeds 0 1]
-    [--generations 6] [--train 60] [--test 90] [--liars 0.0] [--json FILE]
+    [--generations 6] [--train 60] [--test 90] [--liars 0.0] [--habit 0.0] [--json FILE]
 
 The environments are not ours: FOLDER has a module ``envs_NAME`` with a class ``Env`` (``pool(split)``, ``reset(task)``,
 ``actions()``, ``step(action)``, ``score()``, ``budget``; a task has ``id``, ``type`` and ``text``, an action ``tool``
@@ -14,7 +14,10 @@ tasks, with nothing learned any more. All arms of a seed get the same tasks.
     tabular   the mean score of earlier runs by (type of task, tool before, tool), shrunk to (type, tool), in memory
     advisor   records every run through the public API, runs the jobs after each generation and asks `Advisor.rank`
 
-``--liars`` is the share of runs of the advisor that say the opposite of how they ended.
+``--liars`` is the share of runs of the advisor that say the opposite of how they ended, under the name of the honest
+agent, or with ``--liars-name`` under one of their own. ``--habit`` is how many runs are recorded for each of ours in
+which another agent does the one thing over and over that its first run found, and fails. ``--harmed`` says of every
+item of a brief to each run, under two names, that it did harm.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from table import show as show_table
 
 from otel_episodes import configure, episode, log_step
 from otel_episodes_clickhouse import AdvisedRun, Advisor, Call, Store, Target, run_jobs
+from otel_episodes_clickhouse.advice.advise import ask
+from otel_episodes_clickhouse.advice.feedback import give
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,10 +144,14 @@ class Advised(Nothing):
     suffix: str
     success_at: float
     liars: float = 0.0
+    liars_name: str = "explorer"
+    habit: float = 0.0
+    harmed: bool = False
     asked: list[float] = field(default_factory=list)
     learning_seconds: list[float] = field(default_factory=list)
     _advisors: dict[str, Advisor] = field(default_factory=dict)
     _steps: list[dict[str, Any]] = field(default_factory=list)
+    _habits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def begin(self, task: Any) -> None:
         """Begin to ask."""
@@ -183,10 +192,17 @@ class Advised(Nothing):
         """Record the run."""
         if not learning:
             return
-        if random.Random(f"{self._domain}{len(self.asked)}").random() < self.liars:
+        lies = random.Random(f"{self._domain}{len(self.asked)}").random() < self.liars
+        if lies:
             score, success = 1 - min(1.0, score), not success
-        with episode(self._task.text or self._task.id, agent="explorer", domain=self._domain) as run:
-            for step in self._steps:
+        self._record(self._steps, score, success=success, agent=self.liars_name if lies else "explorer")
+        if self.habit and random.Random(f"habit {self._domain}{len(self.asked)}").random() < self.habit:
+            again = self._habits.setdefault(self._domain, self._steps[0])
+            self._record([again] * len(self._steps), 0.0, success=False, agent="creature of habit")
+
+    def _record(self, steps: Sequence[dict[str, Any]], score: float, *, success: bool, agent: str) -> None:
+        with episode(self._task.text or self._task.id, agent=agent, domain=self._domain) as run:
+            for step in steps:
                 log_step(**step)
             run.reward(score)
             if success:
@@ -200,7 +216,19 @@ class Advised(Nothing):
         with Store.open(Target.resolve(self.dsn)) as store:
             store.drain()
             run_jobs(store, "values", reward="external", success_at=self.success_at)
+            if self.harmed:
+                self._accuse(store)
         self.learning_seconds.append(time.perf_counter() - began)
+
+    def _accuse(self, store: Store) -> None:
+        for domain in self._advisors:
+            run = {"episode": "", "domain": domain, "task": "", "tools": [], "ended": False}
+            advice = ask(store, run, asked=True)
+            advice.brief()
+            store.drain()
+            for item in advice.items:
+                for name in ("liar", "another liar"):
+                    give(store, advice.id, "harmed", item=item.id, by=name)
 
 
 def shared_by_tool(actions: Sequence[Any], weights: Sequence[float]) -> list[float]:
@@ -307,6 +335,9 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=60)
     parser.add_argument("--test", type=int, default=90)
     parser.add_argument("--liars", type=float, default=0.0)
+    parser.add_argument("--liars-name", default="explorer")
+    parser.add_argument("--habit", type=float, default=0.0)
+    parser.add_argument("--harmed", action="store_true")
     parser.add_argument("--json", default="")
     options = parser.parse_args()
     sys.path.insert(0, options.environments)
@@ -320,7 +351,15 @@ def main() -> None:
         makers: dict[str, Callable[[int], Memory]] = {
             "none": lambda _: Nothing(),
             "tabular": lambda _: Tabular(),
-            "advisor": lambda seed: Advised(dsn, f" {seed}", getattr(env, "success_at", 1.0), options.liars),
+            "advisor": lambda seed: Advised(
+                dsn,
+                f" {seed}",
+                getattr(env, "success_at", 1.0),
+                options.liars,
+                options.liars_name,
+                options.habit,
+                options.harmed,
+            ),
         }
         for seed in options.seeds:
             for arm in options.arms:
