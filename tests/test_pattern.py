@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -161,8 +162,6 @@ def test_keys_with_quotes_and_control_characters_survive(storage_store: Store) -
 
 
 def test_chance_is_not_mistaken_for_knowledge(storage_store: Store) -> None:
-    import random
-
     draw = random.Random(3)
     episodes = [
         Episode(
@@ -181,3 +180,38 @@ def test_chance_is_not_mistaken_for_knowledge(storage_store: Store) -> None:
     # At the usual 5 % some would be; corrected for as many tests as there are, none is.
     assert [row["Key"] for row in rows if row["QValue"] < 0.05] == []
     assert all(row["PValue"] <= row["QValue"] <= 1 for row in rows)
+
+
+def test_what_is_about_the_tools_of_a_pair_is_tested_only_where_the_pair_holds(storage_store: Store) -> None:
+    draw = random.Random(5)
+    made = []
+    for number in range(80):
+        won = number % 2 == 0
+        # One pair decides; the others come as they come.
+        parts = [["plan", "edit"] if won else ["edit", "plan"], ["look", "wait", "ask"], ["ping", "pong", "look"]]
+        draw.shuffle(parts)
+        tools = [tool for part in parts[: draw.randrange(2, 4)] for tool in part]
+        tools = tools if {"plan", "edit"} <= set(tools) else [*parts[2], *tools]
+        steps = [(tool, True) for tool in tools]
+        made.append(Episode(f"gate-{number}", "success" if won else "failure", steps, domain="gate"))
+    learn(storage_store, *made)
+    pairs = {key: row for key, row in found(storage_store, "gate", "tool_sequence").items() if len(key) == 2}
+    assert pairs["plan", "edit"]["State"] == pairs["edit", "plan"]["State"] == "sure"
+    holds = {key for key, row in pairs.items() if row["QValue"] <= 0.1}
+    others = {key: row for key, row in found(storage_store, "gate", "tool_sequence").items() if len(key) > 2}
+    for key, row in others.items():
+        assert (row["State"] != "untested") is any(pair in holds for pair in pairwise(key)), key
+    nexts = found(storage_store, "gate", "heuristic")
+    for (tool, _, after), row in nexts.items():
+        assert (row["State"] != "untested") is ((tool, after) in holds)
+    assert {row["State"] for row in nexts.values()} >= {"sure", "untested"}
+
+
+def test_of_chance_alone_few_look_promising_and_it_is_said_how_many_runs_more_would_tell(storage_store: Store) -> None:
+    columns = "State, Support, MoreRuns, QValue, PValue"
+    rows = storage_store.query(f"SELECT {columns} FROM patterns WHERE Domain = 'noise'")
+    promising = [row for row in rows if row["State"] == "promising"]
+    assert 0 < len(promising) <= 10
+    assert all(row["MoreRuns"] > 0 and row["Support"] > 2 and row["PValue"] <= 0.1 for row in promising)
+    assert all(row["QValue"] == 1 for row in rows if row["State"] == "untested")
+    assert sum(row["State"] == "untested" for row in rows) > len(rows) / 4

@@ -12,6 +12,7 @@ from otel_episodes_clickhouse.cli.opening import reading
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.learning import evaluate as evaluation
+    from otel_episodes_clickhouse.learning.off_policy import Following
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +30,10 @@ def evaluate(
     dsn: options.Dsn = None,
     json: options.Json = False,
 ) -> None:
-    """Judge the outlook and the next steps on episodes they were not learned from, beside simple baselines."""
+    """Judge the outlook and the next steps on episodes they were not learned from, beside simple baselines.
+
+    And tell what runs would earn that follow the ranking of next steps, from runs that did not.
+    """
     from otel_episodes_clickhouse.learning import evaluate as evaluation  # noqa: PLC0415  # with the engine
 
     with reading(dsn) as store:
@@ -53,3 +57,22 @@ def _print_evaluation(result: evaluation.Evaluation) -> None:
             between = "-" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
             table.add_row(name, model, value, between)
     output.console().print(table)
+    output.line("top-1 and top-3 judge imitation: how well it is known what such runs do next")
+    output.line(_followed(result.following))
+
+
+def _followed(found: Following) -> str:
+    """Return in a sentence what following the ranking would earn."""
+    if found.earned is None:
+        return "what following the ranking would earn is not known: no run said how it went"
+    if found.followed is None:
+        return (
+            f"what following the ranking would earn is not known: these {output.plural(found.runs, 'run')} earned "
+            f"{found.earned:.2f}, and those that went as the ranking says count for {found.effective:.0f}, not 30"
+        )
+    return (
+        f"following the ranking would earn {found.followed:.2f} "
+        f"({found.followed_low:.2f} to {found.followed_high:.2f}) where these {output.plural(found.runs, 'run')} "
+        f"earned {found.earned:.2f}: {found.gain:+.2f} ({found.gain_low:+.2f} to {found.gain_high:+.2f}), told from "
+        f"runs that count for {found.effective:.0f}"
+    )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 _WIDE = 110
+# More that may be chance is a list nobody can act on.
+_PROMISING = 10
 
 patterns_app = typer.Typer(invoke_without_command=True, help="List what was learned across episodes.")
 
@@ -36,12 +38,19 @@ def patterns(  # options
     q: Annotated[
         float, typer.Option(help="At most this share of false findings (Benjamini-Hochberg).", min=0, max=1)
     ] = 1.0,
+    everything: Annotated[
+        bool, typer.Option("--all", help="What is open or was not tested too, as a filter or --json does.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 30,
     dsn: options.Dsn = None,
     json: options.Json = False,
     csv: options.Csv = False,
 ) -> None:
-    """List what was learned across episodes, the surest first: good ones, pitfalls, and what is still open."""
+    """List what was learned across episodes: what is sure, then the ten most promising.
+
+    Sure is what chance explains in one of ten such lists at most. Of what looks promising it is
+    said how many runs more would settle the best.
+    """
     if context.invoked_subcommand is not None:
         return
     parameters = {
@@ -58,8 +67,29 @@ def patterns(  # options
         return
     if not rows:
         output.line("Nothing learned yet that fits: otel-episodes jobs run (a pattern needs two episodes).")
-    else:
+        return
+    whole = everything or kind or verdict or q < 1 or support > 2  # noqa: PLR2004  # the least there is
+    _print_patterns(rows if whole else _worth_a_look(rows), hidden=not whole)
+
+
+def _worth_a_look(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    promising = [row for row in rows if row["State"] == "promising"]
+    return [*(row for row in rows if row["State"] == "sure"), *promising[:_PROMISING]]
+
+
+def _print_patterns(rows: Sequence[dict[str, Any]], *, hidden: bool) -> None:
+    sure = sum(row["State"] == "sure" for row in rows)
+    if rows:
         output.console().print(_patterns_table(rows))
+    promising = [row for row in rows if row["State"] == "promising"]
+    if promising:
+        best = min(promising, key=lambda row: row["MoreRuns"])
+        more = f"about {best['MoreRuns']:,} runs more would settle {best['PatternId'][:8]}"
+        output.note(f"{output.plural(sure, 'pattern')} sure, {len(promising)} promising: {more}, if its rate stays")
+    elif not sure:
+        output.line("Nothing is sure yet, and nothing looks promising: more runs are needed.")
+    if hidden:
+        output.note("the rest: otel-episodes patterns --all")
 
 
 def show(
@@ -99,7 +129,7 @@ def _patterns_table(rows: Sequence[dict[str, Any]]) -> Any:
 
     wide = output.console().width >= _WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", expand=True)
-    for name in ("ID", "VERDICT"):
+    for name in ("ID", "STATE", "VERDICT"):
         table.add_column(name, no_wrap=True)
     table.add_column("WHAT", overflow="fold", ratio=1)
     for name in ("EPISODES", "SUCCESS", "Q", *(("TYPE", "DOMAIN", "LIFT", "REWARD") if wide else ())):
@@ -111,7 +141,8 @@ def _patterns_table(rows: Sequence[dict[str, Any]]) -> Any:
             f"{row['MeanReward']:.2f}",
         )  # fmt: skip
         table.add_row(
-            row["PatternId"][:8], row["Verdict"], _what(row["Type"], [output.one_line(part) for part in row["Key"]]),
+            row["PatternId"][:8], row["State"], row["Verdict"],
+            _what(row["Type"], [output.one_line(part) for part in row["Key"]]),
             output.count(row["Support"]), success, f"{row['QValue']:.3f}", *(more if wide else ()),
         )  # fmt: skip
     return table

@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes.exceptions import UsageError
+from otel_episodes_clickhouse.learning import off_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otel_episodes_clickhouse.learning.off_policy import Following
     from otel_episodes_clickhouse.store.store import Store
 
 SPLITS: Final = ("episode", "task", "time")
@@ -47,7 +49,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well what was learned predicts; ``auc`` and ``brier`` by model, ``top1`` and ``top3`` likewise."""
+    """How well what was learned predicts; ``auc`` and ``brier`` by model, ``top1`` and ``top3`` likewise.
+
+    These are about imitation: how well it is known what such runs do next. ``following`` is what following the ranking
+    of next steps would earn.
+    """
 
     split: str
     episodes: int
@@ -58,6 +64,7 @@ class Evaluation:
     brier: dict[str, Figure]
     top1: dict[str, Figure]
     top3: dict[str, Figure]
+    following: Following
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, for JSON."""
@@ -104,6 +111,7 @@ def evaluate(
         },
         top1={name: _top(steps, column, 1) for name, column in _PLACES.items()},
         top3={name: _top(steps, column, 3) for name, column in _PLACES.items()},
+        following=off_policy.following(store, domain=domain, folds=folds, seed=seed),
     )
 
 

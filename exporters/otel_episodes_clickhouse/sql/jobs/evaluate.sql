@@ -136,3 +136,17 @@ SELECT
 FROM scored
 GROUP BY EpisodeId, Position
 ORDER BY EpisodeId, Position;
+
+-- name: evaluate_runs
+-- What runs did and earned, in an order that is that of no time, the latest 5,000.
+SELECT
+    toString(Domain) AS Domain, toString(Tenant) AS Tenant, Task, arrayMap(tool -> toString(tool), Tools) AS Tools, Oks, Value, Told,
+    sipHash64({seed:UInt64}, EpisodeId) % {folds:UInt8} AS Fold
+FROM
+(
+    SELECT * FROM internal_pattern_observations FINAL
+    WHERE {domain:String} = '' OR Domain = {domain:String}
+    ORDER BY StartTime DESC, EpisodeId
+    LIMIT 5000
+)
+ORDER BY sipHash64({seed:UInt64}, EpisodeId, 'place'), EpisodeId;

@@ -4,7 +4,7 @@
 SELECT * FROM patterns
 WHERE ({type:String} = '' OR Type = {type:String}) AND ({domain:String} = '' OR Domain = {domain:String})
     AND ({verdict:String} = '' OR Verdict = {verdict:String}) AND Support >= {support:UInt64} AND QValue <= {q:Float64}
-ORDER BY QValue, PValue, Support DESC, PatternId
+ORDER BY indexOf(['sure', 'promising', 'open', 'untested'], State), QValue, PValue, Support DESC, PatternId
 LIMIT {limit:UInt32};
 
 -- name: pattern_one

@@ -282,7 +282,7 @@ AS WITH
         WHERE Support > 0
     )
 SELECT
-    k.* EXCEPT (DomainHash, Hashes, Seed, Head, Tail, Condition, Whole),
+    k.* EXCEPT (DomainHash, Hashes, Head, Tail, Condition, Whole),
     e.Share AS Base, c.Won AS ConditionSuccesses,
     -- Three or more tools say more than a part of theirs when its rate lies outside their interval.
     k.Head != 0 AND ((h.Shown > 0 AND h.Share BETWEEN k.Low AND k.High)
@@ -303,6 +303,86 @@ LEFT JOIN counts AS h ON h.Of = k.Head
 LEFT JOIN counts AS s ON s.Of = k.Tail
 LEFT JOIN counts AS c ON c.Of = k.Condition;
 
+-- name: internal_pattern_claims
+-- One row per distinct claim, in families that are tested apart. Pairs of tools come first; what is about the same tools (longer sequences,
+-- and what to do after one that worked) is tested only under a pair that holds. Of contexts that are the same runs the shortest is kept.
+CREATE OR REPLACE VIEW internal_pattern_claims
+AS WITH
+    (made, part) -> intHash64(bitXor(made, part)) AS mixed
+SELECT
+    *,
+    multiIf(
+        Type = 'error_recovery' OR (Type = 'heuristic' AND Key[2] = 'failed'), 'recovery',
+        Type = 'decision_point', 'decision',
+        Type = 'context', 'context',
+        Type = 'tool_sequence' AND length(Key) = 2, 'pair',
+        'longer') AS Family,
+    arrayMap(tool -> sipHash64(tool), multiIf(Family != 'longer', [], Type = 'heuristic', [Key[1], Key[3]], Key)) AS Parts,
+    arrayMap((a, b) -> mixed(mixed(Seed, a), b), arrayPopBack(Parts), arrayPopFront(Parts)) AS Pairs,
+    Type = 'context' AND row_number() OVER (PARTITION BY Domain, Type, if(Type = 'context', arraySlice(Key, 2), Key), Support, Successes,
+        RewardMicros ORDER BY length(Key[1]), PatternId) > 1 AS Repeated
+FROM internal_pattern_tests
+WHERE NOT Redundant;
+
+-- name: internal_pattern_findings
+-- Benjamini, Y. and Hochberg, Y. (1995), within each family of a domain: first for all, then again for what is left to test under the pairs
+-- that hold at a tenth.
+CREATE OR REPLACE VIEW internal_pattern_findings
+AS WITH
+    first AS
+    (
+        SELECT
+            *, count() OVER (PARTITION BY Domain, Family) AS FirstTests,
+            row_number() OVER (PARTITION BY Domain, Family ORDER BY P, PatternId) AS FirstPlace
+        FROM internal_pattern_claims
+        WHERE NOT Repeated
+    ),
+    judged AS
+    (
+        SELECT *, least(1, min(P * FirstTests / FirstPlace) OVER later) AS FirstQ
+        FROM first
+        WINDOW later AS (PARTITION BY Domain, Family ORDER BY FirstPlace DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    ),
+    gated AS
+    (
+        SELECT
+            * EXCEPT (FirstTests, FirstPlace, FirstQ),
+            Family != 'longer' OR hasAny(Pairs, groupArrayIf(PatternId, Family = 'pair' AND FirstQ <= 0.1) OVER (PARTITION BY Domain)) AS Tested
+        FROM judged
+    ),
+    ranked AS
+    (
+        SELECT
+            *, count() OVER (PARTITION BY Domain, Family, Tested) AS Tests,
+            row_number() OVER (PARTITION BY Domain, Family, Tested ORDER BY P, PatternId) AS Place
+        FROM gated
+    )
+SELECT *, if(Tested, least(1, min(P * Tests / Place) OVER later), 1) AS Q
+FROM ranked
+WINDOW later AS (PARTITION BY Domain, Family, Tested ORDER BY Place DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW);
+
+-- name: internal_pattern_states
+-- What is sure, what looks promising (the ten least likely by chance of a domain), what is open, and what was not tested. Of what is not
+-- sure, how many runs more would make it so if its rate stayed: its distance from chance grows with the root of their number.
+CREATE OR REPLACE VIEW internal_pattern_states
+AS WITH
+    -- The tail of the normal distribution from below, to within a hundredth.
+    chance -> sqrt(greatest(1., -2 * log(chance) - log(-2 * log(chance)) - log(2 * pi()))) AS distance_at,
+    near AS
+    (
+        SELECT
+            *, Tested AND Q > 0.1 AND P <= 0.1 AND Support > 2 AS Near,
+            row_number() OVER (PARTITION BY Domain, Near ORDER BY P, PatternId) AS NearPlace,
+            abs(x - n * Base) / sqrt(greatest(1e-9, n * Base * (1 - Base) * (N - n) / greatest(1, N - 1))) AS Distance
+        FROM internal_pattern_findings
+    )
+SELECT
+    *,
+    multiIf(NOT Tested, 'untested', Q <= 0.1, 'sure', Near AND NearPlace <= 10, 'promising', 'open') AS State,
+    if(State = 'promising' AND Distance > 0,
+       toUInt64(ceil(N * greatest(0., pow(distance_at(0.05 * Place / Tests) / Distance, 2) - 1))), 0) AS MoreRuns
+FROM near;
+
 -- name: patterns
 CREATE OR REPLACE VIEW patterns
 (
@@ -319,7 +399,9 @@ CREATE OR REPLACE VIEW patterns
     BaseRate Float64 COMMENT 'share of all episodes of the domain that succeeded',
     Lift Nullable(Float64) COMMENT 'SuccessRate / BaseRate; NULL when nothing in the domain ever succeeded',
     PValue Float64 COMMENT 'two-sided: could as many successes be drawn from the domain by chance (hypergeometric)',
-    QValue Float64 COMMENT 'Benjamini-Hochberg over all patterns of the domain: the share of false findings if all up to here are believed',
+    QValue Float64 COMMENT 'Benjamini-Hochberg over the patterns of the domain that are tested with it: the share of false findings if all up to here are believed',
+    State String COMMENT 'sure: QValue is 0.1 or less; promising: the ten others of the domain that chance explains least; open; untested: about tools of which no pair holds',
+    MoreRuns UInt64 COMMENT 'of a promising one: about how many runs more would make it sure, if its rate stays',
     Confidence Nullable(Float64) COMMENT 'heuristic: share of the successful episodes in that condition in which this tool came next',
     MeanReward Float64 COMMENT 'mean reward in use of the episodes that show it',
     MeanDurationNs Float64 COMMENT 'mean duration of these episodes',
@@ -330,23 +412,7 @@ CREATE OR REPLACE VIEW patterns
     LastSeen DateTime('UTC') COMMENT 'start of the latest',
     Evidence Array(String) COMMENT 'trace ids of the latest episodes of the latest week, at most five'
 )
-AS WITH
-    ranked AS
-    (
-        SELECT
-            *, count() OVER (PARTITION BY Domain) AS Tests,
-            row_number() OVER (PARTITION BY Domain ORDER BY P, PatternId) AS Place
-        FROM internal_pattern_tests
-        WHERE NOT Redundant
-    ),
-    -- Benjamini, Y. and Hochberg, Y. (1995).
-    adjusted AS
-    (
-        SELECT *, least(1, min(P * Tests / Place) OVER later) AS Q
-        FROM ranked
-        WINDOW later AS (PARTITION BY Domain ORDER BY Place DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-    )
-SELECT
+AS SELECT
     leftPad(lower(hex(a.PatternId)), 16, '0') AS PatternId,
     a.Type AS Type,
     multiIf(a.Low > a.Base, 'good', a.High < a.Base, 'pitfall', 'open') AS Verdict,
@@ -361,6 +427,8 @@ SELECT
     if(a.Base > 0, toNullable(a.Rate / a.Base), NULL) AS Lift,
     a.P AS PValue,
     a.Q AS QValue,
+    a.State AS State,
+    a.MoreRuns AS MoreRuns,
     if(a.Type = 'heuristic' AND a.ConditionSuccesses > 0, toNullable(a.Successes / a.ConditionSuccesses), NULL) AS Confidence,
     a.RewardMicros / 1e6 / a.Support AS MeanReward,
     a.DurationNs / a.Support AS MeanDurationNs,
@@ -370,5 +438,5 @@ SELECT
     a.FirstSeen AS FirstSeen,
     a.LastSeen AS LastSeen,
     e.Traces AS Evidence
-FROM adjusted AS a
+FROM internal_pattern_states AS a
 LEFT JOIN (SELECT PatternId, Traces FROM internal_pattern_evidence FINAL) AS e ON e.PatternId = a.PatternId;
