@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def scripted_model(calls: Sequence[tuple[str, dict[str, Any]]], *, quiet_for: str = "") -> Iterator[str]:
+def scripted_model(
+    calls: Sequence[tuple[str, dict[str, Any]]], *, quiet_for: str = "", heard: list[str] | None = None
+) -> Iterator[str]:
     """Serve a model that makes these calls, one after the answer to the other, and then is done; yield its address.
 
-    Whoever is asked something that holds ``quiet_for`` makes no calls: a sub-agent, say.
+    Whoever is asked something that holds ``quiet_for`` makes no calls: a sub-agent, say. ``heard`` takes what is sent.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -28,6 +30,8 @@ def scripted_model(calls: Sequence[tuple[str, dict[str, Any]]], *, quiet_for: st
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
             messages = asked.get("messages", [])
+            if heard is not None:
+                heard.append(json.dumps(messages, ensure_ascii=False))
             answered = sum(
                 block.get("type") == "tool_result"
                 for message in messages if isinstance(message["content"], list)

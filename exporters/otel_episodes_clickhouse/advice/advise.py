@@ -332,6 +332,9 @@ def _unit_and_recorder(store: Store, so_far: dict[str, Any], run: Episode | None
         return unit_of(run), InRun(run)
     identifier = so_far["episode"]
     unit, trace_id = policies.unit_of(store, identifier) if identifier else (advice, "")
+    if not trace_id and so_far.get("conversation"):
+        # Of a session that is about to begin, as it will be recorded: its conversation, and its id for its trace.
+        unit, trace_id = so_far["conversation"], identifier
     return unit, InSpool(store.target, identifier, trace_id, so_far.get("tenant", ""))
 
 

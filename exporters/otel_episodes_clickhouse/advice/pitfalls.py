@@ -54,6 +54,25 @@ def recoveries(store: Store, domain: str, tenant: str, tool: str = "", error: st
     return list(best.values())[:limit]
 
 
+def all_warnings(store: Store, domain: str, tenant: str, limit: int) -> list[tuple[str, str, Item]]:
+    """Return what is known to go wrong in a domain, each with its tool and template; the most certain first."""
+    rows = store.query_named("calls_that_fail", {"domain": domain, "tenant": tenant, "tools": []})
+    found = [
+        (str(row["Tool"]), str(row["Template"]), _warning(row, domain, tenant))
+        for row in _most_specific(filter(_usually_fails, rows))
+    ]
+    return sorted(found, key=lambda each: (each[2].high, each[2].id))[:limit]
+
+
+def all_recoveries(store: Store, domain: str, tenant: str, limit: int) -> list[tuple[str, str, Item]]:
+    """Return what puts failures of a domain right, each with its tool and the shape of its error, the best of each."""
+    best: dict[tuple[str, str], Item] = {}
+    for row in store.query_named("recoveries_of_domain", {"domain": domain, "tenant": tenant}):
+        if row["Runs"] >= _FEWEST_RECOVERED:
+            best.setdefault((row["Tool"], row["Error"]), _recovery(row, domain, tenant, now=True))
+    return [(*key, item) for key, item in best.items()][:limit]
+
+
 def _fits(row: Mapping[str, Any], calls: Mapping[str, str]) -> bool:
     return row["Template"] in ("", calls[row["Tool"]])
 

@@ -34,7 +34,9 @@ def forget(
       otel-episodes forget 4f1c
       otel-episodes forget 4f1c --yes --reason "asked by the customer"
     """
+    from otel_episodes_clickhouse import config  # noqa: PLC0415  # likewise
     from otel_episodes_clickhouse.cli.show import find  # noqa: PLC0415  # with what it is for
+    from otel_episodes_clickhouse.hooks import cached  # noqa: PLC0415  # likewise
     from otel_episodes_clickhouse.learning import forget as forgetting  # noqa: PLC0415  # likewise
 
     with reading(dsn) as store:
@@ -45,6 +47,7 @@ def forget(
                 abort=True, err=True,
             )  # fmt: skip
         done = forgetting.forget(store, found["EpisodeId"], reason=reason)
+    cached.drop(config.home() / "hooks")
     if json:
         output.json({"Episodes": done.episodes, "Traces": done.traces} | {"Reason": reason})
         return

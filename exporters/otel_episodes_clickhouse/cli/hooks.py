@@ -26,6 +26,10 @@ _Per = Annotated[
     typer.Option("--per", help="An episode for each prompt, instead of one for the session.", show_default=False),
 ]
 
+_Advice = Annotated[
+    bool, typer.Option("--advice", help="Also tell the agent what earlier runs show, at the prompt and at its tools.")
+]
+
 hooks_app = typer.Typer(help="Record the sessions of a coding agent while they go on.", no_args_is_help=True)
 skill_app = typer.Typer(help="Teach a coding agent to log its steps where no hook does.", no_args_is_help=True)
 
@@ -40,7 +44,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(skill_app, name="skill")
 
 
-def install(agent: _Agent, directory: _Home = None, per: _Per = None, dry_run: _DryRun = False) -> None:
+def install(
+    agent: _Agent, directory: _Home = None, per: _Per = None, advice: _Advice = False, dry_run: _DryRun = False
+) -> None:
     """Add hooks to an agent's settings: a session becomes an episode while it goes on.
 
     Everything else in the settings stays; what changes is shown, and the file is kept as it was
@@ -54,7 +60,11 @@ def install(agent: _Agent, directory: _Home = None, per: _Per = None, dry_run: _
     from otel_episodes_clickhouse.hooks import settings  # noqa: PLC0415  # with the package it is for
 
     known = settings.AGENTS[agent]
-    _change(_file(agent, directory), lambda before: settings.installed(before, known, per or ""), dry_run=dry_run)
+
+    def change(before: dict[str, Any]) -> dict[str, Any]:
+        return settings.installed(before, known, per or "", advice=advice)
+
+    _change(_file(agent, directory), change, dry_run=dry_run)
     if not dry_run:
         settings.keep_environment()
     if known.note:
@@ -68,11 +78,11 @@ def uninstall(agent: _Agent, directory: _Home = None, dry_run: _DryRun = False) 
     _change(_file(agent, directory), settings.removed, dry_run=dry_run)
 
 
-def print_(agent: _Agent, per: _Per = None) -> None:
+def print_(agent: _Agent, per: _Per = None, advice: _Advice = False) -> None:
     """Print the hooks, to be put into settings by hand."""
     from otel_episodes_clickhouse.hooks import settings  # noqa: PLC0415  # likewise
 
-    output.line(jsons.dumps({"hooks": settings.entries(settings.AGENTS[agent], per or "")}, indent=2))
+    output.line(jsons.dumps({"hooks": settings.entries(settings.AGENTS[agent], per or "", advice=advice)}, indent=2))
 
 
 def install_skill(agent: _Agent, directory: _Home = None) -> None:

@@ -17,6 +17,7 @@ import orjson
 
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError, StoreLockedError, StoreUnavailableError
+from otel_episodes_clickhouse.hooks import cached
 from otel_episodes_clickhouse.importers.dispatch import Problem, Reading, found_under
 from otel_episodes_clickhouse.importers.load import Import
 from otel_episodes_clickhouse.importers.options import ImportOptions
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS: Final = 60.0
 _LOG_BYTES: Final = 256 * 1024
+_SAID: Final = ("per", "end", "folder")
 _PAUSE_SECONDS: Final = 0.5
 # A round is at most a fifth of the time, so that a long session does not keep a processor busy.
 _PAUSE_SHARE: Final = 4
@@ -43,6 +45,7 @@ class Note(NamedTuple):
     transcript: str
     per: str = ""
     end: str = ""
+    folder: str = ""
 
 
 def bring(home: Path, *, pause_seconds: float = 0.0, lock: int | None = None) -> int:
@@ -89,7 +92,7 @@ def _taken(queue: Path) -> list[Note]:
     for line in taken.read_bytes().splitlines():
         try:
             agent, transcript, said = orjson.loads(line)
-            note = Note(str(agent), str(transcript), str(said.get("per", "")), str(said.get("end", "")))
+            note = Note(str(agent), str(transcript), *(str(said.get(name, "")) for name in _SAID))
         except (ValueError, TypeError, AttributeError):
             continue
         noted[transcript] = note
@@ -102,6 +105,9 @@ def _import(noted: Sequence[Note], queue: Path) -> None:
         with Store.open(Target.resolve(), wait_seconds=_WAIT_SECONDS) as store:
             store.prepare()
             for note in noted:
+                if note.folder:
+                    cached.take_inbox(store, queue.parent, note.agent)
+                    cached.refresh(store, queue.parent, note.folder)
                 path = Path(note.transcript)
                 if path.is_file():
                     ended_how = f"session ended: {note.end}" if note.end else ""
@@ -115,7 +121,8 @@ def _import(noted: Sequence[Note], queue: Path) -> None:
 def _note_again(noted: Iterable[Note], queue: Path) -> None:
     with queue.open("ab") as file:
         for note in noted:
-            file.write(orjson.dumps([note.agent, note.transcript, {"per": note.per, "end": note.end}]) + b"\n")
+            agent, transcript, *said = note
+            file.write(orjson.dumps([agent, transcript, dict(zip(_SAID, said, strict=True))]) + b"\n")
 
 
 def _log(problem: Problem) -> None:

@@ -48,8 +48,8 @@ AGENTS: Final = {
 _TIMEOUT_SECONDS: Final = 10
 
 
-def command(agent: Agent, per: str = "") -> str:
-    """Return what the agent runs on each event; ``per`` as in `ImportOptions`."""
+def command(agent: Agent, per: str = "", *, advice: bool = False) -> str:
+    """Return what the agent runs on each event; ``per`` as in `ImportOptions`, ``advice`` to tell it things too."""
     # -S: no site directories, which take longer to find than everything else here.
     program = [sys.executable, "-S", "-E", relay.__file__]
     # Where this package is when it is not installed: whoever brings in must find it.
@@ -57,7 +57,8 @@ def command(agent: Agent, per: str = "") -> str:
     elsewhere = "" if any(part in ("site-packages", "dist-packages") for part in package.parts) else str(package)
     beside = str(package.parent) if elsewhere else ""
     where = [str(config.home() / "hooks"), ":".join(filter(None, (elsewhere, beside)))]
-    return shlex.join([*program, agent.reader, *where, *([f"per={per}"] if per else [])])
+    chosen = [*([f"per={per}"] if per else []), *(["advice=on"] if advice else [])]
+    return shlex.join([*program, agent.reader, *where, *chosen])
 
 
 def keep_environment() -> Path:
@@ -71,19 +72,19 @@ def keep_environment() -> Path:
     return path
 
 
-def entries(agent: Agent, per: str = "") -> dict[str, Any]:
+def entries(agent: Agent, per: str = "", *, advice: bool = False) -> dict[str, Any]:
     """Return the hooks as the agent's settings have them."""
-    hook = {"type": "command", "command": command(agent, per), "timeout": _TIMEOUT_SECONDS}
+    hook = {"type": "command", "command": command(agent, per, advice=advice), "timeout": _TIMEOUT_SECONDS}
     if agent.reader == "gemini-cli":
         hook |= {"name": "otel-episodes", "timeout": _TIMEOUT_SECONDS * 1000}
     return {event: [{"hooks": [hook]}] for event in agent.events}
 
 
-def installed(settings: dict[str, Any], agent: Agent, per: str = "") -> dict[str, Any]:
+def installed(settings: dict[str, Any], agent: Agent, per: str = "", *, advice: bool = False) -> dict[str, Any]:
     """Return settings with our hooks in them, once; those of others stay."""
     bare = removed(settings)
     hooks = dict(bare.get("hooks") or {})
-    for event, ours in entries(agent, per).items():
+    for event, ours in entries(agent, per, advice=advice).items():
         hooks[event] = [*(hooks.get(event) or []), *ours]
     return {**bare, "hooks": hooks}
 

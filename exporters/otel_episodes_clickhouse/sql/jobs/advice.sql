@@ -41,6 +41,15 @@ WHERE r.Error = {error:String} AND ({tool:String} = '' OR r.Tool = {tool:String}
 ORDER BY Runs DESC, Tool, Then
 LIMIT 100;
 
+-- name: recoveries_of_domain
+-- The same of whatever failure.
+WITH found AS (SELECT * FROM internal_mishaps_of_domain(domain = {domain:String}, tenant = {tenant:String}) WHERE Kind != 'call')
+SELECT toString(r.Tool) AS Tool, r.Error AS Error, r.Then AS Then, r.Runs AS Runs, f.Runs AS Failed, r.Evidence AS Evidence
+FROM (SELECT * FROM found WHERE Kind = 'recovery') AS r
+INNER JOIN (SELECT Tool, Error, Runs FROM found WHERE Kind = 'failure') AS f ON f.Tool = r.Tool AND f.Error = r.Error
+ORDER BY Runs DESC, Tool, Error, Then
+LIMIT 1000;
+
 -- name: steps_so_far
 -- Of an episode as it is now: what its calls were made with, what came of them, and, of those that failed, why.
 SELECT
