@@ -467,7 +467,7 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(shell):
         "quarantine": "each line says why; delete what you do not need",
         "schema": "update it: otel-episodes migrate",
     }
-    assert migrated.out.startswith("made: otel_traces, ")
+    assert migrated.out.startswith("made: internal_forgotten, otel_traces, ")
     assert "is up to date" in shell("migrate").out
     assert "warn  quarantine" in after.out
     assert "ok    schema" in after.out
