@@ -53,6 +53,7 @@ HOLDING = (
     "internal_rewards",
     "internal_roots",
     "internal_sequences",
+    "internal_skills",
     "internal_steps",
     "internal_values",
     "otel_logs",
@@ -109,6 +110,8 @@ def forgotten(storage_store: Store) -> dict[str, Any]:
     storage_store.insert_rows([Row(T0, "kept-1-0", "ef" * 8, span_name="advice brief", span_attributes=told)])
     storage_store.insert_rows([*secret("secret-1"), *beside("secret-1-0"), *secret("secret-2", "secret-1")])
     score(storage_store, "secret-1", 0.4, note=SECRET)
+    skill = "INSERT INTO internal_skills (Name, Version, Event, Evidence) VALUES ('s', 1, 'proposed', ['secret-1-0'])"
+    storage_store.execute(Statement("skill", skill))
     relate(storage_store, "kept-1", "follows", "secret-1")
     checkpoint(storage_store, "secret-1", SECRET)
     storage_store.execute(Statement("log", LOG), {"secret": SECRET})

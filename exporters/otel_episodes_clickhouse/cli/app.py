@@ -41,6 +41,7 @@ from otel_episodes_clickhouse.cli import (
     ship,
     show,
     similar,
+    skills,
     sql,
 )
 
@@ -49,7 +50,7 @@ GROUPS = {
     "Record": ("start", "step", "complete", "score", "tag", "relate", "checkpoint", "import", "hooks", "skill"),
     "Look": ("serve", "episodes", "show", "report", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
-    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff", "mcp"),
+    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff", "skills", "mcp"),
     "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
 }
 
@@ -106,6 +107,7 @@ for module in (
     outlook,
     next_steps,
     mcp,
+    skills,
     evaluate,
     ship,
     backfill,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ROWS: Final = (
     "otel_traces", "otel_traces_trace_id_ts", "otel_logs", "internal_log_events", "internal_roots", "internal_steps",
     "internal_agent_spans", "internal_decisions", "internal_evaluations", "internal_advice", "internal_marks",
+    "internal_skills",
     "internal_changes", "internal_facts", "internal_sequences", "internal_rewards", "internal_reflections",
     "internal_job_worklist",
 )  # fmt: skip
@@ -42,6 +43,9 @@ def asked_of(store: Store, ids: list[str], tenant: str) -> Asked:
 
 def rows(store: Store, asked: Mapping[str, Any]) -> None:
     """Remove the rows of episodes, and have the jobs count their weeks again."""
+    related = [row["TraceId"] for row in store.query_named("marks_that_name", asked)]
+    if related:
+        store.execute(sql.named("forget_marks_in_otel_traces"), {**asked, "related": related})
     for relation in _ROWS:
         store.execute(sql.named(f"forget_{relation}"), asked)
     snapshot = store.query_named("job_snapshot")[0]["Snapshot"]

@@ -92,11 +92,29 @@ WHERE (EpisodeId IN {ids:Array(String)} AND Tenant = {tenant:String}) OR TraceId
 -- name: forget_internal_changes
 DELETE FROM internal_changes WHERE EpisodeId IN {ids:Array(String)} OR EpisodeId IN {traces:Array(String)};
 
+-- name: forget_marks_in_otel_traces
+-- Spans of other episodes that say what they are to it; by their traces, which the index knows.
+DELETE FROM otel_traces
+WHERE TraceId IN {related:Array(String)} AND SpanAttributes['episode.span'] = 'mark'
+    AND SpanAttributes['episode.mark.kind'] IN ('follows', 'retries', 'part_of')
+    AND SpanAttributes['episode.mark.value'] IN {ids:Array(String)};
+
+-- name: marks_that_name
+SELECT DISTINCT TraceId
+FROM internal_marks
+WHERE Kind IN ('follows', 'retries', 'part_of') AND Value IN {ids:Array(String)} AND Tenant = {tenant:String};
+
 -- name: forget_internal_marks
 -- What others are said to be to it, too.
 DELETE FROM internal_marks
 WHERE (EpisodeId IN {ids:Array(String)} AND Tenant = {tenant:String}) OR TraceId IN {traces:Array(String)}
     OR (Kind IN ('follows', 'retries', 'part_of') AND Value IN {ids:Array(String)} AND Tenant = {tenant:String});
+
+-- name: forget_internal_skills
+ALTER TABLE internal_skills
+    UPDATE Evidence = arrayFilter(each -> NOT has(arrayConcat({ids:Array(String)}, {traces:Array(String)}), each), Evidence)
+    WHERE hasAny(Evidence, arrayConcat({ids:Array(String)}, {traces:Array(String)}))
+SETTINGS mutations_sync = 2;
 
 -- name: forget_internal_advice
 DELETE FROM internal_advice
