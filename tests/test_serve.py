@@ -405,6 +405,9 @@ def test_commands_find_what_was_sent_while_it_is_served(
     assert run(["--dsn", str(target), "score", episode, "good", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["Outcome"] == "success"
     assert run(["--dsn", str(target), "migrate"]) == 0
+    capsys.readouterr()
+    assert run(["--dsn", str(target), "doctor", "--json"]) in (0, 1)
+    assert "otel-episodes serve has it open" in capsys.readouterr().out
 
 
 def test_what_was_sent_is_learned_from(store: Store, episode: str) -> None:

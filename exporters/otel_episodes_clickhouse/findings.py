@@ -263,13 +263,8 @@ def _open_store(store: Store) -> Iterator[Finding]:
     from otel_episodes_clickhouse.schema import migrations  # noqa: PLC0415  # with the engine
 
     version = store.query_named("engine_version")[0]["Version"]
-    yield Finding(
-        "store",
-        "ok",
-        f"answers, ClickHouse {version}; nobody else has it open"
-        if store.target.embedded
-        else f"answers, ClickHouse {version}",
-    )
+    where = "; otel-episodes serve has it open" if store.served else "; nobody else has it open"
+    yield Finding("store", "ok", f"answers, ClickHouse {version}{where if store.target.embedded else ''}")
     if not migrations.is_current(store):
         yield Finding("schema", "warn", "not that of this version", "update it: otel-episodes migrate")
         return
