@@ -1,11 +1,11 @@
 """Measure `otel-episodes serve`: start, spans a second, memory, commands meanwhile, and what a kill leaves.
 
-    python benchmarks/serve.py [--spans 102400] [--beside phoenix --beside mlflow]
+    python benchmarks/serve.py [--spans 102400] [--phoenix]
 
-Spans are sent one request of 512 after the other, as protobuf in gzip, by one sender in this process. ``--beside``
-sends the same to the local servers of others, where they are installed (``pip install arize-phoenix``, ``mlflow``):
-what they have stored is not asked, only what they acknowledge. Wall times are those of the machine as it is; the last
-columns of the first table are processor seconds, which other programs do not change much.
+Spans are sent one request of 512 after the other, as protobuf in gzip, by one sender in this process. ``--phoenix``
+sends the same to Phoenix's local server (``pip install arize-phoenix``, into an environment on PATH), and counts in its
+database. Wall times are those of the machine as it is; the last columns of the first table are processor seconds, which
+other programs do not change much.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
-import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -41,10 +41,6 @@ if TYPE_CHECKING:
 BATCH, STEPS = 512, 7
 START_SECONDS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
-OTHERS = {
-    "phoenix": (["phoenix", "serve"], {"PHOENIX_PORT": "{port}", "PHOENIX_WORKING_DIR": "{directory}"}),
-    "mlflow": (["mlflow", "server", "--port", "{port}", "--backend-store-uri", "sqlite:///{directory}/mlflow.db"], {}),
-}
 
 
 @dataclass(frozen=True)
@@ -193,19 +189,14 @@ def measure_kill(dsn: str, requests: list[bytes]) -> None:
 
 
 @contextmanager
-def other(name: str, directory: str) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
-    words, environ = OTHERS[name]
+def phoenix(directory: str) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
+    """Run Phoenix; yield its address, its process and after how many seconds it answered."""
     port = str(free_port())
-
-    def filled(text: str) -> str:
-        return text.format(port=port, directory=directory)
-
+    own = {"PHOENIX_PORT": port, "PHOENIX_GRPC_PORT": str(free_port()), "PHOENIX_WORKING_DIR": directory}
     began = time.monotonic()
-    named = {key: filled(value) for key, value in environ.items()}
     with subprocess.Popen(
-        [filled(word) for word in words], env={**os.environ, **named}, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, cwd=directory,
-    ) as process:  # fmt: skip
+        ["phoenix", "serve"], env={**os.environ, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             url = f"http://127.0.0.1:{port}"
             while not answers(url) and time.monotonic() - began < START_SECONDS:
@@ -223,20 +214,36 @@ def answers(url: str) -> bool:
         return False
 
 
-def measure_other(name: str, requests: list[bytes]) -> None:
-    if shutil.which(OTHERS[name][0][0]) is None:
-        print(f"{name} is not installed")
-        return
-    with tempfile.TemporaryDirectory() as directory, other(name, directory) as (url, process, start):
+def kept_by_phoenix(directory: str) -> int:
+    with closing(sqlite3.connect(f"file:{directory}/phoenix.db?mode=ro", uri=True)) as database:
+        return int(database.execute("SELECT count(*) FROM spans").fetchone()[0])
+
+
+def measure_phoenix(requests: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as directory, phoenix(directory) as (url, process, start):
+        began = time.monotonic()
         sent = send(f"{url}/v1/traces", requests)
-        memory = f"{megabytes(process.pid):.0f}"
-        show(name, ["", "first page s", "acknowledged/s", "MB after"], [["", f"{start:.1f}", sent.rate, memory]])
+        while kept_by_phoenix(directory) < sent.acknowledged and time.monotonic() - began < START_SECONDS:
+            time.sleep(0.5)
+        stored = kept_by_phoenix(directory) / (time.monotonic() - began)
+        memory = megabytes(process.pid)
+    with tempfile.TemporaryDirectory() as directory:
+        with phoenix(directory) as (url, process, _):
+            killed = send(f"{url}/v1/traces", requests)
+            process.kill()
+            process.wait()
+        left = kept_by_phoenix(directory)
+    show(
+        "Phoenix",
+        ["", "first page s", "acknowledged/s", "stored/s", "MB after", "before kill -9", "there afterwards"],
+        [["", f"{start:.1f}", sent.rate, f"{stored:,.0f}", f"{memory:.0f}", f"{killed.acknowledged:,}", f"{left:,}"]],
+    )  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=102_400)
-    parser.add_argument("--beside", action="append", choices=OTHERS, default=[])
+    parser.add_argument("--phoenix", action="store_true")
     options = parser.parse_args()
     requests = bodies(options.spans)
     print(f"load of the machine: {os.getloadavg()[0]:.1f}; {len(requests) * BATCH:,} spans")
@@ -245,8 +252,8 @@ def main() -> None:
         measure_ours(dsn, requests)
         measure_commands(dsn, requests)
         measure_kill(dsn, requests[:40])
-    for name in options.beside:
-        measure_other(name, requests)
+    if options.phoenix:
+        measure_phoenix(requests[:20])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # An insert costs the engine some 40 ms: more than twice a second would be felt by those who ask.
 _GATHER_SECONDS: Final = 0.3
+# Half the usual: the engine's memory, and how long a command waits for the spool, grow with it.
+_BATCH_ROWS: Final = 25_000
 _LOOK_SECONDS: Final = 0.5
 # Of all time at the most this share is spent on jobs, however much arrives.
 _JOBS_SHARE: Final = 0.5
@@ -52,7 +54,7 @@ class Work:
         self.learning = Learning()
         self._target = target
         self._open = open_store
-        self._shipper = Shipper(target, pace=replace(ALONE, gather_seconds=_GATHER_SECONDS))
+        self._shipper = Shipper(target, pace=replace(ALONE, batch_rows=_BATCH_ROWS, gather_seconds=_GATHER_SECONDS))
         self._ending = threading.Event()
         self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True) if learn else None
