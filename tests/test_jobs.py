@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -146,9 +147,10 @@ def overtaken(store: Store, at: int) -> None:
 STATEMENTS = 60
 
 
+@pytest.mark.campaign
 @given(seed=st.integers(0, 2**32))
 @settings(
-    max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate],
+    max_examples=20 if os.environ.get("OTEL_EPISODES_CAMPAIGN") else 1, deadline=None, derandomize=True, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 def test_any_interleaving_ends_like_a_full_run(storage_store: Store, seed: int) -> None:
