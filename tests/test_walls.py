@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from canaries import canaries
@@ -18,9 +19,14 @@ from hostile_sql import expression, statement
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.learning import formulas
+from otel_episodes_clickhouse.serve.engine import ServedEngine
 from otel_episodes_clickhouse.store import confinement
-from otel_episodes_clickhouse.store.confined_sql import ConfinedEngine
+from otel_episodes_clickhouse.store.confined_sql import Answer, ConfinedEngine
+from otel_episodes_clickhouse.store.results import result_of
 from otel_episodes_clickhouse.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The whole campaign by hand: OTEL_EPISODES_CAMPAIGN=1 pytest tests/test_walls.py
 SHARE = 1.0 if os.environ.get("OTEL_EPISODES_CAMPAIGN") else 0.02
@@ -56,6 +62,23 @@ class UncheckedEngine(ConfinedEngine):
     START = ConfinedEngine.START.replace("serve(request)", f"exec({UNCHECKED!r}); serve(request)")
 
 
+class UncheckedSocket(ServedEngine):
+    """The engine behind the socket of `serve`, asked to read by whoever does not check what is asked."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.ready()
+        self._store = Store.open(self._target)
+        return self
+
+    def ask(self, text: str, parameters: Mapping[str, Any]) -> Answer:
+        return Answer(result_of(self._store._read_only(text, dict(parameters))))
+
+    def __exit__(self, *error: object) -> None:
+        self._store.close()
+        super().__exit__(*error)
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
     made = Target.resolve(f"chdb://{tmp_path_factory.mktemp('walls') / 'store'}")
@@ -77,6 +100,12 @@ def test_no_generated_statement_gets_through_the_second_wall_alone(target: Targe
     assert _storm(UncheckedEngine, target, tmp_path, SEED + 1, int(2000 * SHARE), changes) > 0
 
 
+@needs_kernel
+@pytest.mark.campaign
+def test_no_generated_question_gets_through_the_socket_past_the_first_wall(target: Target, tmp_path: Path) -> None:
+    assert _storm(UncheckedSocket, target, tmp_path, SEED + 3, int(1000 * SHARE)) > 0
+
+
 def _storm(
     kind: type[ConfinedEngine], target: Target, folder: Path, seed: int, count: int, without: tuple[str, ...] = ()
 ) -> int:
@@ -96,7 +125,7 @@ def _storm(
                     said = _in_time(engine, text)
                     assert watched.secret not in said, text
                     assert (watched.opened(), watched.fetched, watched.written()) == (0, 0, []), text
-                    if said.startswith("StoreError: the process"):
+                    if engine._process.poll() is not None:
                         break
     return tried
 
@@ -196,7 +225,9 @@ def test_the_process_that_asks_ends_with_the_one_that_started_it(target: Target)
 
 
 ASKING = """
-from otel_episodes_clickhouse.store.confined_sql import ConfinedEngine
+from otel_episodes_clickhouse.serve.engine import ServedEngine
+from otel_episodes_clickhouse.store.confined_sql import Answer, ConfinedEngine
+from otel_episodes_clickhouse.store.results import result_of
 from otel_episodes_clickhouse.config import Target
 with ConfinedEngine(Target.resolve("chdb://{path}")) as engine:
     print(engine._process.pid, flush=True)
