@@ -21,7 +21,7 @@ from otel_episodes import episode, step
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.cli.app import run as cli
 from otel_episodes_clickhouse.cli.opening import recording
-from otel_episodes_clickhouse.learning import jobs
+from otel_episodes_clickhouse.learning import jobs, marks
 from otel_episodes_clickhouse.serve.pages import listing, run
 from otel_episodes_clickhouse.serve.pages.aligning import align
 from otel_episodes_clickhouse.spool.row import Row
@@ -126,10 +126,11 @@ def site(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         # What is as old as that when the jobs begin is read as they left it.
         time.sleep(2.1)
         jobs.run(store)
+        marks.tag(store, "booking-4", "reviewed", remove=["nightly"])
         # What the jobs have not seen yet.
         store.insert_rows(rows_of(Episode("unscored", outcome="unknown", task="Nobody told", start=NOW - HOUR)))
         ids = {"ids": [each.id for each in history] + ["unscored"]}
-        own, views = (store.query_named(name, ids) for name in ("page_own_episodes", "page_other_episodes"))
+        own, views = listing.of_ids(store, ids["ids"]), store.query_named("page_other_episodes", ids)
     with serving(dsn, "--no-learn") as server:
         yield Site(server.url, dsn, own, views)
 
@@ -199,6 +200,7 @@ def test_filters_narrow_the_list(site: Site) -> None:
     failed = {f"booking-{number}" for number in (1, 3, 5, 7, 9)}
     assert ids(outcome="failure") == failed
     assert ids(text="book a", tool="cancel") == failed
+    assert ids(tag="reviewed") == {"booking-4"}
     assert ids(tag="nightly", tokens=800) == {"booking-8", "booking-9"}
     assert ids(agent="planner") == {FOREIGN}
     assert ids(domain="travel", until="15h") == {f"booking-{number}" for number in range(6)}
@@ -379,6 +381,12 @@ def test_what_is_recorded_appears_by_itself(site: Site, browser: Any) -> None:
         page.locator(".over .pill.success").wait_for()
 
 
+def test_the_outlook_is_worked_out_when_it_is_asked_for(site: Site, browser: Any) -> None:
+    with page_of(browser, site, episode_path("booking-1")) as page:
+        page.get_by_role("link", name="Work it out").click()
+        assert "How likely a success was" in str(page.locator("svg.outlook").get_attribute("aria-label"))
+
+
 def test_a_person_scores_a_run_that_nobody_judged(site: Site, browser: Any) -> None:
     with page_of(browser, site, episode_path("unscored")) as page:
         assert page.locator(".over .pill").inner_text() == "unknown"
@@ -395,12 +403,13 @@ def test_a_person_tags_a_run(site: Site, browser: Any) -> None:
         page.get_by_role("button", name="Add").click()
         page.get_by_role("link", name="#reviewed").click()
         page.wait_for_url("**/episodes?tag=reviewed")
-        assert page.locator("tbody tr").count() == 1
-        page.locator("tbody a").click()
+        assert page.locator("tbody tr").count() == 2
+        page.locator("tbody a", has_text=TASK).last.click()
+        page.wait_for_url("**/episodes/booking-3")
         page.get_by_role("button", name="Remove the tag nightly").click()
         page.get_by_role("link", name="#nightly").wait_for(state="detached")
     assert {row["EpisodeId"] for row in site.json("/episodes", tag="nightly")["Episodes"]} == {
-        f"booking-{number}" for number in range(10) if number != 3
+        f"booking-{number}" for number in range(10) if number not in (3, 4)
     }
 
 

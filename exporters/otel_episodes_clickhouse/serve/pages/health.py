@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
+def stored(store: Store) -> int | None:
+    """Return the bytes of an embedded store, of which each file is looked at; None on a server."""
+    return findings.bytes_below(store.target.path) if store.target.path is not None else None
+
+
 def load(store: Store) -> Row:
     """Return what `doctor` finds of the spool and the instrumentations, what arrived by hour, the jobs and the room."""
     target = store.target
@@ -30,7 +35,6 @@ def load(store: Store) -> Row:
         "Episodes": store.query_named("page_totals")[0]["Episodes"],
         "NotSeenByJobs": store.query_named("job_pending")[0]["Episodes"],
         "Jobs": store.query_named("job_states"),
-        "Stored": findings.bytes_below(target.path) if target.path is not None else None,
         "Free": findings.free_bytes(store),
         "Now": time.time_ns(),
     }

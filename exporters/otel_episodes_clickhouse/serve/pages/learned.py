@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _RELATIONS: Final = ("advice_effects", "skills")
-# Of each verdict; of what is still open only the most promising.
+# Of each verdict, the surest; of what is still open only the most promising.
 _SHOWN: Final = {"good": 30, "pitfall": 30, "open": 10}
 _MOST: Final = 100
 _EVIDENCE: Final = 20
@@ -20,7 +20,11 @@ _EVIDENCE: Final = 20
 
 def load(store: Store, domain: str = "", kind: str = "") -> Row:
     """Return patterns by verdict under ``Patterns``, the ``Weeks`` of each domain, and rows of what else there is."""
-    patterns = {verdict: _patterns(store, domain, kind, verdict, limit) for verdict, limit in _SHOWN.items()}
+    asked = {"type": kind, "domain": domain, "limit": max(_SHOWN.values())}
+    rows = [_worded(row) for row in store.query_named("page_patterns", asked)]
+    patterns = {
+        verdict: [row for row in rows if row["Verdict"] == verdict][:limit] for verdict, limit in _SHOWN.items()
+    }
     present = [row["Name"] for row in store.query_named("page_relations", {"names": list(_RELATIONS)})]
     return {
         "Patterns": patterns,
@@ -49,11 +53,6 @@ def what(kind: str, key: Sequence[str]) -> str:
     if kind == "context":
         return f"{key[0]}: with {', '.join(key[1:])}"
     return " → ".join(key)
-
-
-def _patterns(store: Store, domain: str, kind: str, verdict: str, limit: int) -> list[Row]:
-    asked = {"type": kind, "domain": domain, "verdict": verdict, "support": 2, "q": 1.0, "limit": limit}
-    return [_worded(row) for row in store.query_named("patterns_list", asked)]
 
 
 def _worded(row: Row) -> Row:

@@ -22,7 +22,7 @@ OUTCOMES: Final = ("success", "partial", "failure", "abstained", "running", "aba
 PAGE: Final = 50
 _MOST: Final = 500
 # Episodes that the jobs have not seen yet are read one by one: so many of them at most, the latest.
-_MOST_FRESH: Final = 1000
+_MOST_FRESH: Final = 200
 # What the engine has as whole numbers, and how long they are.
 _WHOLE: Final = 2**63
 _LONGEST: Final = 19
@@ -119,7 +119,7 @@ def load(store: Store, filters: Filters) -> Row:
     fresh = [row["EpisodeId"] for row in store.query_named("page_changed", {"limit": _MOST_FRESH + 1})]
     settled = store.query_named("page_ids", _parameters(filters, fresh, formula))
     ranks = {row["EpisodeId"]: row["Rank"] for row in settled}
-    rows = store.query_named("page_facts", {"ids": list(ranks)}) if ranks else []
+    rows = _tagged(store, store.query_named("page_facts", {"ids": list(ranks)})) if ranks else []
     rows += [row for row in of_ids(store, fresh) if _fits(row, filters)]
     if filters.tool and fresh:
         using = {row["EpisodeId"] for row in store.query_named("page_using_tool", {"ids": fresh, "tool": filters.tool})}
@@ -148,8 +148,20 @@ def of_ids(store: Store, ids: list[str]) -> list[Row]:
         return []
     others = {row["EpisodeId"] for row in store.query_named("page_of_others", {"ids": ids})}
     own = [each for each in ids if each not in others]
-    rows = store.query_named("page_own_episodes", {"ids": own}) if own else []
+    rows = _tagged(store, store.query_named("page_own_episodes", {"ids": own})) if own else []
     return rows + (store.query_named("page_other_episodes", {"ids": sorted(others)}) if others else [])
+
+
+def _tagged(store: Store, rows: list[Row]) -> list[Row]:
+    """Return rows with the tags that were added since, without those that were taken away."""
+    said = store.query_named("page_tags", {"ids": [row["EpisodeId"] for row in rows]})
+    since = {each["EpisodeId"]: each for each in said}
+    for row in rows:
+        if row["EpisodeId"] in since:
+            later = since[row["EpisodeId"]]
+            kept = [tag for tag in row["Tags"] if tag not in later["Removed"]]
+            row["Tags"] = list(dict.fromkeys([*kept, *later["Added"]]))
+    return rows
 
 
 def choices(store: Store) -> dict[str, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from urllib.parse import parse_qs
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
     Handler = Callable[[Request], Awaitable[Response]]
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
 
 HEADERS: Final = {
@@ -42,6 +46,8 @@ _MOST_FORM: Final = 10_000
 # What there is to choose from, and sums over many steps, need not be of this second.
 _CHOICES_SECONDS: Final = 60.0
 _SUMS_SECONDS: Final = 15.0
+# What was learned takes the engine a second; the jobs may run more often than that is worth.
+_LATELY_SECONDS: Final = 60.0
 _USUAL_SINCE: Final = "30d"
 
 
@@ -64,7 +70,9 @@ class Views:
 
     def __init__(self, ask: Asking) -> None:
         self._ask = ask
-        self._kept: dict[Any, tuple[Any, Any]] = {}
+        # By key: the stamp it was made under, when (time.monotonic), and what it is.
+        self._kept: dict[Any, tuple[Any, float, Any]] = {}
+        self._renewing: dict[Any, asyncio.Task[Any]] = {}
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all pages."""
@@ -149,7 +157,7 @@ class Views:
         """Show what was learned."""
         domain, kind = request.query_params.get("domain", "")[:500], request.query_params.get("type", "")[:40]
         stamp = await self._ask.do(_learned_at)
-        found = await self._keep(("learned", domain, kind), stamp, learned.load, domain, kind)
+        found = await self._lately(("learned", domain, kind), stamp, learned.load, domain, kind)
         return _json(found) if _as_json(request) else _html("learned.html", request, found=found, domain=domain)
 
     async def pattern(self, request: Request) -> Response:
@@ -172,7 +180,8 @@ class Views:
 
     async def health(self, request: Request) -> Response:
         """Show what arrives, waits, was lost or not understood."""
-        found = await self._ask.do(health.load)
+        size = await self._keep("stored", int(time.monotonic() / _CHOICES_SECONDS), health.stored)
+        found = {**await self._ask.do(health.load), "Stored": size}
         return _json(found) if _as_json(request) else _html("health.html", request, found=found)
 
     async def pulse(self, _request: Request) -> Response:
@@ -210,12 +219,37 @@ class Views:
         """Return what a function makes of the store, from before where that was under the same stamp."""
         kept = self._kept.get(key)
         if kept is None or kept[0] != stamp:
-            kept = (stamp, await self._ask.do(function, *arguments, **named))
+            kept = (stamp, time.monotonic(), await self._ask.do(function, *arguments, **named))
             if len(self._kept) > 100:  # noqa: PLR2004  # what is asked for is without end
                 self._kept.clear()
             self._kept[key] = kept
-        answer: Answer = kept[1]
+        answer: Answer = kept[2]
         return answer
+
+    async def _lately(
+        self,
+        key: Any,
+        stamp: Any,
+        function: Callable[Concatenate[Store, Given], Answer],
+        *arguments: Given.args,
+        **named: Given.kwargs,
+    ) -> Answer:
+        """Return the same for what takes long: what was made lately, while it is made again for who asks next."""
+        kept = self._kept.get(key)
+        if kept is None or kept[0] == stamp or time.monotonic() - kept[1] > _LATELY_SECONDS:
+            return await self._keep(key, stamp, function, *arguments, **named)
+        if key not in self._renewing:
+            renewing = asyncio.ensure_future(self._keep(key, stamp, function, *arguments, **named))
+            self._renewing[key] = renewing
+            renewing.add_done_callback(lambda done: self._renewed(key, done))
+        answer: Answer = kept[2]
+        return answer
+
+    def _renewed(self, key: Any, done: asyncio.Future[Any]) -> None:
+        self._renewing.pop(key, None)
+        if not done.cancelled() and (error := done.exception()) is not None:
+            # Who asks after a while asks the store again, and is told.
+            logger.warning("what was learned could not be read again: %s", error)
 
 
 def _pulse(store: Store) -> Row:

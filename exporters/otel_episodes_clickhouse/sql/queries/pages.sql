@@ -66,12 +66,15 @@ ORDER BY Rank DESC, EpisodeId
 LIMIT {limit:UInt32};
 
 -- name: page_facts
+-- Tags are those that the episodes were begun with, here and below: page_tags has what was said of them since.
 SELECT
-    f.EpisodeId AS EpisodeId, Task, Domain, AgentName, Outcome, StartTime, LastTime AS EndTime, DurationNs, Steps, FailedSteps,
-    InputTokens, OutputTokens, ExternalReward,
-    arrayDistinct(arrayConcat(arrayFilter(tag -> NOT has(g.Removed, tag), f.Tags), g.Added)) AS Tags
-FROM (SELECT * FROM internal_facts FINAL WHERE EpisodeId IN {ids:Array(String)}) AS f
-LEFT ANY JOIN (SELECT * FROM internal_tags WHERE EpisodeId IN {ids:Array(String)}) AS g ON g.EpisodeId = f.EpisodeId;
+    EpisodeId, Task, Domain, AgentName, Tags, Outcome, StartTime, LastTime AS EndTime, DurationNs, Steps, FailedSteps,
+    InputTokens, OutputTokens, ExternalReward
+FROM internal_facts FINAL
+WHERE EpisodeId IN {ids:Array(String)};
+
+-- name: page_tags
+SELECT EpisodeId, Added, Removed FROM internal_tags WHERE EpisodeId IN {ids:Array(String)};
 
 -- name: page_rewards
 SELECT EpisodeId, Reward FROM internal_scores WHERE Formula = {formula:String} AND EpisodeId IN {ids:Array(String)};
@@ -117,11 +120,9 @@ WITH
     (
         SELECT EpisodeId AS Of, argMax(Score, Time) AS Score FROM internal_evaluations FINAL
         WHERE EpisodeId IN {ids:Array(String)} AND Scored GROUP BY EpisodeId
-    ),
-    tags AS (SELECT EpisodeId AS Of, Added, Removed FROM internal_tags WHERE EpisodeId IN {ids:Array(String)})
+    )
 SELECT
-    r.Of AS EpisodeId, r.* EXCEPT (Of, LastTime, IsEnded, Said, Source, DurationNs, InputTokens, OutputTokens, Given, Began, Tags),
-    arrayDistinct(arrayConcat(arrayFilter(tag -> NOT has(g.Removed, tag), r.Tags), g.Added)) AS Tags,
+    r.Of AS EpisodeId, r.* EXCEPT (Of, LastTime, IsEnded, Said, Source, DurationNs, InputTokens, OutputTokens, Given, Began),
     c.Steps AS Steps, c.FailedSteps AS FailedSteps, r.Began AS StartTime,
     if(r.IsEnded, r.LastTime, greatest(r.LastTime, c.LastStep)) AS EndTime,
     if(r.IsEnded, r.DurationNs, toUInt64(greatest(0, dateDiff('nanosecond', StartTime, EndTime)))) AS DurationNs,
@@ -134,8 +135,7 @@ SELECT
     CAST(NULL, 'Nullable(Float64)') AS Cost
 FROM roots AS r
 LEFT JOIN counts AS c ON c.Of = r.Of
-LEFT JOIN scores AS s ON s.Of = r.Of
-LEFT ANY JOIN tags AS g ON g.Of = r.Of;
+LEFT JOIN scores AS s ON s.Of = r.Of;
 
 -- name: page_other_episodes
 SELECT * FROM episodes WHERE EpisodeId IN {ids:Array(String)};
@@ -230,6 +230,14 @@ WHERE Domain = mine.Domain AND Tenant = mine.Tenant AND EpisodeId != {id:String}
 ORDER BY SameTask DESC, Alike DESC, StartTime DESC, EpisodeId
 LIMIT {limit:UInt32};
 
+-- name: page_patterns
+-- Of each verdict the surest; of what is still open the most promising ten.
+SELECT *
+FROM patterns
+WHERE ({type:String} = '' OR Type = {type:String}) AND ({domain:String} = '' OR Domain = {domain:String})
+ORDER BY QValue, PValue, Support DESC, PatternId
+LIMIT {limit:UInt32} BY Verdict;
+
 -- name: page_weeks
 -- How a domain's episodes did, by the week in which they began.
 SELECT
@@ -288,7 +296,7 @@ LIMIT {limit:UInt32};
 
 -- name: page_arrivals
 -- What arrived by the hour, of the last day; scopes are the instrumentations that wrote it.
-SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfHour(InsertedAt), 9, 'UTC')) AS Hour, uniq(EpisodeId) AS Episodes
+SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfHour(InsertedAt), 9, 'UTC')) AS Hour, uniqHLL12(EpisodeId) AS Episodes
 FROM internal_changes
 WHERE InsertedAt >= now() - INTERVAL 1 DAY
 GROUP BY Hour

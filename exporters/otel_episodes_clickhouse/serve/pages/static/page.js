@@ -49,7 +49,7 @@
 
   const load = async (place) => {
     try {
-      const part = (await parsed(place.dataset.load))?.getElementById("part");
+      const part = (await parsed(place.dataset.load ?? place.dataset.ask))?.getElementById("part");
       if (part) { place.replaceChildren(...part.childNodes); place.querySelector("h2").id = place.getAttribute("aria-labelledby"); }
     } catch { /* the link to it stays */ }
   };
@@ -128,6 +128,15 @@
     document.querySelectorAll("[data-keys]").forEach((each) => { each.hidden = false; });
     document.querySelectorAll("[data-tabs]").forEach(tabs);
     document.querySelectorAll("[data-load]").forEach(load);
+    // What the engine takes seconds over is worked out when somebody asks for it.
+    document.querySelectorAll("[data-ask]").forEach((place) => {
+      place.addEventListener("click", (event) => {
+        if (!event.target.matches("a") || event.ctrlKey || event.metaKey) return;
+        event.preventDefault();
+        event.target.textContent = "Working it out …";
+        load(place);
+      }, { once: true });
+    });
     document.addEventListener("keydown", keys);
     arm(document);
     watch();
