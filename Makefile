@@ -51,7 +51,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@echo "Installing otel-episodes with the embedded engine into $(VENV) (about 500 MB, once) ..."
-	@$(BIN)/python -m pip install --quiet --editable '.[embedded,otlp,serve,mcp]'
+	@$(BIN)/python -m pip install --quiet --editable '.[embedded,otlp,prices,serve,mcp]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed constraints.txt

@@ -14,6 +14,6 @@ nox.options.error_on_missing_interpreters = False
 @nox.session(python=["3.11", "3.12", "3.13", "3.14"])
 def tests(session: nox.Session) -> None:
     """Run the suite, or the tests that are named behind `--`."""
-    session.install("-e", ".[embedded,otlp,serve,mcp]")
+    session.install("-e", ".[embedded,otlp,prices,serve,mcp]")
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "dev"))
     session.run("pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)

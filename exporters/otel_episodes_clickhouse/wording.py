@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Final
@@ -49,6 +50,14 @@ def size(number: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+def dollars(cost: float | None) -> str:
+    """Return US dollars, to the cent or to two digits that count; empty where nobody knows."""
+    if cost is None:
+        return ""
+    places = 2 if cost == 0 or cost >= 1 else 1 - math.floor(math.log10(cost))
+    return f"${cost:,.{places}f}"
 
 
 def plural(number: int, noun: str) -> str:

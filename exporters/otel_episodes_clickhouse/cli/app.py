@@ -28,6 +28,7 @@ from otel_episodes_clickhouse.cli import (
     marks,
     mcp,
     migrate,
+    models,
     next_steps,
     outlook,
     output,
@@ -43,12 +44,13 @@ from otel_episodes_clickhouse.cli import (
     similar,
     skills,
     sql,
+    tools,
 )
 
 # The commands by what one wants; the help lists them so.
 GROUPS = {
     "Record": ("start", "step", "complete", "score", "tag", "relate", "checkpoint", "import", "hooks", "skill"),
-    "Look": ("serve", "episodes", "show", "report", "sql", "demo"),
+    "Look": ("serve", "episodes", "show", "report", "models", "tools", "sql", "demo"),
     "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
     "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff", "skills", "mcp"),
     "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
@@ -96,6 +98,8 @@ for module in (
     episodes,
     show,
     report,
+    models,
+    tools,
     sql,
     serve,
     jobs,

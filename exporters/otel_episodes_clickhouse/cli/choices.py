@@ -10,6 +10,7 @@ PatternType = Literal["tool_sequence", "decision_point", "error_recovery", "cont
 Verdict = Literal["good", "pitfall", "open"]
 FeedbackVerdict = Literal["helped", "no_effect", "harmed"]
 RewardSource = Literal["computed", "external"]
+Part = Literal["day", "agent", "domain"]
 Split = Literal["episode", "task", "time"]
 FileFormat = Literal[
     "auto", "claude-code", "codex", "gemini-cli", "qwen-code", "otlp-json", "atif", "inspect-ai", "tau2-bench",
@@ -33,6 +34,7 @@ class Rule(StrEnum):
 class Job(StrEnum):
     """A job: typer takes a list of these, and none of literals."""
 
+    prices = "prices"
     facts = "facts"
     rewards = "rewards"
     reflections = "reflections"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from otel_episodes_clickhouse.learning import jobs as runner
 
+
+# What a job looks at, where that is not episodes.
+_SEEN = {"prices": "model", "patterns": "week"}
 
 jobs_app = typer.Typer(help="Bring what is learned up to date.", no_args_is_help=True)
 
@@ -52,19 +56,31 @@ def run(  # options
             help="Look back that far: 30m, 2h, 7d, or a date. What arrived since the last run is read in any case.",
         ),
     ] = "",
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Prices of models of your own, used from now on; an empty file forgets them. Others are those of "
+            "genai-prices: pip install 'otel-episodes[prices]'.",
+            show_default=False,
+        ),
+    ] = None,
     dsn: options.Dsn = None,
     json: options.Json = False,
 ) -> None:
     """Score episodes, reflect on them and learn patterns, from what changed since the last run."""
     from otel_episodes_clickhouse.learning import formulas  # noqa: PLC0415  # with the engine
     from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.learning import prices as price_lists  # noqa: PLC0415  # likewise
 
     # Read before the walls, behind which its file is not.
     read = formulas.formula_named(formula) if formula else None
+    own = price_lists.read(prices) if prices is not None else None
+    price_lists.load()
     walls.confine(dsn)
     with reading(dsn) as store, _bars(quiet=json) as progress:
         reports = runner.run(
-            store, *(names or []), full=full, formula=read, reward=reward, success_at=success_at,
+            store, *(names or []), full=full, formula=read, reward=reward, success_at=success_at, prices=own,
             since=since_in_utc(since), progress=progress,
         )  # fmt: skip
     if json:
@@ -82,8 +98,10 @@ def watch(
     """Run the jobs again and again; the store is let go of in between, and tried again if it is away or in use."""
     from otel_episodes_clickhouse.learning import formulas  # noqa: PLC0415  # with the engine
     from otel_episodes_clickhouse.learning import jobs as runner  # noqa: PLC0415  # likewise
+    from otel_episodes_clickhouse.learning import prices as price_lists  # noqa: PLC0415  # likewise
 
     read = formulas.formula_named(formula) if formula else None
+    price_lists.load()
     seconds, done = pause(every), 0
     while True:
         done += 1
@@ -180,7 +198,7 @@ def _print_reports(reports: Sequence[runner.JobReport]) -> None:
         name = f"{report.job} ({report.formula})" if report.formula else report.job
         table.add_row(
             name, "everything" if report.full else "what changed",
-            output.plural(report.seen, "week" if report.job == "patterns" else "episode"),
+            output.plural(report.seen, _SEEN.get(report.job, "episode")),
             output.plural(report.written, "row"), f"{report.seconds:.1f}",
         )  # fmt: skip
     output.console().print(table)

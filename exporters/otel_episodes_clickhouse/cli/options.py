@@ -50,7 +50,7 @@ Csv = Annotated[
 ]
 Since = Annotated[str, typer.Option(metavar="WHEN", help="30m, 2h, 7d, or a date: 2026-01-31, 2026-01-31T09:00.")]
 Formula = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE.sql", help="v2 (default), parity-1, or a formula of your own.")
+    str | None, typer.Option(metavar="NAME|FILE.sql", help="v2 (default), v2-cost, parity-1, or a formula of your own.")
 ]
 Reward = Annotated[
     RewardSource | None,

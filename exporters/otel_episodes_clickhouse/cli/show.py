@@ -37,16 +37,18 @@ def show(
     limit: Annotated[
         int | None, typer.Option(help="At most so many steps: 500 for people, with --json all.", min=1)
     ] = None,
+    calls: Annotated[bool, typer.Option("--calls", help="Each call of a model as a line of the tree.")] = False,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Show one episode as a tree of steps.
 
-    With a bar for the time of each, and the sub-agents it started.
+    With a bar for the time of each, the sub-agents it started, and how often it called which model.
 
     Examples:
       otel-episodes show 4f1c
       otel-episodes show 4f1c --from 501
+      otel-episodes show 4f1c --calls
       otel-episodes show 4f1c --json
     """
     if not identifier.strip():
@@ -58,7 +60,7 @@ def show(
         return
     from otel_episodes_clickhouse.cli.tree import draw  # noqa: PLC0415  # with rich
 
-    draw(tree, output.console())
+    draw(tree, output.console(), calls=calls)
     last, steps = first + len(tree.steps) - 1, tree.episode["Steps"]
     if first > 1 or last < steps:
         more = f"; the next: --from {last + 1}" if tree.steps and last < steps else ""
@@ -106,7 +108,8 @@ def load(store: Store, episode: Row, first: int = 1, limit: int = _ALL) -> Episo
         below.setdefault(starter if starter in known else "", []).append(row)
     parents = {span["SpanId"]: span["ParentSpanId"] for span in spans}
     scores = store.query_named("scores_of_episode", identifier)
-    return EpisodeTree(episode, steps, segments, parents, below, scores)
+    calls = store.query_named("calls_of_episode", identifier) if episode["ModelCalls"] else []
+    return EpisodeTree(episode, steps, segments, parents, below, scores, calls)
 
 
 def _tree_json(tree: EpisodeTree) -> Row:
@@ -115,6 +118,7 @@ def _tree_json(tree: EpisodeTree) -> Row:
         **for_json(tree.episode),
         "SegmentList": [for_json(row) for row in tree.segments],
         "StepList": [for_json(row) for row in tree.steps],
+        "CallList": [for_json(row) for row in tree.calls],
         "SubAgents": sub_agents,
         "Scores": [{**row, "Time": output.iso_time(row["Time"])} for row in tree.scores],
     }

@@ -17,6 +17,7 @@ from otel_episodes_clickhouse.cli.output import (
     plural,
     short_id,
 )
+from otel_episodes_clickhouse.wording import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,18 @@ class EpisodeTree:
     sub_agents: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     # What people and judges said of it, in the order of time.
     scores: Sequence[Row] = ()
+    # Calls of models, in the order of time.
+    calls: Sequence[Row] = ()
+
+    def calls_below(self) -> dict[str, list[Row]]:
+        """Return the calls of models made in each step; below '' those that no step made that is shown."""
+        known = {step["SpanId"] for step in self.steps}
+        segments = {segment["TraceId"]: segment["Segment"] for segment in self.segments}
+        below: dict[str, list[Row]] = {}
+        for call in self.calls:
+            row = {**call, "Segment": segments.get(call["TraceId"], 0)}
+            below.setdefault(call["StepSpanId"] if call["StepSpanId"] in known else "", []).append(row)
+        return below
 
     def children(self) -> dict[str, list[Row]]:
         """Return the steps below each step; below '' those at the top."""
@@ -70,10 +83,11 @@ def episodes_table(episodes: Sequence[Row], console: Console, now: datetime) -> 
     table.add_column("ID", no_wrap=True, style="cyan")
     table.add_column("START", no_wrap=True)
     table.add_column("TASK", no_wrap=True, overflow="ellipsis", ratio=1)
-    if console.width >= _WIDE:
+    wide = console.width >= _WIDE
+    if wide:
         table.add_column("AGENT", no_wrap=True, overflow="ellipsis", max_width=16)
     table.add_column("OUTCOME", no_wrap=True)
-    for name in ("STEPS", "FAILED", "TOKENS", "TIME"):
+    for name in ("STEPS", "FAILED", *(("CALLS",) if wide else ()), "TOKENS", *(("COST",) if wide else ()), "TIME"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in episodes:
         cells: list[str | Text] = [
@@ -81,13 +95,15 @@ def episodes_table(episodes: Sequence[Row], console: Console, now: datetime) -> 
             _started(row["StartTime"], now),
             Text(one_line(row["Task"])),
         ]
-        if console.width >= _WIDE:
+        if wide:
             cells.append(Text(one_line(row["AgentName"])))
         failed = Text(str(row["FailedSteps"]), style="red" if row["FailedSteps"] else "")
         tokens = row["InputTokens"] + row["OutputTokens"]
         table.add_row(
             *cells, outcome_text(row["Outcome"]), count(row["Steps"]), failed,
-            count(tokens) if tokens else "-", duration(row["DurationNs"]),
+            *((count(row["ModelCalls"]) if row["ModelCalls"] else "-",) if wide else ()),
+            count(tokens) if tokens else "-", *((dollars(row["Cost"]) or "-",) if wide else ()),
+            duration(row["DurationNs"]),
         )  # fmt: skip
     return table
 
@@ -104,12 +120,12 @@ def outcome_text(outcome: str) -> Text:
     return Text(outcome, style=OUTCOME_STYLES.get(outcome, ""))
 
 
-def draw(tree: EpisodeTree, console: Console) -> None:
-    """Print an episode: what it was about, how it went, and its steps."""
+def draw(tree: EpisodeTree, console: Console, *, calls: bool = False) -> None:
+    """Print an episode: what it was about, how it went, its steps, and each call of a model or how many there were."""
     _draw_head(tree, console)
-    if tree.steps or tree.sub_agents:
+    if tree.steps or tree.sub_agents or tree.calls:
         console.print()
-        console.print(_steps_table(tree, fancy=console.encoding.lower().startswith("utf")))
+        console.print(_steps_table(tree, calls=calls, fancy=console.encoding.lower().startswith("utf")))
 
 
 def _draw_head(tree: EpisodeTree, console: Console) -> None:
@@ -130,7 +146,9 @@ def _draw_head(tree: EpisodeTree, console: Console) -> None:
             f"{local_time(row['StartTime']):%Y-%m-%d %H:%M:%S %Z}, took {duration(row['DurationNs'])}{made_up}",
         ),
         ("steps", steps),
+        ("models", _calls_text(tree.calls) if tree.calls else ""),
         ("tokens", tokens if row["InputTokens"] or row["OutputTokens"] else ""),
+        ("cost", dollars(row["Cost"])),
         ("reward", "" if row["ExternalReward"] is None else f"{row['ExternalReward']:g}"),
         *(("score", _score(said)) for said in tree.scores),
         ("artifacts", ", ".join(one_line(name) for name in row["Artifacts"])),
@@ -151,7 +169,15 @@ def _score(said: Row) -> str:
     return f"{words}: {one_line(said['Explanation'])}" if said["Explanation"] else words
 
 
-def _steps_table(tree: EpisodeTree, *, fancy: bool) -> Table:
+def _calls_text(calls: Sequence[Row]) -> str:
+    models: dict[str, int] = {}
+    for call in calls:
+        name = one_line(call["Model"]) or "a model"
+        models[name] = models.get(name, 0) + 1
+    return ", ".join(f"{plural(times, 'call')} of {name}" for name, times in models.items())
+
+
+def _steps_table(tree: EpisodeTree, *, calls: bool, fancy: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", expand=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("step", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -159,12 +185,14 @@ def _steps_table(tree: EpisodeTree, *, fancy: bool) -> Table:
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True, min_width=BAR_WIDTH)
     table.add_column("tokens", justify="right", no_wrap=True)
-    writer = _TreeWriter(tree, table, fancy=fancy)
+    writer = _TreeWriter(tree, table, calls=calls, fancy=fancy)
     tops = tree.children().get("", [])
+    called = tree.calls_below().get("", [])
     for segment in tree.segments or [{"Segment": 0}]:
         if segment["Segment"]:
             table.add_row("", Text(f"resumed {local_time(segment['StartTime']):%Y-%m-%d %H:%M:%S}", style="bold"))
-        writer.write([step for step in tops if step["Segment"] == segment["Segment"]], "")
+        here = [[row for row in rows if row["Segment"] == segment["Segment"]] for rows in (tops, called)]
+        writer.write(here[0], here[1], "")
     writer.write_sub_agents("", "")
     return table
 
@@ -172,30 +200,30 @@ def _steps_table(tree: EpisodeTree, *, fancy: bool) -> Table:
 class _TreeWriter:
     """Adds steps to the table, those below a step behind it and further in."""
 
-    def __init__(self, tree: EpisodeTree, table: Table, *, fancy: bool) -> None:
+    def __init__(self, tree: EpisodeTree, table: Table, *, calls: bool, fancy: bool) -> None:
         self._tree = tree
         self._table = table
         self._fancy = fancy
+        self._unfolded = calls
         self._below = tree.children()
+        self._called = tree.calls_below()
         self._number = 0
         self._spans = {
             segment["Segment"]: (segment["StartTime"], max(segment["EndTime"], _last_end(tree.steps, segment)))
             for segment in tree.segments
         }
 
-    def write(self, steps: Sequence[Row], indent: str) -> None:
-        for position, step in enumerate(steps):
-            last = position == len(steps) - 1
+    def write(self, steps: Sequence[Row], calls: Sequence[Row], indent: str) -> None:
+        rows = sorted((*steps, *calls), key=lambda row: row["StartTime"]) if self._unfolded and calls else steps
+        for position, step in enumerate(rows):
+            last = position == len(rows) - 1 and (self._unfolded or not calls or not indent)
             branch, inner = self._guides(last=last)
-            self._number += 1
-            number = str(step["StepIndex"] or self._number)
-            ok, colour = _SUCCESS[step["Success"]]
-            tokens = step["InputTokens"] + step["OutputTokens"]
-            self._table.add_row(
-                number, Text(indent + branch, style="dim").append_text(_title(step)), Text(ok, style=colour),
-                duration(step["DurationNs"]),
-                Text(self._bar(step), style=colour or "green"), count(tokens) if tokens else "",
-            )  # fmt: skip
+            is_call = "Model" in step
+            self._number += not is_call
+            number = "" if is_call else str(step["StepIndex"] or self._number)
+            self._line(number, Text(indent + branch, style="dim"), step)
+            if is_call:
+                continue
             for text in _below_title(step):
                 # Side by side, so that a long message is broken beside the guide, not below it.
                 line = Table.grid()
@@ -204,7 +232,19 @@ class _TreeWriter:
                 line.add_row(Text(indent + inner, style="dim"), text)
                 self._table.add_row("", line)
             self.write_sub_agents(step["SpanId"], indent + inner)
-            self.write(self._below.get(step["SpanId"], []), indent + inner)
+            self.write(self._below.get(step["SpanId"], []), self._called.get(step["SpanId"], []), indent + inner)
+        # At the top the head says it.
+        if calls and indent and not self._unfolded:
+            self._table.add_row("", Text(f"{indent}{self._guides(last=True)[0]}{_calls_text(calls)}", style="dim"))
+
+    def _line(self, number: str, branch: Text, row: Row) -> None:
+        ok, colour = _SUCCESS[row["Success"]]
+        tokens = row["InputTokens"] + row["OutputTokens"]
+        title = _call_title(row) if "Model" in row else _title(row)
+        self._table.add_row(
+            number, branch.append_text(title), Text(ok, style=colour), duration(row["DurationNs"]),
+            Text(self._bar(row), style=colour or "green"), count(tokens) if tokens else "",
+        )  # fmt: skip
 
     def write_sub_agents(self, span_id: str, indent: str) -> None:
         for row in self._tree.sub_agents.get(span_id, ()):
@@ -241,6 +281,12 @@ def bar(offset: int, length: int, total: int, *, fancy: bool = True) -> str:
         return " " * blanks + "#" * max(1, round(eighths / 8))
     whole, rest = divmod(eighths, 8)
     return " " * blanks + "█" * whole + (_EIGHTHS[rest] if rest else "")
+
+
+def _call_title(call: Row) -> Text:
+    title = Text("model ", style="dim").append(one_line(call["Model"]) or "?", style="bold not dim")
+    about = (call["Provider"], call["FinishReason"], dollars(call["Cost"]))
+    return title.append("  " + ", ".join(one_line(text) for text in about if text), style="dim")
 
 
 def _title(step: Row) -> Text:

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 DEFAULT_FORMULA: Final = "v2"
-_BUILT_IN: Final = {"parity-1": "internal_reward_parity_1", "v2": "internal_reward_v2"}
+_BUILT_IN: Final = {
+    "parity-1": "internal_reward_parity_1",
+    "v2": "internal_reward_v2",
+    "v2-cost": "internal_reward_v2_cost",
+}
 _COMPONENTS: Final = ("Total", "Base", "Abstention", "Efficiency", "ComplexityBonus", "Quality", "LearningBonus")
 _NUMBER: Final = re.compile(r"^(?:LowCardinality\()?(?:Nullable\()?(?:U?Int\d+|B?Float\d+|Decimal.*|Bool)\)*$")
 _CODE_SYNTAX: Final = 62

@@ -1,4 +1,4 @@
-"""Turning what was recorded into what is learned: facts, rewards, reflections, patterns, values.
+"""Turning what was recorded into what is learned: prices, facts, rewards, reflections, patterns, values.
 
 Each job reads what changed upstream since the snapshot of its last finished run (less an overlap, since a row becomes
 visible a while after its time was taken), computes those rows anew and writes the ones that differ. Rows carry the
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError
+from otel_episodes_clickhouse.learning import prices as price_lists
 from otel_episodes_clickhouse.learning import removal, values
 from otel_episodes_clickhouse.learning.formulas import (
     Formula,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.store.store import Store
 
 
-JOBS: Final = ("facts", "rewards", "reflections", "patterns", "values")
+JOBS: Final = ("prices", "facts", "rewards", "reflections", "patterns", "values")
 # Longer than the longest insert: a row's time is taken when its insert begins, and it shows when that ends.
 OVERLAP_SECONDS: Final = 300
 BATCH_EPISODES: Final = 50_000
@@ -76,6 +77,7 @@ def run(
     formula: str | Formula | None = None,
     reward: str | None = None,
     success_at: float | None = None,
+    prices: str | None = None,
     full: bool = False,
     since: str | None = None,
     progress: Progress | None = None,
@@ -88,7 +90,9 @@ def run(
     brought up to date: ``run(store, "facts", "rewards", full=True)`` scores anew from the steps on. ``since`` (UTC,
     ``YYYY-MM-DD`` or ``YYYY-MM-DD hh:mm:ss``) also reads what changed since then, where that is before the last run:
     nothing is ever left out. A new formula scores all of history. ``reward`` and ``success_at`` are `use_reward`'s; a
-    change of them is a full run of the reflections and patterns. ``batch_episodes`` bounds the memory of a full run.
+    change of them is a full run of the reflections and patterns. ``prices`` is what `prices.read` made of a file of
+    your own, which is kept; without the extra ``prices`` only such prices are known. ``batch_episodes`` bounds the
+    memory of a full run.
     Raises `UsageError` for an unknown job or formula, and for a ``since`` that is no time or in the future.
     """
     unknown = [job for job in jobs if job not in JOBS]
@@ -104,11 +108,14 @@ def run(
         store, chosen, use, anew=wanted if full else (), since=earliest, progress=progress or _unseen,
         overlap=overlap_seconds, batch=batch_episodes,
     )  # fmt: skip
-    reports = [runner.facts()]
+    reports = runner.prices(prices, asked="prices" in jobs)
+    if set(wanted) == {"prices"}:
+        return reports
+    reports.append(runner.facts())
     # A user's formula may read the steps in order, which the built-in ones do not.
     if chosen.text is not None or not {"reflections", "patterns", "values"}.isdisjoint(wanted):
         reports.append(runner.sequences())
-    if set(wanted) != {"facts"}:
+    if not set(wanted) <= {"prices", "facts"}:
         reports.append(runner.rewards())
     if "reflections" in wanted:
         reports.append(runner.reflections())
@@ -170,6 +177,13 @@ class _Runner:
         self._batch = batch
         self._lows: list[dict[str, Any]] = []
         self._run = uuid.uuid4().hex
+
+    def prices(self, file: str | None, *, asked: bool) -> list[JobReport]:
+        """Find out what the models cost that were called; nothing is said of it where none was."""
+        if not (asked or file is not None or self._store.query_named("prices_wanted")):
+            return []
+        context = self._begin("prices", "", exclusive=False)
+        return [self._finish(context, lambda: price_lists.update(self._store, context["snapshot"], file))]
 
     def facts(self) -> JobReport:
         """Gather what else is read, one row per episode."""

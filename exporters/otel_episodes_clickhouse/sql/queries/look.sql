@@ -36,6 +36,14 @@ WHERE EpisodeId = {id:String}
 ORDER BY Segment, StartTime, StepIndex, SpanId
 LIMIT {limit:UInt64} OFFSET {offset:UInt64};
 
+-- name: calls_of_episode
+SELECT
+    TraceId, SpanId, StepSpanId, Provider, Model, StartTime, DurationNs, InputTokens, CacheReadTokens, CacheWriteTokens, OutputTokens,
+    ReasoningTokens, Cost, FinishReason, Success, AgentName
+FROM model_calls
+WHERE EpisodeId = {id:String}
+ORDER BY StartTime, SpanId;
+
 -- name: episode_segments
 -- One row per trace of the episode, its end where that is there, else its start marker.
 SELECT

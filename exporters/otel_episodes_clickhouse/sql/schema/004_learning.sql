@@ -174,6 +174,7 @@ CREATE TABLE IF NOT EXISTS internal_facts
     ExternalReward Nullable(Float64) COMMENT 'episode.reward, else the mean of the latest gen_ai.evaluation.result of each name',
     InputTokens UInt64 COMMENT 'tokens in',
     OutputTokens UInt64 COMMENT 'tokens out',
+    Cost Nullable(Float64) COMMENT 'of its model calls, US dollars; NULL: some or all of them are not priced',
     Fingerprint UInt64 COMMENT 'hash of all the above: equal means nothing changed',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote it',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server',
@@ -221,6 +222,7 @@ CREATE TABLE IF NOT EXISTS internal_sequences
     ExternalReward Nullable(Float64) COMMENT 'episode.reward, else the mean of the latest gen_ai.evaluation.result of each name',
     InputTokens UInt64 COMMENT 'tokens in',
     OutputTokens UInt64 COMMENT 'tokens out',
+    Cost Nullable(Float64) COMMENT 'of its model calls, US dollars; NULL: some or all of them are not priced',
     StepTools Array(LowCardinality(String)) COMMENT 'the steps in order, one element each; so the arrays below',
     StepOk Array(Bool) COMMENT 'whether each succeeded',
     StepNs Array(UInt64) COMMENT 'how long each took, nanoseconds',
@@ -247,6 +249,7 @@ CREATE TABLE IF NOT EXISTS internal_domain_scales
     Seconds Float64 COMMENT 'median duration of ended episodes, as a power of the square root of 2',
     Steps Float64 COMMENT 'median number of steps, likewise',
     Tokens Float64 COMMENT 'median tokens, likewise; 0 when the domain counts none',
+    Cost Float64 COMMENT 'median cost, US dollars, likewise; 0 when fewer than five are priced',
     Version DateTime64(6, 'UTC') COMMENT 'SnapshotAt of the job that wrote the row; the latest row of a key counts',
     WrittenAt DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'when it was written, by the clock of the server'
 )

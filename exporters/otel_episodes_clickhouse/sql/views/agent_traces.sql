@@ -1,6 +1,28 @@
 -- What the spans of other instrumentations add up to, per trace, and from there the roots and steps of all episodes.
 -- A filter on EpisodeId reaches the primary keys of the tables below.
 
+-- name: internal_priced_spans
+-- Spans of other instrumentations with what a call of a model cost. Of what is cached or spent on reasoning only that has a price
+-- of its own which is not priced as any other token; counts that contradict each other are not priced.
+CREATE OR REPLACE VIEW internal_priced_spans
+AS WITH
+    (prices, tokens) -> arrayLast(tier -> tier.Over = 0 OR tokens > tier.Over, prices).Price AS at,
+    toUnixTimestamp(StartTime) AS made,
+    Prices[greatest(1, arrayLastIndex(p -> p.Since <= made AND multiIf(
+        p.FromSecond = p.ToSecond, true,
+        p.FromSecond < p.ToSecond, made % 86400 >= p.FromSecond AND made % 86400 < p.ToSecond,
+        made % 86400 >= p.FromSecond OR made % 86400 < p.ToSecond), Prices))] AS price,
+    toInt64(InputTokens) - if(empty(price.CacheRead), 0, CacheReadTokens) - if(empty(price.CacheWrite), 0, CacheWriteTokens) AS plain,
+    toInt64(OutputTokens) - if(empty(price.Reasoning), 0, ReasoningTokens) AS said
+SELECT
+    *,
+    if(empty(Prices) OR InputTokens + OutputTokens = 0 OR plain < 0 OR said < 0, NULL, price.Request + (
+        plain * at(price.Input, InputTokens) + CacheReadTokens * at(price.CacheRead, InputTokens)
+        + CacheWriteTokens * at(price.CacheWrite, InputTokens) + said * at(price.Output, InputTokens)
+        + ReasoningTokens * at(price.Reasoning, InputTokens)) / 1000000) AS Cost
+FROM internal_agent_spans FINAL
+LEFT ANY JOIN (SELECT Provider, Model, Prices FROM internal_prices FINAL) AS p USING (Provider, Model);
+
 -- name: internal_trace_spans
 -- Spans of other instrumentations, with the steps and roots of ours among them. Ids as numbers, since they are looked for in
 -- arrays. Who speaks for the trace: an agent that carries a name, else the root, else any agent or chain.
@@ -20,19 +42,19 @@ FROM
     SELECT
         EpisodeId, TraceId, SpanId, ParentSpanId, Role, Operation, Segment, Stamped, Remote, SpanName, Kind, Tool, Named, AgentName,
         Task, Arguments, Action, Observation, Success, ErrorType, ErrorMessage, StartTime, DurationNs, Provider, Model, ResponseId,
-        FinishReason, InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens, ConversationId, ServiceName,
+        FinishReason, InputTokens, OutputTokens, CacheReadTokens, CacheWriteTokens, ReasoningTokens, Cost, ConversationId, ServiceName,
         Tenant
-    FROM internal_agent_spans FINAL
+    FROM internal_priced_spans
     UNION ALL
     SELECT
         EpisodeId, TraceId, SpanId, ParentSpanId, 'own', '', Segment, false, false, '', Kind, Tool, false, '',
-        '', '', '', '', true, '', '', StartTime, DurationNs, '', '', '', '', 0, 0, 0, 0, 0, '', '', ''
+        '', '', '', '', true, '', '', StartTime, DurationNs, '', '', '', '', 0, 0, 0, 0, 0, NULL, '', '', ''
     FROM internal_steps FINAL
     WHERE Convention = '' AND EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
     UNION ALL
     SELECT
         EpisodeId, TraceId, SpanId, '', 'root', '', Segment, false, false, '', '', '', false, '',
-        '', '', '', '', true, '', '', StartTime, DurationNs, '', '', '', '', 0, 0, 0, 0, 0, '', '', ''
+        '', '', '', '', true, '', '', StartTime, DurationNs, '', '', '', '', 0, 0, 0, 0, 0, NULL, '', '', ''
     FROM internal_roots FINAL
     WHERE EpisodeId IN (SELECT EpisodeId FROM internal_agent_spans)
 );
@@ -74,11 +96,11 @@ AS SELECT
         'structure') AND NOT n.Ok),
         'Array(Tuple(StartTime DateTime64(9, \'UTC\'), EndTime DateTime64(9, \'UTC\'), Why String))') AS Broke,
     CAST(groupArrayIf((n.Id, n.Parent, n.SpanId, n.StartTime, n.DurationNs, n.Provider, n.Model, n.ResponseId, n.FinishReason,
-        n.InputTokens,
-            n.CacheReadTokens, n.CacheWriteTokens, n.OutputTokens, n.ReasoningTokens, n.Success, n.AgentName), n.Role = 'model'),
+        n.InputTokens, n.CacheReadTokens, n.CacheWriteTokens, n.OutputTokens, n.ReasoningTokens, n.Cost, n.Success, n.AgentName),
+        n.Role = 'model'),
         'Array(Tuple(Id UInt64, Parent UInt64, SpanId String, StartTime DateTime64(9, \'UTC\'), DurationNs UInt64,
             Provider String, Model String, Response String, Finish String, Input UInt64, CacheRead UInt64, CacheWrite UInt64,
-            Output UInt64, Reasoning UInt64, Success Nullable(Bool), AgentName String))') AS Models,
+            Output UInt64, Reasoning UInt64, Cost Nullable(Float64), Success Nullable(Bool), AgentName String))') AS Models,
     CAST(groupArrayIf((n.Id, n.Parent, n.Tool), n.OwnTool), 'Array(Tuple(Id UInt64, Parent UInt64, Tool String))') AS OwnTools,
     CAST(groupArrayIf((n.Id, n.Parent, n.Ok), n.Role = 'execution'), 'Array(Tuple(Id UInt64, Parent UInt64,
         Ok Bool))') AS Executions,
@@ -216,6 +238,9 @@ SELECT
     if(Rank = 0, Began, First.StartTime) AS StartTime,
     if(Rank = 0, LastTime, Last.EndTime) AS EndTime,
     ModelCalls,
+    -- A call that is not priced is not free.
+    arrayExists(c -> isNull(c.Cost) AND c.Input + c.Output > 0, ModelSpans) AS Unpriced,
+    if(Unpriced OR arrayAll(c -> isNull(c.Cost), ModelSpans), NULL, arraySum(c -> ifNull(c.Cost, 0), ModelSpans)) AS Cost,
     -- What an agent says it used is the sum of what its model calls say: one or the other, never both.
     multiIf(Counted.1 + Counted.2 > 0, Counted.1, First.Input + First.Output > 0, First.Input, Most.Input) AS InputTokens,
     multiIf(Counted.1 + Counted.2 > 0, Counted.2, First.Input + First.Output > 0, First.Output, Most.Output) AS OutputTokens,

@@ -9,7 +9,7 @@ AS SELECT
     Tags, if(Ended AND Outcome = '', 'unknown', Outcome) AS Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed,
     Failed, StoppedAtStep, ExternalReward, ParentEpisodeId,
     AgentName, ConversationId, ServiceName, Attributes, StartTime, EndTime, InputTokens, OutputTokens,
-    '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, [] AS Tools, CAST(NULL, 'Nullable(Float64)') AS Judged, Tenant
+    '' AS Tool, 0 AS Steps, 0 AS FailedSteps, 0 AS ModelCalls, CAST(NULL, 'Nullable(Float64)') AS Cost, false AS Unpriced, [] AS Tools, CAST(NULL, 'Nullable(Float64)') AS Judged, Tenant
 FROM internal_roots FINAL
 WHERE EpisodeId != ''
 UNION ALL
@@ -17,7 +17,7 @@ SELECT
     EpisodeId, TraceId, Segment, false, false, '', '', '', '', '', '',
     [], '', '', '', '', [], 0, 0, 0, NULL, '',
     AgentName, '', ServiceName, map(), StartTime, addNanoseconds(StartTime, DurationNs), InputTokens, OutputTokens,
-    Tool, 1, ifNull(NOT Success, false), 0, [], NULL, Tenant
+    Tool, 1, ifNull(NOT Success, false), 0, NULL, false, [], NULL, Tenant
 FROM internal_steps FINAL
 WHERE EpisodeId != '' AND Convention = ''
 UNION ALL
@@ -27,7 +27,7 @@ SELECT
     [], Outcome, if(Ended, 'rule', ''), '', Verdict, [], 0, 0, 0, NULL, '',
     if(IsEpisode, AgentName, ''), ConversationId, ServiceName, map('episode.convention', Convention), StartTime, EndTime,
     if(IsEpisode, InputTokens, 0), if(IsEpisode, OutputTokens, 0),
-    '', Steps, FailedSteps, ModelCalls, Tools, NULL, Tenant
+    '', Steps, FailedSteps, ModelCalls, Cost, Unpriced, Tools, NULL, Tenant
 FROM internal_agent_traces
 WHERE Own OR IsEpisode
 UNION ALL
@@ -36,7 +36,7 @@ SELECT
     EpisodeId, TraceId, 0, false, false, '', '', '', '', '', '',
     [], '', '', '', '', [], 0, 0, 0, NULL, '',
     '', '', '', map(), Time, Time, 0, 0,
-    '', 0, 0, 0, [], Score, Tenant
+    '', 0, 0, 0, NULL, false, [], Score, Tenant
 FROM internal_evaluations FINAL
 WHERE Scored;
 
@@ -75,6 +75,8 @@ AS SELECT
     sum(r.Steps) AS Steps,
     sum(r.FailedSteps) AS FailedSteps,
     sum(r.ModelCalls) AS ModelCalls,
+    sum(r.Cost) AS Cost,
+    max(r.Unpriced) AS Unpriced,
     arrayConcat(groupUniqArrayIf(r.Tool, r.Tool != ''), groupUniqArrayArray(r.Tools)) AS Tools,
     if(max(r.IsRoot), minIf(r.StartTime, r.IsRoot), min(r.StartTime)) AS StartTime,
     if(max(r.Ended), maxIf(r.EndTime, r.Ended), max(r.EndTime)) AS EndTime,
@@ -136,6 +138,7 @@ SELECT
     sum(t.InputTokens) AS InputTokens,
     sum(t.OutputTokens) AS OutputTokens,
     sum(t.ModelCalls) AS ModelCalls,
+    if(max(t.Unpriced), NULL, sum(t.Cost)) AS Cost,
     argMin(t.Attributes, t.Segment) AS Attributes,
     t.Tenant AS Tenant
 FROM internal_episode_traces AS t
@@ -189,7 +192,7 @@ CREATE OR REPLACE VIEW episodes
     ModelCalls UInt64 COMMENT 'calls of models, each once',
     InputTokens UInt64 COMMENT 'tokens in, cached ones included',
     OutputTokens UInt64 COMMENT 'tokens out',
-    Cost Nullable(Float64) COMMENT 'of its model calls, US dollars; NULL: not priced',
+    Cost Nullable(Float64) COMMENT 'of its model calls, US dollars; NULL: some or all of them are not priced',
     ExternalReward Nullable(Float64) COMMENT 'episode.reward, a score from outside; else the latest gen_ai.evaluation.result',
     ParentId String COMMENT 'the episode whose step started this one',
     ConversationId String COMMENT 'gen_ai.conversation.id',
@@ -199,7 +202,7 @@ CREATE OR REPLACE VIEW episodes
 AS SELECT
     e.EpisodeId AS EpisodeId, TraceId, Segments, AgentName, ServiceName, Task, TaskType, Domain, Language, Framework, Complexity,
     arrayDistinct(arrayConcat(arrayFilter(tag -> NOT has(g.Removed, tag), e.Tags), g.Added)) AS Tags, Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed, StoppedAtStep, StartTime, EndTime, DurationNs, Steps,
-    FailedSteps, Tools, ModelCalls, InputTokens, OutputTokens, CAST(NULL, 'Nullable(Float64)') AS Cost, ExternalReward, ParentId,
+    FailedSteps, Tools, ModelCalls, InputTokens, OutputTokens, Cost, ExternalReward, ParentId,
     ConversationId, Attributes, e.Tenant AS Tenant
 FROM internal_whole_episodes AS e
 LEFT ANY JOIN internal_tags AS g ON g.EpisodeId = e.EpisodeId AND g.Tenant = e.Tenant;

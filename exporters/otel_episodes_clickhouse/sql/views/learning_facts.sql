@@ -29,6 +29,10 @@ FROM
     SELECT EpisodeId FROM internal_changes
     WHERE InsertedAt >= {since:DateTime64(6, 'UTC')} AND {job:String} IN ('facts', 'sequences', '')
     UNION ALL
+    SELECT EpisodeId FROM internal_agent_spans
+    WHERE Role = 'model' AND {job:String} IN ('facts', '')
+        AND (Provider, Model) IN (SELECT Provider, Model FROM internal_prices WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
+    UNION ALL
     -- Silence is a change too: an episode that runs may have become an abandoned one.
     SELECT EpisodeId FROM internal_facts WHERE Outcome = 'running' AND {job:String} IN ('facts', '')
     UNION ALL
@@ -137,6 +141,17 @@ FROM
 )
 GROUP BY EpisodeId;
 
+-- name: internal_costs_of
+CREATE OR REPLACE VIEW internal_costs_of
+AS WITH
+    work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'facts', batch = {batch:UInt32}))
+SELECT EpisodeId, if(max(Unpriced), NULL, sum(Cost)) AS Cost
+FROM internal_agent_traces
+WHERE (Own OR IsEpisode) AND ModelCalls > 0
+    AND ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String})
+    AND ({full:Bool} OR EpisodeId IN work)
+GROUP BY EpisodeId;
+
 -- name: internal_judgements_of
 -- Scores that came as evaluation results: of each name the latest counts.
 CREATE OR REPLACE VIEW internal_judgements_of
@@ -182,7 +197,8 @@ AS WITH
                     toUInt32OrZero(h.PatternsApplied)) AS PatternsApplied,
             multiIf(h.Rewarded, toNullable(h.Reward), e.EpisodeId != '', toNullable(e.Score), NULL) AS ExternalReward,
             if(h.InputTokens > 0, h.InputTokens, s.InputTokens) AS InputTokens,
-            if(h.OutputTokens > 0, h.OutputTokens, s.OutputTokens) AS OutputTokens
+            if(h.OutputTokens > 0, h.OutputTokens, s.OutputTokens) AS OutputTokens,
+            c.Cost AS Cost
         FROM internal_headers_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
             low = {low:String}, high = {high:String}) AS h
         LEFT JOIN internal_step_counts_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
@@ -191,11 +207,14 @@ AS WITH
         LEFT JOIN internal_judgements_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
             low = {low:String}, high = {high:String}) AS e
             ON e.EpisodeId = h.EpisodeId
+        LEFT JOIN internal_costs_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+            low = {low:String}, high = {high:String}) AS c
+            ON c.EpisodeId = h.EpisodeId
     )
 SELECT
     *,
-    cityHash64(* EXCEPT (EpisodeId, TestCoverage, ExternalReward), ifNull(TestCoverage, -1),
-               ExternalReward IS NULL, ifNull(ExternalReward, 0)) AS Fingerprint
+    cityHash64(* EXCEPT (EpisodeId, TestCoverage, ExternalReward, Cost), ifNull(TestCoverage, -1),
+               ExternalReward IS NULL, ifNull(ExternalReward, 0), ifNull(Cost, -1)) AS Fingerprint
 FROM facts;
 
 -- name: internal_facts_changed

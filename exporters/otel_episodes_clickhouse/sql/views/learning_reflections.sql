@@ -38,7 +38,7 @@ WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:Str
 CREATE OR REPLACE VIEW internal_worded_of
 AS SELECT
     EpisodeId, Won, Outcome, Domain, N, FailedSteps, DistinctTools, UsualSteps, Tokens, DurationNs, Artifacts, StoppedAtStep,
-    DomainSeconds, DomainTokens, Completed, Failed, ExternalReward, Busy, Slowest,
+    DomainSeconds, DomainTokens, DomainCost, ifNull(Cost, 0) AS Dollars, Completed, Failed, ExternalReward, Busy, Slowest,
     if(N = 1, '1 step', format('{} steps', toString(N))) AS NSteps,
     if(FailedSteps = 1, '1 failed step', format('{} failed steps', toString(FailedSteps))) AS NFailedSteps,
     if(DistinctTools = 1, '1 tool', format('{} different tools', toString(DistinctTools))) AS NTools,
@@ -46,6 +46,9 @@ AS SELECT
     toString(round(UsualSteps)) AS AboutSteps,
     toString(round(DomainSeconds)) AS AboutSeconds,
     toString(round(DomainTokens)) AS AboutTokens,
+    -- Three digits that count.
+    if(Dollars > 0, toString(round(Dollars, toInt32(2 - floor(log10(Dollars))))), '0') AS Spent,
+    if(DomainCost > 0, toString(round(DomainCost, toInt32(2 - floor(log10(DomainCost))))), '0') AS AboutCost,
     toString(ifNull(ExternalReward, 0)) AS Score,
     N = 0 OR StepOk[-1] AS LastOk, Names[-1] AS LastTool, StepErrors[-1] AS LastError,
     MendedAt > 0 AS Mended, Names[MendedAt] AS MendedTool, StepErrors[MendedAt] AS MendedError, Names[MendedAt + 1] AS MendingTool,
@@ -78,6 +81,8 @@ SELECT
             format('Took {} s where about {} s are usual.', toString(round(DurationNs / 1e9)), AboutSeconds)),
         (Won AND DomainTokens > 0 AND Tokens BETWEEN 1 AND 0.7 * DomainTokens, 65,
             format('Spent {} tokens where about {} are usual.', toString(Tokens), AboutTokens)),
+        (Won AND DomainCost > 0 AND Dollars > 0 AND Dollars <= 0.7 * DomainCost, 62,
+            format('Cost {} dollars where about {} are usual.', Spent, AboutCost)),
         (Outcome = 'abstained' AND UsualSteps > 0 AND StoppedAtStep <= 0.5 * UsualSteps, 60,
             format('Gave up early, after {} steps, rather than late.', toString(StoppedAtStep))),
         (Outcome = 'partial' AND Completed > 0, 40,
@@ -113,6 +118,8 @@ SELECT
             format('Took {} steps where about {} are usual{}: look for the detour.', toString(N), AboutSteps, InDomain)),
         (DomainTokens > 0 AND Tokens > 1.5 * DomainTokens, 60,
             format('Spent {} tokens where about {} are usual.', toString(Tokens), AboutTokens)),
+        (DomainCost > 0 AND Dollars > 1.5 * DomainCost, 62,
+            format('Cost {} dollars where about {} are usual: use a smaller model, or fewer calls.', Spent, AboutCost)),
         (N >= 3 AND Busy >= 10000000000 AND Slowest > 0.5 * Busy, 50,
             format('Step {} ({}) took {} % of the time: make it faster or call it less.',
                 toString(SlowestAt), SlowestTool, SlowestPercent)),

@@ -9,7 +9,8 @@ AS SELECT
     Domain,
     if(AnyTimed, exp2(round(2 * log2(MedianSeconds)) / 2), 0) AS Seconds,
     if(AnySteps, exp2(round(2 * log2(MedianSteps)) / 2), 0) AS Steps,
-    if(AnyTokens, exp2(round(2 * log2(MedianTokens)) / 2), 0) AS Tokens
+    if(AnyTokens, exp2(round(2 * log2(MedianTokens)) / 2), 0) AS Tokens,
+    if(AnyCost, exp2(round(2 * log2(MedianCost)) / 2), 0) AS Cost
 FROM
 (
     SELECT
@@ -17,10 +18,12 @@ FROM
         countIf(DurationNs >= 1000000000) >= 5 AS AnyTimed,
         countIf(Steps > 0) >= 5 AS AnySteps,
         countIf(InputTokens + OutputTokens > 0) >= 5 AS AnyTokens,
+        countIf(f.Cost > 0) >= 5 AS AnyCost,
         quantileExactIf(0.5)(DurationNs / 1e9, DurationNs >= 1000000000) AS MedianSeconds,
         quantileExactIf(0.5)(toFloat64(Steps), Steps > 0) AS MedianSteps,
-        quantileExactIf(0.5)(toFloat64(InputTokens + OutputTokens), InputTokens + OutputTokens > 0) AS MedianTokens
-    FROM internal_facts FINAL
+        quantileExactIf(0.5)(toFloat64(InputTokens + OutputTokens), InputTokens + OutputTokens > 0) AS MedianTokens,
+        quantileExactIf(0.5)(ifNull(f.Cost, 0), f.Cost > 0) AS MedianCost
+    FROM internal_facts AS f FINAL
     WHERE Outcome IN ('success', 'partial', 'failure', 'abstained')
     GROUP BY Domain
     HAVING count() >= 5
@@ -28,14 +31,15 @@ FROM
 
 -- name: internal_scales_changed
 CREATE OR REPLACE VIEW internal_scales_changed
-AS SELECT Domain, Seconds, Steps, Tokens
+AS SELECT Domain, Seconds, Steps, Tokens, Cost
 FROM internal_domain_scales_now
-WHERE (Domain, Seconds, Steps, Tokens) NOT IN (SELECT Domain, Seconds, Steps, Tokens FROM internal_domain_scales FINAL);
+WHERE (Domain, Seconds, Steps, Tokens, Cost) NOT IN (SELECT Domain, Seconds, Steps, Tokens, Cost FROM internal_domain_scales FINAL);
 
 -- name: internal_usual
 -- What is usual in each domain, by names of its own.
 CREATE OR REPLACE VIEW internal_usual
-AS SELECT Domain AS OfDomain, Seconds AS DomainSeconds, Steps AS DomainSteps, Tokens AS DomainTokens
+AS SELECT Domain AS OfDomain, Seconds AS DomainSeconds, Steps AS DomainSteps, Tokens AS DomainTokens,
+    Cost AS DomainCost
 FROM internal_domain_scales FINAL;
 
 -- name: internal_reward_facts
@@ -45,7 +49,8 @@ AS SELECT
     f.* EXCEPT (TraceId, OutcomeSource, Tenant, LastTime, Fingerprint, Version, WrittenAt),
     toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
     -- 0: not known yet, the domain has fewer than five episodes.
-    s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens
+    s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens,
+    s.DomainCost AS DomainCost
 FROM (SELECT * FROM internal_facts FINAL) AS f
 LEFT JOIN internal_usual AS s ON s.OfDomain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
@@ -56,7 +61,8 @@ CREATE OR REPLACE VIEW internal_reward_inputs
 AS SELECT
     f.* EXCEPT (TraceId, OutcomeSource, Tenant, LastTime, Fingerprint, Version, WrittenAt),
     toInt64(intDiv(f.DurationNs, 1000000000)) AS Seconds,
-    s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens
+    s.DomainSeconds AS DomainSeconds, s.DomainSteps AS DomainSteps, s.DomainTokens AS DomainTokens,
+    s.DomainCost AS DomainCost
 FROM (SELECT * FROM internal_sequences FINAL) AS f
 LEFT JOIN internal_usual AS s ON s.OfDomain = f.Domain
 WHERE f.Outcome IN ('success', 'partial', 'failure', 'abstained', 'abandoned');
@@ -103,8 +109,9 @@ FROM
     FROM internal_reward_facts
 );
 
--- name: internal_reward_v2
-CREATE OR REPLACE VIEW internal_reward_v2
+-- name: internal_reward_v2_of
+-- With cost, what a run cost takes the place of its tokens.
+CREATE OR REPLACE VIEW internal_reward_v2_of
 AS SELECT
     EpisodeId,
     greatest(0, Base + Abstention) * Efficiency * ComplexityBonus * Quality + LearningBonus AS Total,
@@ -124,7 +131,10 @@ FROM
         arrayFilter(x -> x >= 0, [
             if(Ended AND DurationNs >= 1000000000, DurationNs / 1e9 / if(DomainSeconds > 0, DomainSeconds, 120), -1),
             if(Steps > 0, Steps / if(DomainSteps > 0, DomainSteps, 20), -1),
-            if(InputTokens + OutputTokens > 0 AND DomainTokens > 0, (InputTokens + OutputTokens) / DomainTokens, -1)]) AS Sizes,
+            multiIf(
+                {cost:Bool}, if(Cost > 0 AND DomainCost > 0, assumeNotNull(Cost) / DomainCost, -1),
+                InputTokens + OutputTokens > 0 AND DomainTokens > 0, (InputTokens + OutputTokens) / DomainTokens,
+                -1)]) AS Sizes,
         if(Outcome = 'abstained' OR empty(Sizes), 1, arrayAvg(arrayMap(x -> 0.75 + 0.5 / (1 + x), Sizes))) AS Efficiency,
         multiIf(Outcome = 'abstained', 1, Complexity = 'moderate', 1.1, Complexity = 'complex', 1.2, 1.0) AS ComplexityBonus,
         if(Outcome = 'success',
@@ -140,6 +150,14 @@ FROM
             0) AS LearningBonus
     FROM internal_reward_facts
 );
+
+-- name: internal_reward_v2
+CREATE OR REPLACE VIEW internal_reward_v2
+AS SELECT * FROM internal_reward_v2_of(cost = false);
+
+-- name: internal_reward_v2_cost
+CREATE OR REPLACE VIEW internal_reward_v2_cost
+AS SELECT * FROM internal_reward_v2_of(cost = true);
 
 -- name: internal_rewards_of
 -- What the formula in that view gives, and the score from outside beside it. merge() is a table by a name that is a parameter.

@@ -28,7 +28,7 @@ AS SELECT
     SpanIds[arrayFold((at, i) -> if(at = 0 OR Sorts[at] = 4, at, Up[at]), range(16), Up[indexOf(Ids, call.Id)])] AS StepSpanId,
     call.Provider AS Provider, call.Model AS Model, call.StartTime AS StartTime, call.DurationNs AS DurationNs,
     call.Input AS InputTokens, call.CacheRead AS CacheReadTokens, call.CacheWrite AS CacheWriteTokens,
-    call.Output AS OutputTokens, call.Reasoning AS ReasoningTokens, CAST(NULL, 'Nullable(Float64)') AS Cost,
+    call.Output AS OutputTokens, call.Reasoning AS ReasoningTokens, call.Cost AS Cost,
     call.Finish AS FinishReason, call.Success AS Success,
     arrayFirst(name -> name != '', [call.AgentName, Names[arrayFold(
         (at, i) -> if(at = 0 OR Sorts[at] = 2, at, Up[at]), range(16), Up[indexOf(Ids, call.Id)])], AgentName]) AS AgentName,
