@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_episodes._configure import configure
     from otel_episodes._episode import Episode, current_episode, episode
     from otel_episodes._log_step import log_step
+    from otel_episodes._model_call import ModelCall
     from otel_episodes._redaction import Redactor
     from otel_episodes._step import Step, current_step, step
     from otel_episodes._with_context import with_context
@@ -28,6 +29,7 @@ __all__ = [
     "Episode",
     "EpisodesError",
     "HandleError",
+    "ModelCall",
     "Redactor",
     "SetupError",
     "Step",
@@ -48,6 +50,7 @@ _HOMES = {
     "Episode": "_episode",
     "EpisodesError": "exceptions",
     "HandleError": "exceptions",
+    "ModelCall": "_model_call",
     "Redactor": "_redaction",
     "SetupError": "exceptions",
     "Step": "_step",

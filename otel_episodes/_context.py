@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 RUN_KEY = create_key("otel-episodes-run")
 STEP_KEY = create_key("otel-episodes-step")
 _OWN_KEYS = (SPAN_KEY, RUN_KEY, STEP_KEY)
-_BLOCKS = frozenset(("otel_episodes._block", "otel_episodes._episode", "otel_episodes._step"))
+_BLOCKS = frozenset((
+    "otel_episodes._block", "otel_episodes._episode", "otel_episodes._model_call", "otel_episodes._step",
+))  # fmt: skip
 
 
 # The blocks that are open in generators, by the frame they stand in: the innermost context of each. A generator that is

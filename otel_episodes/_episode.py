@@ -25,6 +25,7 @@ from otel_episodes._context import RUN_KEY, current_value, enter_frame, leave_fr
 from otel_episodes._cutting import masked_id
 from otel_episodes._handle import Handle
 from otel_episodes._log_step import record_logged
+from otel_episodes._model_call import ModelCall
 from otel_episodes._recording import StepRecording, StepSpec, end_steps_of
 from otel_episodes._run import Outcome, Run
 from otel_episodes._sdk import attach, get_current
@@ -201,6 +202,10 @@ class Episode(Block):
         The options are those of `step`.
         """
         return new_step(first, options, self._run)
+
+    def model(self, *, provider: str = "", model: str = "") -> ModelCall:
+        """Make a call of a model in this episode, wherever it is entered; see `Step.model`."""
+        return ModelCall(provider, model, self._run)
 
     def batch(self, tool: str, *, action: str | None = None, kind: str = "tool_use") -> Batch:
         """Record a burst of small actions as one step: ``with ep.batch("cargo") as b: b.add(...)``."""

@@ -14,7 +14,7 @@ from otel_episodes._usage import usage_of_span
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_episodes._run import CountsTokens, Run
+    from otel_episodes._run import BegunSpan, CountsTokens, Run
 
 
 class EpisodeContextProcessor:
@@ -49,7 +49,7 @@ class EpisodeContextProcessor:
             span.set_attributes({key: value for key, value in run.identity.items() if key not in said})
             step: CountsTokens | None = context.get(STEP_KEY)  # type: ignore[assignment]
             parent = span.parent
-            run.foreign_spans[span.get_span_context().span_id] = _ModelCall(step, parent.span_id if parent else 0)
+            run.foreign_spans[span.get_span_context().span_id] = _run.BegunSpan(step, parent.span_id if parent else 0)
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "stamping a span with its episode")
 
@@ -89,18 +89,7 @@ def stamp_episodes(provider: Any, by: EpisodeContextProcessor | None = None) -> 
         _stamped.add(provider)
 
 
-class _ModelCall:
-    """A span of another library that has begun: where it stands, and whether a call below it was counted."""
-
-    __slots__ = ("counted", "parent_id", "step")
-
-    def __init__(self, step: CountsTokens | None, parent_id: int) -> None:
-        self.step = step
-        self.parent_id = parent_id
-        self.counted = False
-
-
-def _count(run: Run, call: _ModelCall, attributes: Any) -> None:
+def _count(run: Run, call: BegunSpan, attributes: Any) -> None:
     """Count a model call once, however many spans tell of it: the innermost, and each response's id once."""
     usage = usage_of_span(attributes)
     if usage is not None and not call.counted and run.is_new(attributes.get(semconv.GEN_AI_RESPONSE_ID)):

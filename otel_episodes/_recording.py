@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span
 
-from otel_episodes import _rendering, _state, _usage, semconv
+from otel_episodes import _model_call, _rendering, _state, _usage, semconv
 from otel_episodes._boundary import Boundary, report
 from otel_episodes._checks import cleaned_attribute, cleaned_attributes, count_of, error_type_of
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, restored
@@ -173,7 +173,7 @@ class StepRecording:
         self._result: str | None = None
         self._span: Span | None = None
         self._start_time: int | None = None
-        self._streamed: dict[str, Usage] | None = None
+        self._streamed: dict[str, Found] | None = None
         self._unknown = False
         self._usage: Usage | None = None
 
@@ -293,8 +293,11 @@ class StepRecording:
                 streamed = self._streamed = self._streamed or {}
                 # An event without an id is about the response that the one before it was about.
                 response_id = found.response_id or next(reversed(streamed), "")
-                before = streamed.pop(response_id, found.usage)
-                streamed[response_id] = found.usage.most(before)
+                before = streamed.pop(response_id, found)
+                streamed[response_id] = _usage.Found(
+                    found.usage.most(before.usage), response_id, _usage.NOT_KEPT,
+                    found.model or before.model, found.finish or before.finish,
+                )  # fmt: skip
         except Exception as error:  # noqa: BLE001  # the boundary, in the hot path
             report(error, "reading the tokens of a stream")
 
@@ -549,17 +552,24 @@ class StepRecording:
             self._run is None or self._run.is_new(found.response_id, found.response)
         ):
             self._found, self._usage = found, found.usage
+            self._write_call(found)
 
-    def _find_streamed(self, streamed: Mapping[str, Usage]) -> None:
+    def _write_call(self, found: Found) -> None:
+        """Write the call of a model that a response tells of; it took as long as the step, as far as anybody knows."""
+        if found.model and self._span is not None and self._context is not None:
+            _model_call.write(self._run, self._context, found, getattr(self._span, "start_time", None))
+
+    def _find_streamed(self, streamed: Mapping[str, Found]) -> None:
         if self._usage is not None or self._model_usage is not None:
             return
-        for response_id, usage in streamed.items():
-            found = _usage.Found(usage, response_id, _usage.NOT_KEPT)
+        for response_id, found in streamed.items():
+            usage = found.usage
             if self._below is not None and _usage.is_counted(found, self._below):
                 continue
             if self._run is None or self._run.is_new(response_id, _usage.NOT_KEPT):
                 self._found = found
                 self._usage = usage if self._usage is None else self._usage.plus(usage)
+                self._write_call(found)
         if self._found is not None and self._usage is not None:
             self._found = self._found._replace(usage=self._usage)
 

@@ -103,6 +103,17 @@ class CountsTokens(Protocol):
         """Add the tokens of a model call."""
 
 
+class BegunSpan:
+    """A span inside a run that is no step, while it goes on: where it stands, and whether a call below was counted."""
+
+    __slots__ = ("counted", "parent_id", "step")
+
+    def __init__(self, step: CountsTokens | None, parent_id: int) -> None:
+        self.step = step
+        self.parent_id = parent_id
+        self.counted = False
+
+
 class Run:
     """One run of an agent: started once, ended once, by whichever process has its root span or its handle."""
 
@@ -184,8 +195,8 @@ class Run:
         self.steps = 0
         self.counts_steps = True
         self.last_failure: LastFailure | None = None
-        # What `_processor` knows of other libraries' spans that have begun in this run, by span id.
-        self.foreign_spans: dict[int, Any] = {}
+        # Other libraries' spans and calls of models that have begun in this run, by span id.
+        self.foreign_spans: dict[int, BegunSpan] = {}
         self._responses: dict[str, ref[Any] | None] = {}
         self.tokens = _usage.Usage(0, 0)
         self.outcome: Outcome | None = None

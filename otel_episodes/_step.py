@@ -17,6 +17,7 @@ from otel_episodes._checks import (
     tool_name,
 )
 from otel_episodes._context import STEP_KEY, current_value, enter_frame, leave_frame
+from otel_episodes._model_call import ModelCall
 from otel_episodes._recording import ANY_TOOL, StepRecorder, StepRecording, StepSpec
 from otel_episodes._settings import Capture, one_of
 from otel_episodes._targets import records_inside, refuse_misplaced
@@ -90,6 +91,13 @@ class Step(Block):
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute of your own on the step's span."""
         self._recording.set_attribute(key, value)
+
+    def model(self, *, provider: str = "", model: str = "") -> ModelCall:
+        """Make a call of a model in this step: ``with s.model(provider="openai", model="gpt-4o") as call:``.
+
+        It is recorded where it is entered, as a span of its own; tell it the answer with `ModelCall.respond`.
+        """
+        return ModelCall(provider, model)
 
     @property
     def recording(self) -> bool:
@@ -225,6 +233,10 @@ class StepFactory:
         if issubclass(type(first), str):
             return new_step(first or name or tool, options)
         return new_step(name or tool, options)(first)
+
+    def model(self, *, provider: str = "", model: str = "") -> ModelCall:
+        """Make a call of a model in the current step or episode, ``with step.model(...) as call:``."""
+        return ModelCall(provider, model)
 
     def __repr__(self) -> str:
         return "<otel_episodes.step>"

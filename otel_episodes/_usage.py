@@ -37,6 +37,11 @@ _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output
 _REASONING_INSIDE = ("reasoning_tokens", "reasoning")
 _REASONING_BESIDE = ("thoughts_token_count", "thoughtsTokenCount")
 _IDS = ("id", "response_id", "responseId")
+_MODELS = ("model", "model_name", "model_version", "modelVersion", "model_id")
+# LangChain keeps it, and more, in a part of the message.
+_ABOUT = ("response_metadata",)
+_FINISHES = ("stop_reason", "stopReason", "finish_reason", "finishReason", "done_reason")
+_ANSWERS = ("choices", "candidates")
 _IS_ERROR = ("isError", "is_error")
 # Ollama keeps its counts on the response itself.
 _OLLAMA: Final = ("prompt_eval_count", "eval_count")
@@ -66,6 +71,9 @@ class Found(NamedTuple):
     usage: Usage
     response_id: str
     response: ref[Any]
+    # Which model answered, and why it stopped; empty where the response does not say.
+    model: str = ""
+    finish: str = ""
 
     def is_of(self, other: Found) -> bool:
         """Return True if both are of one model call."""
@@ -90,6 +98,12 @@ OF_EPISODE = (
 OF_STEP = (
     semconv.STEP_TOKENS_INPUT, semconv.STEP_TOKENS_OUTPUT, semconv.STEP_TOKENS_CACHE_READ,
     semconv.STEP_TOKENS_CACHE_WRITE, semconv.STEP_TOKENS_REASONING,
+)  # fmt: skip
+# And of a call of a model.
+OF_CALL = (
+    semconv.GEN_AI_USAGE_INPUT_TOKENS, semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
+    semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, semconv.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+    semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
 )  # fmt: skip
 _WHOLES = Usage(input=True, output=True)
 # How a model's span calls them; of several names the first that is there.
@@ -125,7 +139,9 @@ def usage_of(result: object) -> Usage | None:
 def found_on(result: object) -> Found | None:
     """Find usage on a model's response, and whose it is."""
     usage = usage_of(result)
-    return None if usage is None else Found(usage, _response_id(result), _reference(result))
+    if usage is None:
+        return None
+    return Found(usage, _response_id(result), _reference(result), _model_of(result), _finish_of(result))
 
 
 def found_on_item(item: object) -> Found | None:
@@ -188,6 +204,31 @@ def _read(usage: object) -> Usage | None:
 
 def _response_id(result: object) -> str:
     found = _first(result, _IDS)
+    return found if type(found) is str else ""
+
+
+def _model_of(result: object) -> str:
+    for holder in (result, *(_get(result, name) for name in _ABOUT)):
+        found = _first(holder, _MODELS)
+        if type(found) is str:
+            return found
+    return ""
+
+
+def _finish_of(result: object) -> str:
+    for holder in (result, *(_get(result, name) for name in _ABOUT)):
+        found = _first(holder, _FINISHES)
+        if found is not None:
+            return _word(found)
+    answers = _first(result, _ANSWERS)
+    return _word(_first(answers[0], _FINISHES)) if type(answers) in (list, tuple) and answers else ""
+
+
+def _word(value: object) -> str:
+    """Return a word, or the name of a member of an enumeration; empty for anything else."""
+    if type(value) is str:
+        return value
+    found = _get(value, "value")
     return found if type(found) is str else ""
 
 

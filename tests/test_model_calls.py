@@ -55,7 +55,8 @@ def run(storage_store: Store) -> Store:
 
 
 def test_a_row_says_what_was_called_how_it_went_and_whose_it_was(run: Store) -> None:
-    columns = "SpanId, StepSpanId, Provider, Model, InputTokens, CacheReadTokens, OutputTokens, FinishReason, Success, AgentName"
+    named = "Provider, Model, InputTokens, CacheReadTokens, OutputTokens, FinishReason, Success, AgentName"
+    columns = f"SpanId, StepSpanId, {named}"
     assert spans_of(run, "whole", columns) == [
         ["m1", "", "openai", "gpt-4o", 100, 0, 20, "tool_calls", True, "triage"],
         ["m2", "", "openai", "gpt-4o", 300, 80, 40, "", True, "triage"],
