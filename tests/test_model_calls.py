@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from foreign_spans import MS, T0, agent, found, model, span, tool
 from rich.console import Console
 from storage_fixtures import STEP
 
+from otel_episodes_clickhouse import findings
 from otel_episodes_clickhouse.cli import show, tree
 from otel_episodes_clickhouse.learning import jobs
 from otel_episodes_clickhouse.spool.row import Row
 from otel_episodes_clickhouse.spool.values import attributes_as_text
+from otel_episodes_clickhouse.store.backfill import backfill
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import Store
@@ -152,3 +155,46 @@ def test_a_row_of_ones_own_reads_an_in_house_framework(storage_store: Store) -> 
     assert "internal_conventions" in storage_store.migrate().names("set")
     kept = "SELECT count() AS n FROM internal_conventions FINAL WHERE Origin = 'own'"
     assert storage_store.query(kept) == [{"n": 4}]
+
+
+def lately(rows: list[Row]) -> list[Row]:
+    return [row._replace(timestamp=row.timestamp - T0 + time.time_ns() - 3600 * 10**9) for row in rows]
+
+
+def test_the_doctor_says_which_traces_are_not_read_and_which_row_would_read_them(storage_store: Store) -> None:
+    rows = lately([
+        span("inhouse", "top", inhouse__span_type="Assistant", ms=90)._replace(scope_name="inhouse.tracing"),
+        span("inhouse", "call", "top", inhouse__span_type="function", evil__kind="tool'); DROP", ms=9),
+        span("web", "get", http__request__method="GET", kind="Server"),
+    ])  # fmt: skip
+    storage_store.insert_rows(rows)
+    told = list(findings.unread_spans(storage_store))
+    assert [(finding.state, finding.text.partition(": ")[2]) for finding in told] == [
+        ("warn", "inhouse.span_type = assistant (1 span)"), ("warn", "inhouse.span_type = function (1 span)"),
+    ]  # fmt: skip
+    assert "1 trace of the scope inhouse.tracing look" in told[0].text
+    assert "if that is a span of an agent: otel-episodes sql --write" in told[0].fix
+    for row in storage_store.query_named("unread_spans"):
+        storage_store.sql(row["Row"], read_only=False)
+    backfill(storage_store)
+    assert (found(storage_store, "inhouse") or {})["steps"] == [["call", True]]
+    assert list(findings.unread_spans(storage_store)) == []
+
+
+def test_only_failures_may_be_a_collectors_choice(storage_store: Store) -> None:
+    rows = [agent(f"kept{n}", status="Error", ms=5)._replace(service_name="sampled") for n in range(30)]
+    storage_store.insert_rows(lately(rows[:29]))
+    assert list(findings.only_failures(storage_store)) == []
+    storage_store.insert_rows(lately(rows[29:]))
+    (told,) = findings.only_failures(storage_store)
+    assert told.text.startswith("30 of the last 30 runs of sampled failed")
+
+
+def test_methods_of_mcp_are_no_unknown_operations_whether_they_name_a_tool_or_not(storage_store: Store) -> None:
+    storage_store.insert_rows([
+        agent("listing", ms=90), tool("listing", "grep", start=1),
+        span("listing", "tools/list", "agent", start=20, mcp__method__name="tools/list"),
+        span("listing", "named", "agent", start=40, mcp__method__name="prompts/get", gen_ai__tool__name="find"),
+    ])  # fmt: skip
+    assert (found(storage_store, "listing") or {})["steps"] == [["grep", True], ["find", True]]
+    assert not [row for row in storage_store.query_named("unknown_operations") if "mcp" in row["Operation"]]

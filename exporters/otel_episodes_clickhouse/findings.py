@@ -28,6 +28,7 @@ _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "ch
 _MANY_WAITING = 100_000_000
 # The engine refuses inserts with less.
 _ROOM_BYTES = 32_000_000
+_NOUNS = {"agent": "an agent", "tool": "a tool", "model": "a model"}
 _LATE_SECONDS = 60
 
 
@@ -283,6 +284,8 @@ def _open_store(store: Store) -> Iterator[Finding]:
     yield Finding("episodes", "warn" if fix else "ok", text, fix)
     yield _rewards(store)
     yield from unknown_operations(store)
+    yield from unread_spans(store)
+    yield from only_failures(store)
     yield from lost_contexts(store)
 
 
@@ -331,6 +334,31 @@ def unknown_operations(store: Store) -> Iterator[Finding]:
         yield Finding(
             "instrumentations", "warn", f"spans taken for structure, since their operation is not known: {names}",
             "if they are tools, models or agents, a newer otel-episodes may know them",
+        )  # fmt: skip
+
+
+def unread_spans(store: Store) -> Iterator[Finding]:
+    """Yield what looks like agents, models or tools and is read as nothing, with the row that would read it."""
+    for row in store.query_named("unread_spans"):
+        what = f"{row['Attribute']} = {row['Value']}" if row["Value"] else row["Attribute"]
+        traces, spans = (wording.plural(row[f"{noun.capitalize()}s"], noun) for noun in ("trace", "span"))
+        yield Finding(
+            "unread spans", "warn",
+            f"{traces} of the scope {row['Scope'] or '(none)'} look like agents at work and are no episode: "
+            f"{what} ({spans})",
+            f'if that is a span of {_NOUNS[row["Role"]]}: otel-episodes sql --write "{row["Row"]}" && '
+            "otel-episodes backfill",
+        )  # fmt: skip
+
+
+def only_failures(store: Store) -> Iterator[Finding]:
+    """Yield services of which only failed runs arrive, as they do where a collector keeps traces by their errors."""
+    for row in store.query_named("only_failures"):
+        yield Finding(
+            "sampling", "warn",
+            f"{row['Failures']:,} of the last {row['Episodes']:,} runs of {row['ServiceName'] or '(none)'} failed: "
+            "if a collector keeps traces by their errors, every rate here is of what it kept",
+            "keep all traces of agents: collector-config/otelcol/gateway-sampling.yaml",
         )  # fmt: skip
 
 

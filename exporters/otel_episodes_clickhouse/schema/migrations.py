@@ -266,7 +266,7 @@ def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     changes = [change for statement in tables for change in _change(statement, objects, found, layout)]
     changes += _loaded(found, layout)
     changes += _migrated("pre", found, layout)
-    changes += [change for statement in views for change in _change(statement, objects, found, layout)]
+    changes += _views(views, objects, found, layout)
     changes += _unfed(objects, found, layout)
     changes += _migrated("post", found, layout)
     yield from changes
@@ -304,6 +304,27 @@ def _migrated(when: str, found: Found, layout: Layout) -> Iterator[Change]:
         for statement in migration.statements:
             if not statement.when or statement.when in found.tables:
                 yield Change("migrate", statement.name, migration.why, ddl.spread(statement, layout))
+
+
+def _views(
+    views: Sequence[sql.Statement], objects: Mapping[str, Made], found: Found, layout: Layout
+) -> Iterator[Change]:
+    """Return what is to be done to the views, each after those it reads.
+
+    A view keeps the columns that `*` was when it was made: one that reads a view which changes is made again, too.
+    """
+    renewed: set[str] = set()
+    for statement in views:
+        changes = list(_change(statement, objects, found, layout))
+        if (
+            not changes
+            and objects[statement.name].kind == "view"
+            and renewed.intersection(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", statement.text))
+        ):
+            changes = [Change("replace", statement.name, "what it reads has changed", (statement,))]
+        if changes and objects[statement.name].kind == "view":
+            renewed.add(statement.name)
+        yield from changes
 
 
 def _change(statement: sql.Statement, objects: Mapping[str, Made], found: Found, layout: Layout) -> Iterator[Change]:

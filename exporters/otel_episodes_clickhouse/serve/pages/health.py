@@ -25,7 +25,7 @@ def load(store: Store) -> Row:
     """Return what `doctor` finds of the spool and the instrumentations, what arrived by hour, the jobs and the room."""
     target = store.target
     waiting = measure(target.spool)
-    seen = [findings.versions(), *findings.spool(target), *findings.lost_contexts(store)]
+    seen = [findings.versions(), *findings.spool(target), *findings.lost_contexts(store), *findings.unread_spans(store)]
     return {
         "Findings": [asdict(finding) for finding in seen],
         "Waiting": {"Spans": waiting.rows, "Bytes": waiting.bytes, "Seconds": waiting.lag_seconds()},

@@ -77,9 +77,52 @@ ORDER BY Time, Name;
 -- What other instrumentations say that nobody here has heard of: taken for structure.
 SELECT Operation, count() AS Spans, max(StartTime) AS Latest
 FROM internal_agent_spans FINAL
-WHERE NOT Known
+WHERE NOT Known AND Role != 'housekeeping'
 GROUP BY Operation
 ORDER BY Spans DESC, Operation
+LIMIT 5;
+
+-- name: unread_spans
+-- Spans of the last week that look like those of agents, by a word in a kind or in a key, of which nobody here knows the
+-- convention and whose trace is no episode; the row that would read them. What is to be repeated in a shell is plain text.
+WITH
+    'agent|assistant|crew' AS agents, 'tool|function' AS tools, 'llm|model|generation|chat|completion' AS models,
+    text -> multiIf(match(text, agents), 'agent', match(text, tools), 'tool', match(text, models), 'model', '') AS role_of,
+    lower(tupleElement(pair, 1)) AS key, lower(tupleElement(pair, 2)) AS said,
+    match(key, '(kind|type|role|operation|op|category)$') AND length(said) <= 40 AND match(said, '^[\\w.:/ -]+$') AS IsKind
+SELECT
+    Scope, Attribute, Value, Role, count() AS Spans, uniqExact(TraceId) AS Traces,
+    format('INSERT INTO internal_conventions (Attribute, Value, Role) VALUES (''{}'', ''{}'', ''{}'')', Attribute, Value, Role) AS Row
+FROM
+(
+    SELECT
+        ScopeName AS Scope, TraceId, tupleElement(pair, 1) AS Attribute, if(IsKind, said, '') AS Value,
+        multiIf(IsKind, role_of(said), match(key, '(agent|tool|llm|model)[._-]?(name|id)$'), role_of(key), '') AS Role
+    FROM
+    (
+        SELECT ScopeName, TraceId, SpanAttributes
+        FROM otel_traces
+        WHERE Timestamp >= now() - INTERVAL 7 DAY AND SpanAttributes['episode.span'] = ''
+            AND arrayExists(name -> match(lower(name), 'agent|llm|gen_?ai|tool|model|kind|type'), mapKeys(SpanAttributes))
+            AND (TraceId, SpanId) NOT IN (SELECT TraceId, SpanId FROM internal_agent_spans)
+        LIMIT 100000
+    )
+    ARRAY JOIN CAST(SpanAttributes, 'Array(Tuple(String, String))') AS pair
+    WHERE match(key, '^[\\w.:/-]{1,80}$') AND Role != ''
+)
+WHERE TraceId NOT IN (SELECT TraceId FROM internal_roots_of_episodes)
+GROUP BY Scope, Attribute, Value, Role
+ORDER BY Traces DESC, Spans DESC, Attribute, Value
+LIMIT 5;
+
+-- name: only_failures
+-- Services of which other instrumentations recorded thirty runs or more in a week, of which nearly all failed.
+SELECT ServiceName, count() AS Episodes, countIf(Outcome = 'failure') AS Failures
+FROM episodes
+WHERE OutcomeSource = 'rule' AND StartTime >= now() - INTERVAL 7 DAY
+GROUP BY ServiceName
+HAVING Episodes >= 30 AND Failures >= 0.95 * Episodes
+ORDER BY Episodes DESC
 LIMIT 5;
 
 -- name: lost_contexts

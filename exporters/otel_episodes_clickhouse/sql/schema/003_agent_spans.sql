@@ -100,14 +100,14 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans_seen
     StatusCode String,
     StatusMessage String,
     SpanAttributes Map(LowCardinality(String), String),
-    Exception Map(LowCardinality(String), String),
-    Pairs Array(Tuple(Name String, Said String))
+    EventNames Array(String),
+    EventAttributes Array(Map(LowCardinality(String), String))
 )
 ENGINE = Null;
 
 -- name: internal_agent_spans_seen_mv
--- Own spans fail the first comparison. Of others every key is looked up, whole and by its last two words. The pairs of a span are
--- its name, its attributes, those of its events as event/attribute, and keys of JSON in an attribute as attribute/key.
+-- Own spans fail the first comparison. Of others every key is looked up, whole and by its last two words. Every insert of spans pays
+-- for this statement, so it is a short one: what else is made of a span is left to the next.
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_seen_mv TO internal_agent_spans_seen
 AS WITH
     marks AS
@@ -115,24 +115,11 @@ AS WITH
         SELECT multiIf(Attribute = 'span name', Value, startsWith(Attribute, '*.'), substring(Attribute, 3), Attribute)
         FROM internal_conventions
         WHERE Role != ''
-    ),
-    holders AS
-    (
-        SELECT substring(Attribute, 1, position(Attribute, '/') - 1) FROM internal_conventions WHERE position(Attribute, '/') > 1
-    ),
-    CAST(SpanAttributes, 'Array(Tuple(String, String))') AS own
+    )
 SELECT
     Timestamp AS StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ScopeName,
     ResourceAttributes['tenant.id'] AS Tenant, Duration, StatusCode, StatusMessage, SpanAttributes,
-    Events.Attributes[indexOf(Events.Name, 'exception')] AS Exception,
-    arrayConcat(
-        [('span name', toString(SpanName))], own,
-        arrayFlatten(arrayMap((event, attributes) -> arrayMap(
-            pair -> (concat(event, '/', pair.1), pair.2), CAST(attributes, 'Array(Tuple(String, String))')),
-            Events.Name, Events.Attributes)),
-        arrayFlatten(arrayMap(pair -> arrayMap(
-            inner -> (concat(pair.1, '/', inner.1), inner.2), JSONExtractKeysAndValues(pair.2, 'String')),
-            arrayFilter(pair -> startsWith(pair.2, '{') AND pair.1 IN (holders), own)))) AS Pairs
+    Events.Name AS EventNames, Events.Attributes AS EventAttributes
 FROM otel_traces
 WHERE if(
     SpanAttributes['episode.span'] = '',
@@ -169,15 +156,37 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans_said
 ENGINE = Null;
 
 -- name: internal_agent_spans_said_mv
--- A pair is looked up whole and by its last two words: whatever it says, with its word, and as a word nobody has heard of.
+-- The pairs of a span are its name, its attributes, those of its events as event/attribute, and keys of JSON in an attribute as
+-- attribute/key. A pair is looked up whole and by its last two words: whatever it says, with its word, and as a word nobody has
+-- heard of.
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_said_mv TO internal_agent_spans_said
 AS WITH
     known AS (SELECT Attribute, Value FROM internal_conventions),
+    holders AS
+    (
+        SELECT substring(Attribute, 1, position(Attribute, '/') - 1) FROM internal_conventions WHERE position(Attribute, '/') > 1
+    ),
+    paired AS
+    (
+        SELECT
+            * EXCEPT (EventNames, EventAttributes), EventAttributes[indexOf(EventNames, 'exception')] AS Exception,
+            CAST(SpanAttributes, 'Array(Tuple(String, String))') AS own,
+            CAST(arrayConcat(
+                [('span name', toString(SpanName))], own,
+                arrayFlatten(arrayMap((event, attributes) -> arrayMap(
+                    pair -> (concat(event, '/', pair.1), pair.2), CAST(attributes, 'Array(Tuple(String, String))')),
+                    EventNames, EventAttributes)),
+                arrayFlatten(arrayMap(pair -> arrayMap(
+                    inner -> (concat(pair.1, '/', inner.1), inner.2), JSONExtractKeysAndValues(pair.2, 'String')),
+                    arrayFilter(pair -> startsWith(pair.2, '{') AND pair.1 IN (holders), own)))),
+                'Array(Tuple(Name String, Said String))') AS Pairs
+        FROM internal_agent_spans_seen
+    ),
     matched AS
     (
-        SELECT * EXCEPT (Pairs), Pairs AS AllPairs, tupleElement(match, 1) AS Attribute, tupleElement(match, 2) AS Word,
+        SELECT * EXCEPT (Pairs, own), Pairs AS AllPairs, tupleElement(match, 1) AS Attribute, tupleElement(match, 2) AS Word,
             tupleElement(match, 3) AS Place, Pairs[Place].Name AS Name, Pairs[Place].Said AS Said
-        FROM internal_agent_spans_seen
+        FROM paired
         ARRAY JOIN arrayFilter(candidate -> (candidate.1, candidate.2) IN (known), arrayFlatten(arrayMap((pair, place) -> [
             (pair.1, '', place), (pair.1, '*', place), (pair.1, lower(substring(pair.2, 1, 60)), place),
             (concat('*.', substringIndex(pair.1, '.', -2)), '', place),

@@ -76,6 +76,7 @@ CREATE TABLE IF NOT EXISTS internal_evaluations
     Scored Bool DEFAULT true COMMENT 'false: it has a label or an explanation, and no score',
     Label LowCardinality(String) COMMENT 'gen_ai.evaluation.score.label',
     Explanation String COMMENT 'gen_ai.evaluation.explanation, at most 1024 characters',
+    InsertedAt DateTime64(6, 'UTC') DEFAULT 0 COMMENT 'when it was stored, by the clock of the server; 1970: by an earlier version',
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none',
     INDEX by_episode EpisodeId TYPE bloom_filter(0.00001) GRANULARITY 64
 )
@@ -95,6 +96,7 @@ AS SELECT
     event.3['gen_ai.evaluation.score.value'] != '' AS Scored,
     event.3['gen_ai.evaluation.score.label'] AS Label,
     substringUTF8(event.3['gen_ai.evaluation.explanation'], 1, 1024) AS Explanation,
+    now64(6) AS InsertedAt,
     ResourceAttributes['tenant.id'] AS Tenant
 FROM otel_traces
 ARRAY JOIN arrayZip(Events.Timestamp, Events.Name, Events.Attributes) AS event

@@ -27,7 +27,7 @@ SELECT
     multiIf(of_id.Trace != '', of_id.Trace, e.TraceId != '', e.TraceId, of_answer.Trace) AS TraceId,
     if(e.SpanId = '', of_answer.Span, e.SpanId) AS SpanId,
     e.Time AS Time, e.Name AS Name, ifNull(e.Score, 0) AS Score, e.Score IS NOT NULL AS Scored,
-    e.Label AS Label, e.Explanation AS Explanation,
+    e.Label AS Label, e.Explanation AS Explanation, now64(6) AS InsertedAt,
     multiIf(e.Tenant != '', e.Tenant, of_id.Owner != '', of_id.Owner, of_trace.Owner != '', of_trace.Owner, of_answer.Owner) AS Tenant
 FROM internal_log_events AS e
 LEFT ANY JOIN of_id ON of_id.Id = e.EpisodeId
@@ -48,7 +48,7 @@ AS WITH
     )
 SELECT
     a.EpisodeId AS EpisodeId, a.TraceId AS TraceId, a.SpanId AS SpanId, w.Time AS Time, w.Name AS Name, ifNull(w.Score, 0) AS Score,
-    w.Score IS NOT NULL AS Scored, w.Label AS Label, w.Explanation AS Explanation, a.Tenant AS Tenant
+    w.Score IS NOT NULL AS Scored, w.Label AS Label, w.Explanation AS Explanation, now64(6) AS InsertedAt, a.Tenant AS Tenant
 FROM internal_agent_spans AS a
 INNER JOIN waiting AS w ON w.ResponseId = a.ResponseId
 WHERE a.Role = 'model';
@@ -74,7 +74,3 @@ FROM
     WHERE Event = 'exception' AND ErrorMessage != ''
 ) AS said
 INNER JOIN failed USING (TraceId, SpanId);
-
--- name: internal_changes_evaluations_mv
-CREATE MATERIALIZED VIEW IF NOT EXISTS internal_changes_evaluations_mv TO internal_changes
-AS SELECT EpisodeId FROM internal_evaluations GROUP BY EpisodeId;

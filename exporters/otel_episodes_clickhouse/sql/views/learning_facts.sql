@@ -29,6 +29,8 @@ FROM
     SELECT EpisodeId FROM internal_changes
     WHERE InsertedAt >= {since:DateTime64(6, 'UTC')} AND {job:String} IN ('facts', 'sequences', '')
     UNION ALL
+    SELECT EpisodeId FROM internal_evaluations WHERE InsertedAt >= {since:DateTime64(6, 'UTC')} AND {job:String} IN ('facts', '')
+    UNION ALL
     SELECT EpisodeId FROM internal_agent_spans
     WHERE Role = 'model' AND {job:String} IN ('facts', '')
         AND (Provider, Model) IN (SELECT Provider, Model FROM internal_prices WHERE WrittenAt >= {since:DateTime64(6, 'UTC')})
