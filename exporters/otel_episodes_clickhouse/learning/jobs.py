@@ -31,7 +31,7 @@ from otel_episodes_clickhouse.learning.formulas import (
 from otel_episodes_clickhouse.store import forgotten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_episodes_clickhouse.store.store import Store
 
@@ -109,28 +109,32 @@ def run(
         overlap=overlap_seconds, batch=batch_episodes,
     )  # fmt: skip
     reports = runner.prices(prices, asked="prices" in jobs)
-    if set(wanted) == {"prices"}:
-        return reports
-    reports.append(runner.facts())
-    # A user's formula may read the steps in order, which the built-in ones do not.
-    if chosen.text is not None or not {"reflections", "patterns", "values"}.isdisjoint(wanted):
-        reports.append(runner.sequences())
-    if not set(wanted) <= {"prices", "facts"}:
-        reports.append(runner.rewards())
-    if "reflections" in wanted:
-        reports.append(runner.reflections())
-    if not {"patterns", "values"}.isdisjoint(wanted):
-        reports.append(runner.observations())
-    if "patterns" in wanted:
-        reports.append(runner.patterns())
-    # What `next` asks has come with the patterns from the first.
-    if not {"patterns", "values"}.isdisjoint(wanted):
-        reports.append(runner.values())
+    if set(wanted) != {"prices"}:
+        reports += _learn(runner, wanted, in_order=chosen.text is not None)
     for asked in gone:
         removal.rest(store, asked)
     if formula is not None and active_formula(store) != chosen.name:
         store.execute(sql.named("set_active_formula"), {"formula": chosen.name})
     return reports
+
+
+def _learn(runner: _Runner, wanted: Sequence[str], *, in_order: bool) -> Iterator[JobReport]:
+    """Run these jobs and what they build on; ``in_order``: the formula reads the steps in order."""
+    yield runner.facts()
+    # A user's formula may read the steps in order, which the built-in ones do not.
+    if in_order or not {"reflections", "patterns", "values"}.isdisjoint(wanted):
+        yield runner.sequences()
+    if not set(wanted) <= {"prices", "facts"}:
+        yield runner.rewards()
+    if "reflections" in wanted:
+        yield runner.reflections()
+    if not {"patterns", "values"}.isdisjoint(wanted):
+        yield runner.observations()
+    if "patterns" in wanted:
+        yield runner.patterns()
+    # What `next` asks has come with the patterns from the first.
+    if not {"patterns", "values"}.isdisjoint(wanted):
+        yield runner.values()
 
 
 def _past(store: Store, text: str) -> str:
