@@ -266,7 +266,7 @@ def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     changes = [change for statement in tables for change in _change(statement, objects, found, layout)]
     changes += _loaded(found, layout)
     changes += _migrated("pre", found, layout)
-    changes += _views(views, objects, found, layout)
+    changes += _renewed(views, objects, found, layout)
     changes += _unfed(objects, found, layout)
     changes += _migrated("post", found, layout)
     yield from changes
@@ -306,7 +306,7 @@ def _migrated(when: str, found: Found, layout: Layout) -> Iterator[Change]:
                 yield Change("migrate", statement.name, migration.why, ddl.spread(statement, layout))
 
 
-def _views(
+def _renewed(
     views: Sequence[sql.Statement], objects: Mapping[str, Made], found: Found, layout: Layout
 ) -> Iterator[Change]:
     """Return what is to be done to the views, each after those it reads.
