@@ -29,6 +29,12 @@ _STATUSES: Final = {0: 0, 1: 1, 2: 2}
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
 _MAX_DEPTH: Final = 64
+# What is answered to each signal, and how that calls the number of what was not taken, in protobuf and in JSON.
+_ANSWERS: Final[dict[str, tuple[Any, str, str]]] = {
+    "traces": (trace_service.ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
+    "logs": (logs_service.ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
+    "metrics": (metrics_service.ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),
+}
 
 
 class BodyError(ValueError):
@@ -62,29 +68,17 @@ def spans_of(body: bytes, content_type: str) -> Spans:
 # --- answers -------------------------------------------------------------------------------------------------------
 
 
-def traces_answer(content_type: str, *, rejected: int = 0, reason: str = "") -> bytes:
-    """Return the body of a 200 for spans."""
-    answer = trace_service.ExportTraceServiceResponse()
+def answer(signal: str, content_type: str, *, rejected: int = 0, reason: str = "") -> bytes:
+    """Return the body of a 200 for ``traces``, ``logs`` or ``metrics``."""
+    response, field_name, json_name = _ANSWERS[signal]
+    if content_type == JSON:
+        told = {json_name: str(rejected), "errorMessage": reason}
+        return orjson.dumps({"partialSuccess": told} if rejected else {})
+    made = response()
     if rejected:
-        answer.partial_success.rejected_spans = rejected
-        answer.partial_success.error_message = reason
-    told = {"rejectedSpans": str(rejected), "errorMessage": reason} if rejected else None
-    return _answer(content_type, answer, told)
-
-
-def logs_answer(content_type: str, *, rejected: int = 0, reason: str = "") -> bytes:
-    """Return the body of a 200 for log records."""
-    answer = logs_service.ExportLogsServiceResponse()
-    if rejected:
-        answer.partial_success.rejected_log_records = rejected
-        answer.partial_success.error_message = reason
-    told = {"rejectedLogRecords": str(rejected), "errorMessage": reason} if rejected else None
-    return _answer(content_type, answer, told)
-
-
-def metrics_answer(content_type: str) -> bytes:
-    """Return the body of a 200 for metrics."""
-    return _answer(content_type, metrics_service.ExportMetricsServiceResponse(), None)
+        setattr(made.partial_success, field_name, rejected)
+        made.partial_success.error_message = reason
+    return bytes(made.SerializeToString())
 
 
 def refusal(content_type: str, code: int, message: str) -> bytes:
@@ -94,12 +88,6 @@ def refusal(content_type: str, code: int, message: str) -> bytes:
     # Of the same form on the wire: a number in field 1, a text in field 2.
     same = trace_service.ExportTracePartialSuccess(rejected_spans=code, error_message=message)
     return bytes(same.SerializeToString())
-
-
-def _answer(content_type: str, answer: Any, partial: dict[str, str] | None) -> bytes:
-    if content_type == JSON:
-        return orjson.dumps({"partialSuccess": partial} if partial else {})
-    return bytes(answer.SerializeToString())
 
 
 # --- JSON ----------------------------------------------------------------------------------------------------------

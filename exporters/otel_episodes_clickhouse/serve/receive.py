@@ -43,11 +43,11 @@ def routes(
 
     async def traces(body: bytes, content_type: str, *, gzip: bool) -> bytes:
         spans = await intake.take(body, content_type, gzip=gzip)
-        return otlp.traces_answer(content_type, rejected=spans.rejected, reason=spans.reason)
+        return otlp.answer("traces", content_type, rejected=spans.rejected, reason=spans.reason)
 
     async def metrics(body: bytes, content_type: str, *, gzip: bool) -> bytes:  # noqa: ARG001  # nobody keeps them
         # Answered as if they were: an exporter that is refused fills its program's log.
-        return otlp.metrics_answer(content_type)
+        return otlp.answer("metrics", content_type)
 
     async def logs(body: bytes, content_type: str, *, gzip: bool) -> bytes:
         found = await asyncio.to_thread(_records, body, content_type, gzip=gzip)
@@ -58,7 +58,7 @@ def routes(
             except StoreError as error:
                 raise RefusedError(503, str(error), retry_after=_AGAIN_SECONDS) from error
         intake.counts.log_records += found.rows
-        return otlp.logs_answer(content_type, rejected=found.rejected, reason=_TOO_LATE if found.rejected else "")
+        return otlp.answer("logs", content_type, rejected=found.rejected, reason=_TOO_LATE if found.rejected else "")
 
     return [
         Route(f"/v1/{signal.__name__}", _endpoint(signal, intake, body_seconds), methods=["POST"])

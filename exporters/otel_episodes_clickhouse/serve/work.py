@@ -31,7 +31,8 @@ _LOOK_SECONDS: Final = 0.5
 _JOBS_SHARE: Final = 0.5
 _PAUSE_SECONDS: Final = 2.0
 # What others have brought in or scored is looked for that often.
-_IDLE_SECONDS: Final = 30.0
+_IDLE_SECONDS: Final = 10.0
+_ANYWAY_SECONDS: Final = 600.0
 _FAILED_SECONDS: Final = 30.0
 _END_SECONDS: Final = 10.0
 _JOBS_END_SECONDS: Final = 1.0
@@ -98,13 +99,14 @@ class Work:
         seen, looked = -1, 0.0
         while not self._ending.is_set():
             stored = self._shipper.delivery.exported
-            if stored == seen and not self._changed.is_set() and time.monotonic() - looked < _IDLE_SECONDS:
+            is_new = stored != seen or self._changed.is_set()
+            if not is_new and time.monotonic() - looked < _IDLE_SECONDS:
                 self._changed.wait(_LOOK_SECONDS)
                 continue
             self._changed.clear()
             try:
                 store = store or self._open()
-                pause = self._learn(store)
+                pause = self._learn(store) if is_new or self._is_work(store) else 0.0
                 seen, looked = stored, time.monotonic()
             except Exception as error:  # noqa: BLE001  # the boundary of the thread: it goes on, less often
                 self._failed(error)
@@ -112,6 +114,11 @@ class Work:
             self._ending.wait(pause)
         if store is not None:
             store.close()
+
+    def _is_work(self, store: Store) -> bool:
+        """Return whether others have brought something in; now and then without looking, since rows show late."""
+        late = time.time() - self.learning.ended > _ANYWAY_SECONDS
+        return late or bool(store.query_named("job_pending")[0]["Episodes"])
 
     def _learn(self, store: Store) -> float:
         """Run the jobs; return how long to pause."""
