@@ -203,7 +203,10 @@ def note_apart(provider: TracerProvider, trace_id: str, name: str, attributes: M
 
 
 def unit_of(episode: Episode) -> str:
-    """Return what advice to an episode of this process is drawn for: the conversation, else the outermost episode."""
+    """Return what advice to an episode of this process is drawn for: the conversation, else the outermost episode.
+
+    Empty for one that is gone on with by its handle, which does not tell the conversation: the store knows.
+    """
     return run_of(episode).unit
 
 

@@ -183,7 +183,7 @@ class Run:
         self.inherited = False
         # Whether anything is recorded; true in a trace that is sampled.
         self.recording = False
-        # What advice is drawn for: sub-agents have what their episode has.
+        # What advice is drawn for: sub-agents have what their episode has. Empty where a handle does not tell it.
         self.unit = ""
         self.handle: Handle | None = None
         self.identity: dict[str, Any] = {}
@@ -294,7 +294,10 @@ class Run:
         self.start_time = self.start_time or time.time_ns()
         self._identify()
         parent = around.get(RUN_KEY)
-        self.unit = parent.unit if isinstance(parent, Run) else self.conversation_id or self.id
+        if isinstance(parent, Run):
+            self.unit = parent.unit
+        elif self.resumed is None:
+            self.unit = self.conversation_id or self.id
         if isinstance(parent, Run):
             self.attributes.setdefault(semconv.PARENT_ID, parent.id)
         attributes = {**self._root_attributes(), **self.attributes}
@@ -337,7 +340,6 @@ class Run:
         self.handle = handle
         self.counts_steps = False
         self.recording = handle.sampled
-        self.unit = self.id
         self._identify()
         self.context = derive(get_current(), NonRecordingSpan(handle.span_context), RUN_KEY, self)
         _activate(self)

@@ -243,3 +243,12 @@ def test_a_context_is_the_sum_of_its_tools() -> None:
     known = values.from_rows("d", ["a", "b"], [(7, hashed("a"), 2, 2, 1.0, 1, 1), (7, hashed("b"), 1, 0, 0.0, 0, 0),
                                                (7, kind, 2, 2, 1.0, 1, 1)])  # fmt: skip
     assert known.context(7) == Counts(seen=3, n=2, gain=1.0, calls=2)
+
+
+def test_an_advisor_knows_nothing_where_advice_is_off(
+    learned: tuple[str, list[Episode]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EPISODES_ADVICE", "off")
+    with Advisor.open(domain="d", dsn=learned[0]) as advisor:
+        (option,) = advisor.run(task="x").rank(["a"])
+    assert (option.lift, option.seen) == (1.0, 0)

@@ -168,6 +168,20 @@ def test_advice_to_a_run_of_another_process_is_in_the_store(learned: Store) -> N
     assert learned.query("SELECT count() AS n FROM episodes WHERE Task = 'climb'")[0]["n"] == 21
 
 
+def test_a_run_that_is_gone_on_with_by_its_handle_is_in_the_arm_of_its_conversation(learned: Store) -> None:
+    begun = Episode("begun", None, domain="hills", task="climb")
+    begun.extra["gen_ai.conversation.id"] = "talk"
+    rows = [
+        row._replace(span_attributes={**row.span_attributes, "episode.conversation": "talk"}) for row in rows_of(begun)
+    ]
+    learned.insert_rows(rows)
+    handle = f"00-{'ab' * 16}-{'cd' * 8}-01.{T0:x}.0.begun."
+    with capture_episodes() as recorded, episode.resume(handle) as ep:
+        ask(learned, about("begun"), run=ep).record()
+    (span,) = [span for span in recorded.spans if span.name == "advice brief"]
+    assert (span.attributes["episode.id"], span.attributes["episode.advice.unit"]) == ("begun", "talk")
+
+
 def test_off_says_nothing_and_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EPISODES_ADVICE", "off")
     advice = advise(domain="hills", dsn="clickhouse://localhost:1/none")

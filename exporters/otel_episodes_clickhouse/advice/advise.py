@@ -329,7 +329,7 @@ def _arguments(text: str) -> dict[str, Any]:
 
 def _unit_and_recorder(store: Store, so_far: dict[str, Any], run: Episode | None, advice: str) -> tuple[str, Recorder]:
     if run is not None:
-        return unit_of(run), InRun(run)
+        return unit_of(run) or policies.unit_of(store, run.id)[0], InRun(run)
     identifier = so_far["episode"]
     unit, trace_id = policies.unit_of(store, identifier) if identifier else (advice, "")
     if not trace_id and so_far.get("conversation"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otel_episodes._for_store import OBSERVATION_LIMIT, Words, call_key, masked_text, template
-from otel_episodes_clickhouse.config import Target
+from otel_episodes_clickhouse.config import Target, gives_advice
 from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, Worth, contexts
 
@@ -122,6 +122,8 @@ class Advisor:
     def open(cls, *, domain: str = "", tenant: str = "", dsn: str | None = None) -> Self:
         """Load what is known of a domain; of one that nobody knows yet, nothing, and every call is worth the same.
 
+        So it is where ``OTEL_EPISODES_ADVICE`` is off.
+
         Raises `StoreError` where a server does not answer.
         """
         target = Target.resolve(dsn)
@@ -177,6 +179,8 @@ class Advisor:
 
 
 def _load(target: Target, domain: str, tenant: str) -> Values:
+    if not gives_advice():
+        return values.from_rows(domain, (), (), tenant)
     if target.embedded:
         return values.read_file(target, domain, tenant)
     from otel_episodes_clickhouse.store.store import Store  # noqa: PLC0415  # with the client
