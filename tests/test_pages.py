@@ -22,7 +22,7 @@ from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.cli.app import run as cli
 from otel_episodes_clickhouse.cli.opening import recording
 from otel_episodes_clickhouse.learning import jobs, marks
-from otel_episodes_clickhouse.serve.pages import listing, run
+from otel_episodes_clickhouse.serve.pages import drawing, listing, run
 from otel_episodes_clickhouse.serve.pages.aligning import align
 from otel_episodes_clickhouse.spool.row import Row
 
@@ -441,7 +441,11 @@ def test_a_report_of_nothing_says_what_to_try(site: Site, tmp_path: Path, capsys
 def test_an_empty_store_says_how_to_send_something(migrated: Path, browser: Any, tmp_path: Path) -> None:
     place = tmp_path / "store"
     shutil.copytree(migrated, place, symlinks=True)
-    with serving(f"chdb://{place}", "--no-learn") as server:
+    # As `otel-episodes demo` leaves it.
+    shutil.copytree(migrated, tmp_path / "home" / "demo", symlinks=True)
+    with Store.open(Target.resolve(f"chdb://{tmp_path}/home/demo")) as store:
+        store.insert_rows([row for each in _history() for row in rows_of(each)])
+    with serving(f"chdb://{place}", "--no-learn", OTEL_EPISODES_HOME=str(tmp_path / "home")) as server:
         empty = Site(server.url, f"chdb://{place}", [], [])
         with page_of(browser, empty, "/episodes") as page:
             tabs = page.get_by_role("tab")
@@ -449,3 +453,23 @@ def test_an_empty_store_says_how_to_send_something(migrated: Path, browser: Any,
             tabs.first.press("ArrowRight")
             assert f"OTEL_EXPORTER_OTLP_ENDPOINT={server.url}" in page.get_by_role("tabpanel").inner_text()
             _check_access(page)
+            page.get_by_role("button", name="Show a demo").click(timeout=120_000)
+            page.wait_for_url("**/demo", timeout=120_000)
+            assert page.locator("main > article").count() == 10
+            assert page.evaluate("getComputedStyle(document.querySelector('.top')).display") == "flex"
+        assert empty.json("/episodes")["Episodes"] == []
+
+
+def test_effects_of_advice_are_drawn_with_their_interval() -> None:
+    figures = dict.fromkeys(("UnknownShown", "UnknownHeld", "MoreRuns", "Steps", "FailedSteps", "Tokens"), 0)
+    effect = {
+        **figures, "Place": "warning", "Item": "", "Domain": LINK, "State": "better", "Shown": 80, "Held": 21,
+        "ShownRate": 0.9, "HeldRate": 0.6, "Difference": 0.3, "SequenceLow": 0.1, "SequenceHigh": 0.5,
+    }  # fmt: skip
+    unknown = {**effect, "State": "not known yet", "MoreRuns": 17}
+    found = {"Patterns": dict.fromkeys(("good", "pitfall", "open"), ()), "Weeks": {}, "Others": {}}
+    text = drawing.page(
+        "learned.html", found={**found, "Effects": [effect, unknown]}, path="/learned", twin="/learned", domain=""
+    )
+    assert text.count('aria-label="+30 points, between +10 and +50"') == 1
+    assert "about 17 runs more" in text

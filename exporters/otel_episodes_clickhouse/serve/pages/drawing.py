@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _STATIC: Final = resources.files("otel_episodes_clickhouse.serve.pages") / "static"
+# Around what makes a file stand on its own. What was recorded cannot look like it: there it is escaped.
+_SEAL: Final = ("<!-- sealed -->", "<!-- to here -->")
 _MOST_JSON: Final = 100_000
 # How a step went; of one without an answer nobody knows.
 _SUCCESS: Final = {True: "ok", False: "failed", None: "unknown"}
@@ -34,8 +36,15 @@ def file(template: str, /, *, here: Mapping[str, str], **values: Any) -> str:
     """Return a template filled in to be a file on its own: ``here`` names the places of the episodes that it has."""
     style = static("page.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    sealed = {"here": here, "style": style, "style_hash": f"sha256-{digest}"}
+    sealed = {"here": here, "style": style, "style_hash": f"sha256-{digest}", "seal": _SEAL}
     return _environment().get_template(template).render(sealed, **values)
+
+
+def unsealed(text: str) -> str:
+    """Return such a file as a page of ours, which gets its style and its policy from us."""
+    before, _, rest = text.partition(_SEAL[0])
+    ours = '<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/page.css">'
+    return f"{before}{ours}{rest.partition(_SEAL[1])[2]}"
 
 
 @cache

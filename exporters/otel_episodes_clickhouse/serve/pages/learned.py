@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_RELATIONS: Final = ("advice_effects", "skills")
+_EFFECTS: Final = "advice_effects"
+_OTHERS: Final = ("skills",)
 # Of each verdict, the surest; of what is still open only the most promising.
 _SHOWN: Final = {"good": 30, "pitfall": 30, "open": 10}
 _MOST: Final = 100
@@ -25,11 +26,12 @@ def load(store: Store, domain: str = "", kind: str = "") -> Row:
     patterns = {
         verdict: [row for row in rows if row["Verdict"] == verdict][:limit] for verdict, limit in _SHOWN.items()
     }
-    present = [row["Name"] for row in store.query_named("page_relations", {"names": list(_RELATIONS)})]
+    present = [row["Name"] for row in store.query_named("page_relations", {"names": [_EFFECTS, *_OTHERS]})]
     return {
         "Patterns": patterns,
         "Weeks": _by_domain(store.query_named("page_weeks", {"domain": domain})),
-        "Others": {name: store.query_named("page_relation", {"relation": name, "limit": _MOST}) for name in present},
+        "Effects": _rows(store, _EFFECTS) if _EFFECTS in present else None,
+        "Others": {name: _rows(store, name) for name in _OTHERS if name in present},
     }
 
 
@@ -53,6 +55,10 @@ def what(kind: str, key: Sequence[str]) -> str:
     if kind == "context":
         return f"{key[0]}: with {', '.join(key[1:])}"
     return " → ".join(key)
+
+
+def _rows(store: Store, relation: str) -> list[Row]:
+    return store.query_named("page_relation", {"relation": relation, "limit": _MOST})
 
 
 def _worded(row: Row) -> Row:

@@ -15,7 +15,7 @@ from otel_episodes import UsageError
 from otel_episodes_clickhouse import times
 from otel_episodes_clickhouse.errors import StoreError
 from otel_episodes_clickhouse.learning import marks
-from otel_episodes_clickhouse.serve.pages import drawing, health, learned, listing, run, sides, tools
+from otel_episodes_clickhouse.serve.pages import demo, drawing, health, learned, listing, run, sides, tools
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,6 +72,7 @@ class Views:
         self._ask = ask
         # By key: the stamp it was made under, when (time.monotonic), and what it is.
         self._kept: dict[Any, tuple[Any, float, Any]] = {}
+        self._demo: asyncio.Future[str] | None = None
         self._renewing: dict[Any, asyncio.Task[Any]] = {}
 
     def routes(self) -> list[BaseRoute]:
@@ -82,12 +83,12 @@ class Views:
                 ("/", self.front), ("/episodes", self.episodes), ("/episodes/{episode:path}", self.episode),
                 ("/compare", self.compare), ("/alike", self.alike), ("/outlook", self.outlook),
                 ("/learned", self.learned), ("/learned/{pattern}", self.pattern), ("/tools", self.tools),
-                ("/health", self.health), ("/pulse", self.pulse),
+                ("/health", self.health), ("/pulse", self.pulse), ("/demo", self.demo),
             )
         ]  # fmt: skip
         found += [
             Route(path, _guarded(handler), methods=["POST"])
-            for path, handler in (("/score", self.score), ("/tag", self.tag))
+            for path, handler in (("/score", self.score), ("/tag", self.tag), ("/demo", self.make_demo))
         ]
         return [*found, Route("/static/{name}", _static, methods=["GET"])]
 
@@ -207,6 +208,19 @@ class Views:
         except UsageError as error:
             return _problem(request, str(error), 400)
         return RedirectResponse(drawing.episode_address(episode), status_code=303, headers=HEADERS)
+
+    async def demo(self, _request: Request) -> Response:
+        """Show the demo that was asked for."""
+        if self._demo is None or not self._demo.done():
+            return RedirectResponse("/episodes", status_code=307, headers=HEADERS)
+        return HTMLResponse(self._demo.result(), headers=HEADERS)
+
+    async def make_demo(self, _request: Request) -> Response:
+        """Make the demo, once, and go there."""
+        if self._demo is None or (self._demo.done() and self._demo.exception() is not None):
+            self._demo = asyncio.ensure_future(demo.page())
+        await asyncio.shield(self._demo)
+        return RedirectResponse("/demo", status_code=303, headers=HEADERS)
 
     async def _keep(
         self,
