@@ -13,7 +13,10 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanKind
 
-from otel_episodes import configure, episode, log_step, step
+from otel_episodes import Episode, configure, episode, log_step, step
+from otel_episodes_clickhouse.advice.advise import Advice, Given
+from otel_episodes_clickhouse.advice.items import Item
+from otel_episodes_clickhouse.advice.record import InRun
 
 ROUNDS = 4
 MODEL = trace.get_tracer("some.model.client", "2.1.0")
@@ -105,7 +108,19 @@ def gives_up(number: int) -> None:
         other = trace.get_current_span().get_span_context()
         with trace.get_tracer("linked").start_as_current_span("lookup", links=[Link(other, {"why": ["a", 1]})]):
             pass
+        told(ep)
         ep.abstain("no access", ["403 from the vault"])
+
+
+def told(ep: Episode) -> None:
+    """Record what the run was told, and what it said of that."""
+    items = [
+        Item(key, "warning", f"{key} failed in 4 of 5 runs", 5, 1, 0.04, 0.62) for key in ("größer", 'say "hi"', "last")
+    ]
+    given = Given(share=0.8, policy="p", unit=ep.id, domain="release", task="Rotate the key", recorder=InRun(ep))
+    left_out = frozenset(("last",))
+    Advice(0.5, 0.5, 0.5, 0, 0, (), id=f"a-{ep.id}", _found=(*items,), _left_out=left_out, _given=given).record()
+    ep.feedback(f"a-{ep.id}", "harmed", item="last", note="line\nbreak")
 
 
 def main(dsn: str, collectors: list[str]) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 AGENT = Path(__file__).with_name("collectors_agent.py")
 # Every span of the agent, and the episode span that was ended a second time, by its handle.
-SPANS = 106
-DERIVED = ("internal_steps", "internal_roots", "internal_decisions", "internal_evaluations")
+SPANS = 114
+DERIVED = ("internal_steps", "internal_roots", "internal_decisions", "internal_evaluations", "internal_advice")
 LEARNED = {
     "episodes": "SELECT * FROM episodes ORDER BY EpisodeId",
     "rewards": "SELECT * EXCEPT (Version, WrittenAt) FROM internal_rewards FINAL ORDER BY Formula, EpisodeId",
