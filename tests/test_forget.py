@@ -201,3 +201,14 @@ def test_episodes_that_ended_longer_ago_than_they_are_kept_go_with_the_next_run_
     assert storage_store.query("SELECT EpisodeId FROM episodes") == [{"EpisodeId": "recent"}]
     support = storage_store.query("SELECT max(Support) AS Most FROM internal_pattern_totals FINAL")
     assert support == [{"Most": 1}]
+
+
+def test_what_an_advisor_loads_is_kept_apart_by_tenant(storage_store):
+    resource = {"tenant.id": "t-1"}
+    theirs = rows_of(Episode("theirs", domain="temple", steps=[("dance", True)], start=time.time_ns() - 60 * SECOND))
+    storage_store.insert_rows([row._replace(resource_attributes=resource) for row in theirs])
+
+    run_jobs(storage_store)
+
+    assert values.read_file(storage_store.target, "temple", "t-1").tools == ("dance",)
+    assert "dance" not in values.read_file(storage_store.target, "temple").tools

@@ -95,9 +95,8 @@ def write_files(store: Store, domains: Iterable[tuple[str, str]]) -> None:
         tools = _tools(store, domain, tenant)
         head = {"format": _FORMAT, "domain": domain, "tenant": tenant, "tools": tools, "rows": len(rows)}
         columns = [_little(array(kind, [row[name] for row in rows])) for name, kind in _COLUMNS]
-        _replace(
-            file_of(store.target, domain), [json.dumps(head).encode() + b"\n", *(each.tobytes() for each in columns)]
-        )
+        parts = [json.dumps(head).encode() + b"\n", *(each.tobytes() for each in columns)]
+        _replace(file_of(store.target, domain, tenant), parts)
 
 
 def read_file(target: Target, domain: str, tenant: str = "") -> Values:
