@@ -126,6 +126,25 @@ CASES = (
     Case("mcp_tools,plain", "success", [["get_weather", True], ["get_weather", False]], "invoke_agent triage"),
 )
 
+BOOM = ["boom", False]
+# Run where they are installed; what they write is not kept.
+MORE_CASES = (
+    Case("agno_agent,plain", "success", [GREP, GREP], model_calls=3, tokens=(30, 6)),
+    Case("agno_agent,fails", "success", [GREP, BOOM], model_calls=3, tokens=(30, 6)),
+    Case("strands_agent,plain", "success", [GREP, GREP], model_calls=3, tokens=(30, 6)),
+    Case("strands_agent,fails", "success", [GREP, BOOM], model_calls=3, tokens=(30, 6)),
+    # Its spans have no agent's name, and no tokens.
+    Case("haystack_agent,plain", "success", [GREP, GREP], agent="haystack.agent", model_calls=3, tokens=(0, 0)),
+    Case("haystack_agent,fails", "success", [GREP, BOOM], agent="haystack.agent", model_calls=3, tokens=(0, 0)),
+    Case("llama_index_agent,plain", "success", [GREP, GREP], agent="", model_calls=3, tokens=(30, 6)),
+    Case("llama_index_agent,fails", "success", [GREP, BOOM], agent="", model_calls=3, tokens=(30, 6)),
+    Case("google_adk_agent,plain", "success", [GREP, GREP], "invoke_agent triage", model_calls=3, tokens=(30, 6)),
+    Case("google_adk_agent,fails", "failure", [GREP, BOOM], "invoke_agent triage", model_calls=2, tokens=(20, 4)),
+    # One span for all that the library asks the model by itself.
+    Case("google_genai_chat,plain", "success", [GREP, GREP], agent="", model_calls=1),
+    Case("google_genai_chat,fails", "success", [GREP, BOOM], agent="", model_calls=1),
+)
+
 
 def run_case(python: str, case: Case, dsn: str) -> subprocess.CompletedProcess[str]:
     """Run a case's program with that interpreter; its spans go to the spool of the store, its name is the service's."""

@@ -13,6 +13,7 @@ from storage_fixtures import STEP
 
 from otel_episodes_clickhouse import findings
 from otel_episodes_clickhouse.cli import show, tree
+from otel_episodes_clickhouse.delivery import agent_marks
 from otel_episodes_clickhouse.learning import jobs
 from otel_episodes_clickhouse.spool.row import Row
 from otel_episodes_clickhouse.spool.values import attributes_as_text
@@ -198,3 +199,17 @@ def test_methods_of_mcp_are_no_unknown_operations_whether_they_name_a_tool_or_no
     ])  # fmt: skip
     assert (found(storage_store, "listing") or {})["steps"] == [["grep", True], ["find", True]]
     assert not [row for row in storage_store.query_named("unknown_operations") if "mcp" in row["Operation"]]
+
+
+def test_a_process_that_records_knows_spans_of_agents_as_a_store_does(storage_store: Store) -> None:
+    marks = agent_marks.shipped()
+    asked = "SELECT DISTINCT Attribute, Value FROM internal_conventions WHERE Role != '' AND Origin = 'shipped'"
+    rows = [(row["Attribute"], row["Value"]) for row in storage_store.query(asked)]
+    assert marks == (
+        {key for key, _ in rows if not key.startswith("*.") and key != "span name"},
+        {key.removeprefix("*.") for key, _ in rows if key.startswith("*.")},
+        {value for key, value in rows if key == "span name"},
+    )
+    assert marks.are_on("haystack.agent.run", {})
+    assert marks.are_on("x", {"acme.span.kind": "TOOL"})
+    assert not marks.are_on("GET /", {"http.request.method": "GET", "server.address": "x"})

@@ -43,7 +43,7 @@ def models(
     if output.rows(rows, as_json=json, as_csv=csv):
         return
     if not rows:
-        output.note("no calls of models are recorded here: see docs/how-to/instrumentations.md")
+        output.note("no calls of models are recorded here: see docs/how-to/frameworks.md")
         return
     _print(rows, by)
 

@@ -11,6 +11,7 @@ from opentelemetry.trace import TraceFlags
 from otel_episodes import semconv
 from otel_episodes._for_store import SCOPE, Boundary, EpisodeContextProcessor, read_span, report
 from otel_episodes_clickhouse import config
+from otel_episodes_clickhouse.delivery import agent_marks
 from otel_episodes_clickhouse.delivery.metrics import Delivery
 from otel_episodes_clickhouse.delivery.shipper import Shipper
 from otel_episodes_clickhouse.errors import ConfigurationError
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
     from otel_episodes._for_store import SpanFields
     from otel_episodes_clickhouse.config import Target
 
-# How instrumentations of models, agents and tools mark their spans; those that sql/schema/002_foreign.sql looks for.
-AGENT_ATTRIBUTES: Final = (
-    semconv.GEN_AI_OPERATION_NAME, "openinference.span.kind", "traceloop.span.kind", "langfuse.observation.type",
-    semconv.GEN_AI_TOOL_NAME, "mcp.method.name", "gen_ai.request.model", "llm.request.type",
-)  # fmt: skip
 # Left on a span that is in a spool, with that spool: of two of us on one provider, only one stores it. Where there is
 # one of us, as nearly always, no mark is needed.
 _STORED_IN: Final = "_otel_episodes_stored_in"
 _users: Counter[str] = Counter()
 _SAMPLED: Final = int(TraceFlags.SAMPLED)
+# Where `read_span` puts the name of a span.
+_NAME: Final = 10
 
 
 class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
@@ -55,7 +53,7 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
         self.writer = SpoolWriter(target.spool, new_encoder, limit_bytes=settings.limit_bytes, fsync=settings.fsync)
         self._spool = str(target.spool)
         self.count_user()
-        self._include_agents = include_agents
+        self._marks = agent_marks.shipped() if include_agents else None
         self._delivery = Delivery(target.spool, self.writer)
         ship = config.ships() if ship is None else ship
         self._shipper = None if target.embedded or ship is False else Shipper(target, self._delivery)
@@ -107,7 +105,7 @@ class EpisodeSpanProcessor(EpisodeContextProcessor, SpanProcessor):
         if scope is not None and scope.name == SCOPE:
             return True
         ours = semconv.EPISODE_ID in attributes or semconv.SPAN in attributes
-        return ours or (self._include_agents and any(name in attributes for name in AGENT_ATTRIBUTES))
+        return ours or (self._marks is not None and self._marks.are_on(fields[_NAME], attributes))
 
 
 def open_processor(
