@@ -17,6 +17,8 @@ NOT_HERE = {
     "serve": "it goes on until it is ended; test_serve.py runs it",
     "mcp": "the agents it is added to do not come with the tests; test_mcp.py speaks to the server",
     "forgetting": "its episode is the reader's own; test_forget.py forgets some",
+    "hooks-advice": "it changes the settings of an agent; test_hooks_advice.py and test_coding_agents.py run the hooks",
+    "skills": "its skills are those of the reader's own runs; test_skills.py makes some",
     "handing-over": "its episode is the reader's own; test_marks.py hands one over",
     "importing": "its files are the reader's own; test_import*.py import some of each format",
 }
