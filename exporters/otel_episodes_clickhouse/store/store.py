@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 # What an account that may not read the catalogue, or may only read, is told.
 _NOT_ALLOWED: Final = frozenset((READ_ONLY_ACCOUNT, 497))
-_SERVED_DRAIN_SECONDS: Final = 0.5
+_SERVED_DRAIN_SECONDS: Final = 0.25
 
 
 class Store:
