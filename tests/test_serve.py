@@ -478,6 +478,15 @@ def test_the_socket_is_for_its_owner_only(server: Serving, target: Target) -> No
         assert served.user_of(connection) == os.geteuid()
 
 
+def test_a_directory_that_is_not_a_store_is_told(tmp_path: Path) -> None:
+    (tmp_path / "metadata").write_text("a file where the engine wants a directory")
+    refused = command("serve", "--port=0", "--dsn", f"chdb://{tmp_path}")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("otel-episodes: Code: 1001. ")
+    assert refused.stderr.endswith(f'["{tmp_path}/metadata"]. (STD_EXCEPTION)\n')
+    assert not (tmp_path / served.NAME).exists()
+
+
 def test_a_second_one_says_who_serves_already(server: Serving, target: Target) -> None:
     second = command("serve", "--port=0", "--dsn", str(target))
     assert second.returncode == 1

@@ -14,19 +14,19 @@ import socketserver
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.errors import StoreError, StoreLockedError
+from otel_episodes_clickhouse.errors import StoreError, StoreLockedError, StoreUnavailableError
 from otel_episodes_clickhouse.serve.interface import Handler
 from otel_episodes_clickhouse.serve.statements import Engine
 from otel_episodes_clickhouse.store import chdb_engine, confined_engine, confinement, served
 from otel_episodes_clickhouse.store.confined_sql import ConfinedEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _END_SECONDS: Final = 5.0
 _LOCK_SECONDS: Final = 10.0
@@ -77,35 +77,43 @@ def serve(request: Mapping[str, Any]) -> None:
     """Answer at the socket until the process that started this one closes its end of the pipe."""
     confinement.end_with_parent()
     path, spool, temporary = (Path(request[name]) for name in ("path", "spool", "temporary"))
-    with os.fdopen(request["channel"], "wb") as channel:
+    target = Target(embedded=True, path=path, spool=spool)
+    read = [Path(place) for place in request["read"]]
+    with os.fdopen(request["channel"], "wb") as channel, ExitStack() as opened:
         try:
-            lock = chdb_engine.lock(Target(embedded=True, path=path, spool=spool), _LOCK_SECONDS)
-            if lock is None:
-                raise StoreLockedError(f"chdb://{path} is served by another otel-episodes serve: end that first")
+            server = _opened(target, temporary, read, opened)
         except StoreError as error:
             pickle.dump(confined_engine.as_error(error), channel)
             return
-        with lock, _listening(path) as listener:
-            confinement.confine_files(
-                read=[Path(place) for place in request["read"]], write=[path, spool, temporary, Path("/dev/null")]
-            )
-            engine = Engine(path, temporary)
-            server = _Server(listener, engine)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            pickle.dump(("ready",), channel)
-            channel.flush()
-            sys.stdin.read()
-            server.shutdown()
-            engine.close()
-            with suppress(OSError):
-                (path / served.NAME).unlink()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pickle.dump(("ready",), channel)
+        channel.flush()
+        sys.stdin.read()
+        server.shutdown()
+
+
+def _opened(target: Target, temporary: Path, read: Sequence[Path], opened: ExitStack) -> _Server:
+    """Lock the store, listen, give up what is not needed, and open the engine, in this order."""
+    path = target.path
+    assert path is not None  # noqa: S101  # embedded targets have one
+    lock = chdb_engine.lock(target, _LOCK_SECONDS)
+    if lock is None:
+        raise StoreLockedError(f"{target} is served by another otel-episodes serve: end that first")
+    opened.enter_context(lock)
+    listener = opened.enter_context(_listening(path))
+    opened.callback((path / served.NAME).unlink, missing_ok=True)
+    confinement.confine_files(read=read, write=[path, target.spool, temporary, Path("/dev/null")])
+    try:
+        engine = opened.enter_context(closing(Engine(path, temporary)))
+    except RuntimeError as error:
+        raise StoreUnavailableError(f"cannot open {target}: {error}", lasting=True) from error
+    return _Server(listener, engine)
 
 
 def _listening(path: Path) -> socket.socket:
     """Return a socket in the store's directory that only its owner can connect to; the store's lock is held."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with suppress(FileNotFoundError):
-        (path / served.NAME).unlink()
+    (path / served.NAME).unlink(missing_ok=True)
     before = os.umask(0o177)
     try:
         with served.address(path) as name:

@@ -47,6 +47,7 @@ FIXES: Final = {
     516: _LOGIN,
 }
 _PREFIX: Final = re.compile(r"^Received ClickHouse exception, code: \d+, server response: ")
+_THROUGH_SOCKET: Final = " (for url http://localhost:80)"
 _UNKNOWN_DATABASE: Final = 81
 # Of what a server says about an error.
 _MESSAGE_LENGTH: Final = 4000
@@ -96,7 +97,9 @@ def cause_of(error: Exception, target: Target) -> Exception | None:
 
 def message_of(error: Exception, target: Target) -> str:
     """Return what an error says, without the client's own words and without secrets."""
-    return target.without_secrets(_PREFIX.sub("", str(error)))[:_MESSAGE_LENGTH]
+    message = target.without_secrets(_PREFIX.sub("", str(error)))
+    # Of the socket, where an address says nothing.
+    return (message.removesuffix(_THROUGH_SOCKET) if target.embedded else message)[:_MESSAGE_LENGTH]
 
 
 def _is_refusal(error: Exception, code: int | None) -> bool:
