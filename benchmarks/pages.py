@@ -4,9 +4,9 @@ Usage: python benchmarks/pages.py [EPISODES ...] [--keep DIRECTORY] [--requests 
 
 For each size (default 10,000 and 100,000 episodes of 12 steps, as benchmarks/learning.py generates them) a store is
 made, in DIRECTORY/<episodes> where one is kept, learned from, and served without the job loop. Each view is then asked
-for N times (default 40), one request after the other, each time about other episodes or with another filter. Milliseconds:
-``first`` of the request that finds nothing kept from one before, p50 and p95 of all by the clock, ``cpu`` the mean of
-what the server's processes used: on a machine that does other work too that says more than the clock.
+for N times (default 40), one request after the other, each time about other episodes or with another filter.
+Milliseconds: ``first`` of the request that finds nothing kept from one before, p50 and p95 of all by the clock, ``cpu``
+the mean of what the server's processes used: on a machine that does other work too that says more than the clock.
 """
 
 from __future__ import annotations
