@@ -48,6 +48,12 @@ def learned(storage_store: Store) -> Store:
     shapes = run(0, "shapes", [(f"t{place}", False) for place in range(5)])
     shapes.errors = dict(enumerate(TEXTS))
     storage_store.insert_rows([row for each in (*runs, *others, *harm, shapes) for row in rows_of(each)])
+    # Another tenant's domain of the same name, in which it never fails.
+    theirs = [run(number, "shop", [found, ("book", True)]) for number in range(100, 106)]
+    for each in theirs:
+        each.outcome = "success"
+    acme = {"tenant.id": "acme"}
+    storage_store.insert_rows(row._replace(resource_attributes=acme) for each in theirs for row in rows_of(each))
     jobs.run(storage_store, "values")
     return storage_store
 
@@ -79,6 +85,14 @@ def test_a_brief_tells_of_the_failures_of_the_domain(learned: Store) -> None:
         "book failed in 20 of 30 runs that called it (49% to 81%).",
         "Where book fails, search and then book put it right in 12 of 20 runs (39% to 78%).",
     ]
+
+
+def test_a_tenant_is_told_of_its_own_runs_alone(learned: Store) -> None:
+    described = {"episode": "", "domain": "shop", "task": "", "tools": ["find"], "ended": False}
+    mine, theirs = (ask(learned, {**described, "tenant": tenant}, asked=True) for tenant in ("", "acme"))
+    assert (theirs.episodes, theirs.domain_rate, theirs.warnings, theirs.recoveries) == (6, 1.0, (), ())
+    assert [step.seen for step in theirs.next_steps if step.tool == "book"] == [6]
+    assert mine.warnings[0].support == 30
 
 
 def test_a_run_that_is_recorded_is_read_for_its_last_failure_and_its_arguments(learned: Store) -> None:

@@ -135,6 +135,7 @@ def advise(
     *,
     domain: str = "",
     task: str = "",
+    tenant: str = "",
     tools: Sequence[str] = (),
     about_to_use: Call | str | None = None,
     candidates: Sequence[Call | str] = (),
@@ -148,7 +149,8 @@ def advise(
     """Ask what the past says of an episode that runs, given as itself or by its id.
 
     Or of one that could be, given by its ``domain``, its ``task`` (word for word) and the ``tools`` used so far, in
-    order; beside an episode, ``tools`` are those it is about to use. Inside a recorded episode that is the one advised.
+    order; ``tenant`` keeps to the runs of one, as a recorded episode does by itself. Beside an episode, ``tools`` are
+    those it is about to use. Inside a recorded episode that is the one advised.
     An id that nobody has recorded yet, with a domain or a task, is that of a run about to begin. What was learned is as
     of the last `jobs run`; the episode's own steps are read as they are now. The store is opened for the call and
     closed again: about a second for the embedded engine, which this then loads into the agent's process.
@@ -179,6 +181,7 @@ def advise(
         failed = [place == len(tools) and bool(error) for place, _ in enumerate(tools, 1)]
         so_far = {
             "episode": "", "domain": domain, "task": task, "tools": list(tools), "failed": failed, "ended": False,
+            "tenant": tenant,
         }  # fmt: skip
         if identifier:
             so_far = learned.of_episode(store, identifier, tools) or _about_to_begin(store, identifier, so_far)
@@ -194,6 +197,7 @@ async def aadvise(
     *,
     domain: str = "",
     task: str = "",
+    tenant: str = "",
     tools: Sequence[str] = (),
     about_to_use: Call | str | None = None,
     candidates: Sequence[Call | str] = (),
@@ -206,7 +210,7 @@ async def aadvise(
 ) -> Advice:
     """Ask what `advise` answers, in a thread: the loop goes on meanwhile."""
     question = partial(
-        advise, episode, domain=domain, task=task, tools=tools, about_to_use=about_to_use, candidates=candidates,
+        advise, episode, domain=domain, task=task, tenant=tenant, tools=tools, about_to_use=about_to_use, candidates=candidates,
         error=error, limit=limit, budget=budget, place=place, asked=asked, dsn=dsn,
     )  # fmt: skip
     return await asyncio.to_thread(question)

@@ -23,6 +23,20 @@ CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, 
                                before_id = {episode:String}, keep = 0,
                       pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
+-- name: plain_rates_of_tenant
+-- The same of one tenant's runs: what others did is no business of theirs. Patterns are counted over all tenants, and so not asked.
+WITH
+    (SELECT External FROM internal_reward_settings) AS external,
+    (SELECT SuccessAt FROM internal_reward_settings) AS success_at,
+    ifNull(if(external, ExternalReward >= success_at, NULL), Outcome = 'success') AS Won
+SELECT
+    count() AS Episodes, if(Episodes = 0, 0.5, countIf(Won) / Episodes) AS DomainRate,
+    countIf(Task = {task:String} AND Task != '') AS TaskEpisodes,
+    if(TaskEpisodes = 0, DomainRate, countIf(Won AND Task = {task:String}) / TaskEpisodes) AS TaskRate,
+    TaskRate AS Probability
+FROM internal_facts FINAL
+WHERE Domain = {domain:String} AND Tenant = {tenant:String} AND Outcome IN ('success', 'partial', 'failure', 'abandoned');
+
 -- name: run_so_far
 -- Of an episode as it is now, from its start marker and the steps there are, in the order in which they are learned
 -- from; no row where it is not known at all.
