@@ -64,7 +64,7 @@ def simulate(effect: float, *, recurring: bool, simulations: int, runs: int, see
     return {
         "effect": effect, "tasks": "recurring" if recurring else "unique", "simulations": simulations,
         "zero left out": int(out.any(0).sum()), "median runs": median(found) if found else None,
-        "sequence covers": int((~missed.any(0)).sum()), "interval covers": sum(held),
+        "sequence covers": int((~missed.any(0)).sum()), "interval covers": int(sum(held)),
     }  # fmt: skip
 
 

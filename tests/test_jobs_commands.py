@@ -84,7 +84,10 @@ def test_rewards_reflections_outlook_next_and_evaluation(command: Callable[..., 
     assert parsed(command("outlook", "good-0", "--json"))["Probability"] > 0.7
     assert "likely to succeed" in command("outlook", "--domain", "d", "--tool", "act")
     assert parsed(command("next", "--domain", "d", "--json"))[0]["Tool"] == "look"
-    assert parsed(command("evaluate", "--json"))["tested"] == 10
+    judged = parsed(command("evaluate", "--json"))
+    assert judged["tested"] == 10
+    # Ten runs are too few to tell.
+    assert (judged["following"]["runs"], judged["following"]["followed"]) == (10, None)
     assert command("evaluate", "--domain", "nope").startswith("Nothing to judge by in the domain nope yet")
     with pytest.raises(StoreError, match="more than one episode begins with 'good'"):
         command("reflect", "good")

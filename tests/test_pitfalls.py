@@ -78,6 +78,8 @@ def test_after_a_failure_comes_what_put_it_right_whatever_its_numbers(learned: S
     told = asked(learned, tools=["find", "book"], error='seat 99 is "mine"', place="recovery").brief()
     assert told == "After this failure of book, search and then book put it right in 12 of 20 runs (39% to 78%)."
     assert asked(learned, tools=["find", "book"], error="no money", place="recovery").brief() == ""
+    # That another tool worked after it is not known to have helped.
+    assert asked(learned, "harm").recoveries == ()
 
 
 def test_a_brief_tells_of_the_failures_of_the_domain(learned: Store) -> None:

@@ -210,8 +210,8 @@ async def aadvise(
 ) -> Advice:
     """Ask what `advise` answers, in a thread: the loop goes on meanwhile."""
     question = partial(
-        advise, episode, domain=domain, task=task, tenant=tenant, tools=tools, about_to_use=about_to_use, candidates=candidates,
-        error=error, limit=limit, budget=budget, place=place, asked=asked, dsn=dsn,
+        advise, episode, domain=domain, task=task, tenant=tenant, tools=tools, about_to_use=about_to_use,
+        candidates=candidates, error=error, limit=limit, budget=budget, place=place, asked=asked, dsn=dsn,
     )  # fmt: skip
     return await asyncio.to_thread(question)
 
@@ -227,16 +227,22 @@ def ask(
     budget: int = 600,
     place: str = "brief",
     asked: bool = False,
+    outlook: bool = True,
     run: Episode | None = None,
 ) -> Advice:
     """Answer what `advise` does, of an open store and a run as `learned.of_episode` describes it.
 
-    ``run`` is the episode of this process in which it is recorded; without one it goes into the store's spool.
+    Without the ``outlook``, which is two thirds of the cost, ``probability`` is the task's plain rate; so it is of a
+    tenant, since the outlook is learned from all of them. ``run`` is the episode of this process in which it is
+    recorded; without one it goes into the store's spool.
     """
     if not config.gives_advice():
         return replace(_NOTHING, arm=OFF)
     policy = policies.of_store(store)
-    found = _found(store, so_far, about_to_use, candidates, error, limit)
+    # The outlook is learned from the runs of all tenants.
+    name = "plain_rates_of_tenant" if so_far.get("tenant") else "outlook" if outlook else "plain_rates"
+    rates = store.query_named(name, so_far)[0]
+    found = _found(store, so_far, rates, about_to_use, candidates, error, limit)
     found = replace(found, budget=budget, _given=Given(place=place))
     unit, recorder = _unit_and_recorder(store, so_far, run, found.id)
     # Without an episode nobody will know how it went: nothing to measure, and so nothing to hold back.
@@ -271,13 +277,13 @@ def _as_shown(advice: Advice, policy: Policy, *, shown: bool) -> Advice:
 def _found(  # what was asked
     store: Store,
     so_far: dict[str, Any],
+    rates: dict[str, Any],
     about_to_use: Call | str | None,
     candidates: Sequence[Call | str],
     error: str,
     limit: int,
 ) -> Advice:
     """Return all that is known, whoever may see it."""
-    outlook = store.query_named("outlook", so_far)[0]
     domain, tenant, tools = so_far["domain"], so_far.get("tenant", ""), so_far["tools"]
     steps = learned.next_steps(store, so_far, limit)
     alike = search.find(store, so_far["task"], domain=domain, tenant=tenant)
@@ -288,15 +294,15 @@ def _found(  # what was asked
     last = tools[-1] if tools else ""
     blocked = items.blocked(store, tenant)
     return Advice(
-        probability=outlook["Probability"],
-        domain_rate=outlook["DomainRate"],
-        task_rate=outlook["TaskRate"],
-        episodes=outlook["Episodes"],
-        task_episodes=outlook["TaskEpisodes"],
+        probability=rates["Probability"],
+        domain_rate=rates["DomainRate"],
+        task_rate=rates["TaskRate"],
+        episodes=rates["Episodes"],
+        task_episodes=rates["TaskEpisodes"],
         next_steps=tuple(steps),
         options=tuple(run.rank(candidates)) if candidates else (),
         similar=blocked.without(items.similar_items(alike, tenant)),
-        steps=blocked.without(items.step_items(steps, outlook["DomainRate"], domain, tenant, last)),
+        steps=blocked.without(items.step_items(steps, rates["DomainRate"], domain, tenant, last)),
         warnings=blocked.without(pitfalls.warnings(store, domain, tenant, kinds)),
         recoveries=blocked.without(
             pitfalls.recoveries(store, domain, tenant, last, error_shape(failure))

@@ -75,7 +75,7 @@ def handoff(store: Store, episode: str, *, budget: int = 600) -> Handoff:
     if known["Outcome"] == "partial" and known["Failed"]:
         left.insert(0, f"{known['Failed']} of {known['Failed'] + known['Completed']} parts are not done")
     so_far = of_episode(store, known["EpisodeId"], ())
-    brief = ask(store, {**so_far, "ended": False}, budget=budget, asked=True).brief() if so_far else ""
+    brief = ask(store, {**so_far, "ended": False}, budget=budget, asked=True, outlook=False).brief() if so_far else ""
     return Handoff(
         known["EpisodeId"], known["Task"], known["Outcome"], known["Verdict"], known["Steps"], tuple(_done(steps)),
         tuple(failed), tuple(left), next((_said(step) for step in reversed(steps) if _decides(step)), ""),

@@ -112,7 +112,7 @@ def _advise(  # what the tool takes
         known = known_episode(store, _whole(store, episode))
         run = {**(learned.of_episode(store, known["EpisodeId"], tools) or run), "ended": False}
     call = _call(about_to_use) if about_to_use.strip() else None
-    advice = ask(store, run, about_to_use=call, budget=budget, asked=True)
+    advice = ask(store, run, about_to_use=call, budget=budget, asked=True, outlook=False)
     brief = advice.brief()
     items = [{"id": item.id, "kind": item.kind, "evidence": item.evidence[:3]} for item in advice.items]
     return {"advice": advice.id, "brief": brief or "nothing is sure enough to be told", "items": items if brief else []}

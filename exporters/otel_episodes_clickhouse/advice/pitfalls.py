@@ -106,7 +106,8 @@ def _recovery(row: Mapping[str, Any], domain: str, tenant: str, *, now: bool) ->
     runs, failed = row["Runs"], row["Failed"]
     low, high = wilson(runs, failed)
     then: Sequence[str] = row["Then"]
-    what = f"calling {then[0]} again" if list(then) == [row["Tool"]] else " and then ".join(then)
+    again = f"calling {row['Tool']} again" + (f", {len(then)} times," if len(then) > 1 else "")
+    what = again if set(then) == {row["Tool"]} else " and then ".join(then)
     when = f"After this failure of {row['Tool']}" if now else f"Where {row['Tool']} fails"
     text = f"{when}, {what} put it right in {runs} of {failed} runs ({low:.0%} to {high:.0%})."
     key = item_id("recovery", domain, tenant, row["Tool"], row["Error"], *then)

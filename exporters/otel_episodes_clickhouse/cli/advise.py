@@ -71,7 +71,7 @@ def advise(  # options
     with reading(dsn) as store:
         run = _run(store, asked, domain, [tool.strip() for tool in tools.split(",") if tool.strip()], error)
         call = _call(about_to_use) if about_to_use else None
-        advice = ask(store, run, about_to_use=call, error=error, budget=budget, asked=True)
+        advice = ask(store, run, about_to_use=call, error=error, budget=budget, asked=True, outlook=False)
     brief = advice.brief()
     if json:
         output.json(_for_json(advice, brief))
@@ -250,7 +250,8 @@ def _call(text: str) -> Call:
 def _for_json(advice: Advice, brief: str) -> dict[str, Any]:
     kinds = ("similar", "steps", "warnings", "recoveries")
     return {
-        "AdviceId": advice.id, "Arm": advice.arm, "Brief": brief, "Probability": advice.probability,
+        "AdviceId": advice.id, "Arm": advice.arm, "Brief": brief, "TaskRate": advice.task_rate,
+        "DomainRate": advice.domain_rate,
         "Items": [{key.title(): value for key, value in asdict(item).items()}
                   for kind in kinds for item in getattr(advice, kind)],
     }  # fmt: skip

@@ -32,12 +32,13 @@ ORDER BY Bad / Runs DESC, Runs DESC, Tool, Template
 LIMIT 1000;
 
 -- name: recoveries
--- What put failures right, the most frequent first, beside in how many runs they happened at all.
+-- What put failures right, the most frequent first, beside in how many runs they happened at all. Where only another tool worked after
+-- it, nobody knows whether that helped.
 WITH found AS (SELECT * FROM internal_mishaps_of_domain(domain = {domain:String}, tenant = {tenant:String}) WHERE Kind != 'call')
 SELECT toString(r.Tool) AS Tool, r.Error AS Error, r.Then AS Then, r.Runs AS Runs, f.Runs AS Failed, r.Evidence AS Evidence
 FROM (SELECT * FROM found WHERE Kind = 'recovery') AS r
 INNER JOIN (SELECT Tool, Error, Runs FROM found WHERE Kind = 'failure') AS f ON f.Tool = r.Tool AND f.Error = r.Error
-WHERE r.Error = {error:String} AND ({tool:String} = '' OR r.Tool = {tool:String})
+WHERE r.Error = {error:String} AND r.Then[-1] = r.Tool AND ({tool:String} = '' OR r.Tool = {tool:String})
 ORDER BY Runs DESC, Tool, Then
 LIMIT 100;
 

@@ -23,6 +23,21 @@ CROSS JOIN internal_outlook_of(domain = {domain:String}, split = '', folds = 1, 
                                before_id = {episode:String}, keep = 0,
                       pairs_only = false, task = {task:String}, tools = {tools:Array(String)}, ended = {ended:Bool});
 
+-- name: plain_rates
+-- The plain rates of a domain and of a task alone, at a tenth of the cost of the outlook.
+WITH
+    sipHash64({domain:String}) AS domain_hash,
+    sipHash64('episode', domain_hash) AS Whole,
+    sipHash64('task', domain_hash, {task:String}) AS TaskId
+SELECT
+    sumIf(Support, PatternId = Whole) AS Episodes,
+    if(Episodes = 0, 0.5, sumIf(Successes, PatternId = Whole) / Episodes) AS DomainRate,
+    sumIf(Support, PatternId = TaskId AND {task:String} != '') AS TaskEpisodes,
+    if(TaskEpisodes = 0, DomainRate, sumIf(Successes, PatternId = TaskId) / TaskEpisodes) AS TaskRate,
+    TaskRate AS Probability
+FROM internal_pattern_totals FINAL
+WHERE PatternId IN (Whole, TaskId);
+
 -- name: plain_rates_of_tenant
 -- The same of one tenant's runs: what others did is no business of theirs. Patterns are counted over all tenants, and so not asked.
 WITH

@@ -12,7 +12,8 @@ SELECT
     arrayMap(tool -> toString(tool), Tools) AS Called,
     arrayConcat(
         arrayMap((tool, ok) -> (tool, '', NOT ok), Called, Oks),
-        arrayFilter(call -> call.2 NOT IN ('', '{}'), arrayMap((tool, template, ok) -> (tool, template, NOT ok), Called, Coarse, Oks))) AS Calls,
+        -- What was logged as one text says nothing of where arguments came from.
+        arrayFilter(call -> NOT match(call.2, '^$|^[{]("":"again",?)?("action":"[^"]*")?[}]$'), arrayMap((tool, template, ok) -> (tool, template, NOT ok), Called, Coarse, Oks))) AS Calls,
     arrayConcat(by_error(RecoveryKeys, false), by_error(RecoveryKeys, true)) AS Failures
 FROM internal_recoveries
 WHERE toMonday(StartTime) IN {weeks:Array(Date)};
