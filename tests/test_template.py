@@ -14,6 +14,7 @@ from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse import Store
+    from otel_episodes_clickhouse.spool.row import Row
 
 TOLD = Words("Cancel order W-4821 of Mia Kovač, and keep the voucher for 300 EUR")
 SEEN = Words('{"order": "W-4821", "items": ["lamp-77", "desk-12"], "carrier": "Ostwind"}')
@@ -86,6 +87,16 @@ def value(draw: random.Random) -> Any:
     return draw.choice([*plain, [draw.choice(plain), "order-77"], {"who": draw.choice(plain)}, "long " * 9])
 
 
+def as_logged(row: Row) -> Row:
+    """Return a step as `log_step` writes it, whose action is its one argument, in half of the runs."""
+    action = row.span_attributes.get("episode.step.action")
+    if action is None or row.span_attributes["episode.id"].endswith(tuple("13579")):
+        return row
+    others = {key: value for key, value in row.span_attributes.items() if key != "episode.step.action"}
+    wrapped = json.dumps({"action": action}, ensure_ascii=False)
+    return row._replace(span_attributes={**others, "gen_ai.tool.call.arguments": wrapped})
+
+
 def test_the_job_makes_the_templates_that_python_makes(storage_store: Store) -> None:
     draw = random.Random(3)
     texts = ["order-77 of Zoë Ünal", "nothing at all", '{"who": "4711", "how": "two lines, fast"}', ""]
@@ -108,7 +119,7 @@ def test_the_job_makes_the_templates_that_python_makes(storage_store: Store) -> 
             made.add(key)
             seen.add(observation)
         expected[runs[-1].id] = kinds
-    storage_store.insert_rows([row for run in runs for row in rows_of(run)])
+    storage_store.insert_rows([as_logged(row) for run in runs for row in rows_of(run)])
     run_jobs(storage_store, "values")
     rows = storage_store.query("SELECT EpisodeId, StepTemplates FROM internal_sequences FINAL WHERE Domain = 'kinds'")
     found = {row["EpisodeId"]: row["StepTemplates"] for row in rows}

@@ -2,12 +2,13 @@
 -- each as a number. The order of steps is that of the clock, which tells well enough what was seen before.
 
 -- name: internal_calls_of
--- Steps whose arguments are known by name.
+-- Steps whose arguments are known by name. Where only an action was given, it is the one argument, and may be an object of them itself.
 CREATE OR REPLACE VIEW internal_calls_of
 AS WITH
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'sequences', batch = {batch:UInt32}))
 SELECT
-    EpisodeId, cityHash64(EpisodeId, SpanId) AS StepId, if(s.Arguments = '', Action, s.Arguments) AS Given,
+    EpisodeId, cityHash64(EpisodeId, SpanId) AS StepId,
+    if(s.Arguments = '' OR (startsWith(s.Arguments, '{"action": "') AND JSONLength(s.Arguments) = 1), Action, s.Arguments) AS Given,
     toUInt64(toUnixTimestamp64Nano(StartTime)) AS At,
     row_number() OVER (PARTITION BY EpisodeId, Tool, Given ORDER BY Position) > 1 AS Again
 FROM internal_placed_steps AS s
