@@ -56,7 +56,8 @@ def derived(layout: Layout) -> Iterator[sql.Statement]:
         if statement.derived:
             yield ddl.replaced(made)
     for statement in sql.folder("queries"):
-        if statement.name.startswith("keep_"):
+        removes = statement.name.startswith("forget_") and statement.text.startswith(("DELETE", "ALTER"))
+        if removes or statement.name.startswith("keep_"):
             yield ddl.altered(statement, layout)
 
 
@@ -67,7 +68,7 @@ def test_the_engine_can_read_whatever_is_printed_and_whatever_is_derived(storage
     for text in texts:
         formatted = storage_store.query_named("formatted", {"text": text})[0]["Text"]
         # A partition that is replaced is so on every replica: the table says so to the others.
-        changes_something = text.startswith(("CREATE", "ALTER", "DROP")) and "REPLACE PARTITION" not in text
+        changes_something = text.startswith(("CREATE", "ALTER", "DROP", "DELETE")) and "REPLACE PARTITION" not in text
         assert (" ON CLUSTER main" in formatted) == (changes_something and layout == CLUSTER), text
 
 

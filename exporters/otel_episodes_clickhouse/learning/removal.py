@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse.schema import migrations
+from otel_episodes_clickhouse.schema.ddl import Layout, altered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,27 +45,37 @@ def asked_of(store: Store, ids: list[str], tenant: str) -> Asked:
 
 def rows(store: Store, asked: Mapping[str, Any]) -> None:
     """Remove the rows of episodes, and have the jobs count their weeks again."""
+    layout = _layout(store)
     related = [row["TraceId"] for row in store.query_named("marks_that_name", asked)]
     if related:
-        store.execute(sql.named("forget_marks_in_otel_traces"), {**asked, "related": related})
+        _remove(store, "marks_in_otel_traces", layout, {**asked, "related": related})
     for relation in _ROWS:
-        store.execute(sql.named(f"forget_{relation}"), asked)
+        _remove(store, relation, layout, asked)
     snapshot = store.query_named("job_snapshot")[0]["Snapshot"]
     store.execute(sql.named("forget_take_back"), {**asked, "snapshot": snapshot})
 
 
 def rest(store: Store, asked: Mapping[str, Any]) -> None:
     """Remove what is left of episodes once the jobs have counted without them."""
+    layout = _layout(store)
     for relation in _REST:
-        store.execute(sql.named(f"forget_{relation}"), asked)
+        _remove(store, relation, layout, asked)
     advised = [row["TraceId"] for row in store.query_named("advice_that_names", asked)]
     for relation in _SAID if advised else ():
-        store.execute(sql.named(f"forget_{relation}"), {**asked, "advised": advised})
+        _remove(store, relation, layout, {**asked, "advised": advised})
+
+
+def _layout(store: Store) -> Layout:
+    return Layout() if store.target.embedded else migrations.layout_of(store)
+
+
+def _remove(store: Store, relation: str, layout: Layout, asked: Mapping[str, Any]) -> None:
+    store.execute(altered(sql.named(f"forget_{relation}"), layout), asked)
 
 
 def keep_for(store: Store, days: int) -> None:
     """Keep episodes, with their steps and what was learned from them, for so many days after their end; 0: for ever."""
-    store.execute(sql.named("keep_episodes"), {"days": str(days)})
+    store.execute(sql.named("set_episodes_kept"), {"days": str(days)})
 
 
 def expired(store: Store) -> Iterator[Asked]:

@@ -264,7 +264,7 @@ def replaced(table: Made) -> sql.Statement:
 
 
 def altered(statement: sql.Statement, layout: Layout) -> sql.Statement:
-    """Return a statement of ours that alters a table of spans, for that layout."""
+    """Return a statement of ours that alters a table, or deletes from one, for that layout."""
     return _moved(statement, sharded(), layout.cluster) if layout.cluster else statement
 
 
@@ -336,17 +336,18 @@ def _moved(statement: sql.Statement, local: frozenset[str], cluster: str) -> sql
     """Return the statement ON CLUSTER, on local tables; plain views read the Distributed ones, and so stay."""
     text = statement.text
     name = statement.name
-    head = re.match(rf"(?:{_CREATE.pattern}|ALTER TABLE (?P<altered>\w+))", text)
+    head = re.match(rf"(?:{_CREATE.pattern}|(?:ALTER TABLE|DELETE FROM) (?P<altered>\w+))", text)
     if head is None:
-        raise ValueError(f"{statement.name} is neither a CREATE nor an ALTER TABLE")
+        raise ValueError(f"{statement.name} is neither a CREATE nor an ALTER TABLE nor a DELETE")
     subject = head["name"] or head["altered"]
+    rest = text[head.end() :]
     if head["kind"] != "VIEW":
-        text = re.sub(rf"\b(FROM|JOIN|TO) ({'|'.join(sorted(local))})\b", rf"\1 \2{_LOCAL}", text)
+        rest = re.sub(rf"\b(FROM|JOIN|TO) ({'|'.join(sorted(local))})\b", rf"\1 \2{_LOCAL}", rest)
     moved = f"{subject}{_LOCAL}" if subject in local else subject
     if head["name"] in local:
         name = moved
     start = head.end() - len(subject)
-    text = f"{text[:start]}{moved} ON CLUSTER {_quoted(cluster)}{text[head.end() :]}"
+    text = f"{text[:start]}{moved} ON CLUSTER {_quoted(cluster)}{rest}"
     text = text.replace("non_replicated_deduplication_window", "replicated_deduplication_window")
     return replace(statement, name=name, text=text)
 

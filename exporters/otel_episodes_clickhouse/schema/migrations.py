@@ -170,6 +170,11 @@ def settings_of(layout: Layout) -> dict[str, str]:
     }
 
 
+def layout_of(engine: Engine) -> Layout:
+    """Return how the tables of a store lie."""
+    return _look(engine, None).layout
+
+
 def keep_traces(engine: Engine, days: int) -> None:
     """Let the engine drop raw spans and log records that are older; 0 keeps them for ever. Episodes and steps stay."""
     layout = _look(engine, None).layout

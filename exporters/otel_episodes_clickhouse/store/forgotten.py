@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse.schema import migrations
+from otel_episodes_clickhouse.schema.ddl import altered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +36,7 @@ def sweep(store: Asks, *, resumed: bool = False) -> int:
         store.execute(sql.named("forget_write"), asked)
     late = [row["TraceId"] for row in store.query_named("forgotten_spans")]
     if late:
+        layout = migrations.layout_of(store)
         for name in ("forget_otel_traces", "forget_otel_traces_trace_id_ts"):
-            store.execute(sql.named(name), {"traces": late})
+            store.execute(altered(sql.named(name), layout), {"traces": late})
     return len(late)

@@ -169,7 +169,7 @@ ALTER TABLE otel_traces
     WHERE TraceId IN {advised:Array(String)} AND SpanAttributes['episode.span'] = 'advice'
 SETTINGS mutations_sync = 2;
 
--- name: keep_episodes
+-- name: set_episodes_kept
 INSERT INTO internal_settings (Name, Value) SELECT 'keep_episodes_days', {days:String};
 
 -- name: episodes_kept
