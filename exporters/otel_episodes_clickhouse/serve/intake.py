@@ -13,7 +13,8 @@ import threading
 import time
 import zlib
 from collections import Counter
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -159,7 +160,8 @@ class Intake:
                 continue
             self.counts.spans += spans.accepted
             self.counts.rejected_spans += spans.rejected
-            if not request.answer.cancelled():
+            # Its sender may have gone.
+            with suppress(InvalidStateError):
                 request.answer.set_result(spans)
 
     def _read(self, request: _Request) -> otlp.Spans | None:
@@ -217,5 +219,5 @@ def unpacked(body: bytes) -> bytes:
 
 
 def _fail(request: _Request, error: RefusedError) -> None:
-    if not request.answer.done():
+    with suppress(InvalidStateError):
         request.answer.set_exception(error)
