@@ -63,7 +63,8 @@ HOLDING = (
 # Of these nothing says which episode a row is about.
 NAMELESS = {
     "internal_conventions", "internal_conventions_shipped", "internal_domain_scales", "internal_job_runs",
-    "internal_pattern_buckets", "internal_pattern_totals", "internal_prices", "internal_advice_policies", "internal_item_states",
+    "internal_pattern_buckets", "internal_pattern_totals", "internal_prices", "internal_advice_policies",
+    "internal_item_states",
 }  # fmt: skip
 
 
