@@ -32,7 +32,9 @@ SPAN = {
     "instrumentationLibraryVersion": "string", "traceState": "string",
 }  # fmt: skip
 PANELS = {str(panel): panel for panel in all_panels()}
-each_panel = pytest.mark.parametrize("panel", PANELS.values(), ids=str)
+# Nothing here calls a model: tests/test_grafana_foreign.py has what does.
+OF_MODELS = "overview: Models"
+each_panel = pytest.mark.parametrize("panel", [panel for title, panel in PANELS.items() if title != OF_MODELS], ids=str)
 
 
 @pytest.fixture(scope="module")

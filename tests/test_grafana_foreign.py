@@ -53,6 +53,14 @@ def test_the_tools_of_other_frameworks_count_each_step_once(store: Store, asked:
     )
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.model_calls], ids=lambda case: case.name)
+def test_the_models_of_other_frameworks_count_each_call_once(store: Store, asked: Asked, case: Case) -> None:
+    models = rows(store, "overview: Models", asked, service=case.name)
+    assert sum(row["Calls"] for row in models) == case.model_calls
+    if case.tokens is not None:
+        assert (sum(row["TokensIn"] for row in models), sum(row["TokensOut"] for row in models)) == case.tokens
+
+
 @pytest.mark.parametrize("name", ["pydantic_ai_agent,decorated", "pydantic_ai_agent,decorated-in-our-episode"])
 def test_a_step_that_a_framework_recorded_too_counts_once(store: Store, asked: Asked, name: str) -> None:
     (stored,) = store.query(
