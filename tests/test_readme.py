@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_HERE = {
     "examples": "its sessions are compared with what they print, by test_examples.py",
     "serve": "it goes on until it is ended; test_serve.py runs it",
+    "look-at-pages": "it serves, which goes on until it is ended; the tests of the pages run it",
     "mcp": "the agents it is added to do not come with the tests; test_mcp.py speaks to the server",
     "forgetting": "its episode is the reader's own; test_forget.py forgets some",
     "hooks-advice": "it changes the settings of an agent; test_hooks_advice.py and test_coding_agents.py run the hooks",
