@@ -233,6 +233,8 @@ def test_an_episode_says_what_it_earned_and_teaches(site: Site) -> None:
     assert found["Reflection"]["Successes"][0] == "Reached its goal in 4 steps, none of which failed."
     alike = site.json("/alike", episode="booking-1")["Alike"]
     assert [row["EpisodeId"] for row in alike][:2] == ["booking-9", "booking-7"]
+    # What the jobs have not seen is like nothing yet.
+    assert site.json("/alike", episode="unscored")["Alike"] == []
     points = site.json("/outlook", episode="booking-1")["Outlook"]
     assert [point["After"] for point in points] == [0, 1, 3, 4]
     assert points[0]["Probability"] > points[-1]["Probability"]

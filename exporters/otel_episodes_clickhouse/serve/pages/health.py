@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def stored(store: Store) -> int | None:
-    """Return the bytes of an embedded store, of which each file is looked at; None on a server."""
-    return findings.bytes_below(store.target.path) if store.target.path is not None else None
+def findings_of(store: Store) -> Row:
+    """Return what `doctor` finds of spool and instrumentations, and the size of an embedded store (None on a server).
+
+    Every file of the store is looked at for both.
+    """
+    target = store.target
+    seen = [findings.versions(), *findings.spool(target), *findings.lost_contexts(store), *findings.unread_spans(store)]
+    stored = findings.bytes_below(target.path) if target.path is not None else None
+    return {"Findings": [asdict(finding) for finding in seen], "Stored": stored}
 
 
 def load(store: Store) -> Row:
-    """Return what `doctor` finds of the spool and the instrumentations, what arrived by hour, the jobs and the room."""
+    """Return what waits, was dropped or not understood, what arrived by hour, the jobs and the room."""
     target = store.target
     waiting = measure(target.spool)
-    seen = [findings.versions(), *findings.spool(target), *findings.lost_contexts(store), *findings.unread_spans(store)]
     return {
-        "Findings": [asdict(finding) for finding in seen],
         "Waiting": {"Spans": waiting.rows, "Bytes": waiting.bytes, "Seconds": waiting.lag_seconds()},
         "Dropped": dict(read_dropped(target.spool)),
         "NotUnderstood": store.query_named("page_not_understood"),

@@ -181,8 +181,8 @@ class Views:
 
     async def health(self, request: Request) -> Response:
         """Show what arrives, waits, was lost or not understood."""
-        size = await self._keep("stored", int(time.monotonic() / _CHOICES_SECONDS), health.stored)
-        found = {**await self._ask.do(health.load), "Stored": size}
+        seen = await self._keep("findings", int(time.monotonic() / _CHOICES_SECONDS), health.findings_of)
+        found = {**await self._ask.do(health.load), **seen}
         return _json(found) if _as_json(request) else _html("health.html", request, found=found)
 
     async def pulse(self, _request: Request) -> Response:

@@ -215,7 +215,8 @@ SELECT Name, Score, Time FROM internal_evaluations FINAL WHERE EpisodeId = {id:S
 WITH
     arrayFilter(tool -> tool != '', arrayMap(tool -> toString(tool), StepTools)) AS Tools,
     (
-        SELECT CAST((any(Domain), any(Tenant), any(Task), any(Tools)), 'Tuple(Domain String, Tenant String, Task String, Tools Array(String))')
+        SELECT CAST((any(Domain), any(Tenant), any(Task), any(Tools), count() > 0),
+            'Tuple(Domain String, Tenant String, Task String, Tools Array(String), Known Bool)')
         FROM internal_sequences FINAL
         WHERE EpisodeId = {id:String}
     ) AS mine
@@ -224,7 +225,7 @@ SELECT
     if(empty(Tools) AND empty(mine.Tools), 1.,
        length(arrayIntersect(Tools, mine.Tools)) / length(arrayDistinct(arrayConcat(Tools, mine.Tools)))) AS Alike
 FROM internal_sequences FINAL
-WHERE Domain = mine.Domain AND Tenant = mine.Tenant AND EpisodeId != {id:String}
+WHERE mine.Known AND Domain = mine.Domain AND Tenant = mine.Tenant AND EpisodeId != {id:String}
     AND ({outcome:String} = '' OR Outcome = {outcome:String})
     AND ({outcome:String} != '' OR Outcome NOT IN ('running', 'unknown', ''))
 ORDER BY SameTask DESC, Alike DESC, StartTime DESC, EpisodeId
