@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_episodes
-from otel_episodes import Batch, Episode, Step, UsageError, configure, episode, step
+from otel_episodes import Batch, Episode, ModelCall, Step, UsageError, configure, episode, step
 from otel_episodes._settings import Settings, from_environment
 from otel_episodes_clickhouse.spool.decode import LineDecoder
 
@@ -39,12 +39,13 @@ def test_what_is_listed_is_all_that_is_visible_and_has_a_docstring():
         (
             Episode,
             (
-                "abstain agent batch context decide end fail handle id leave_open log_step milestone partial recording "
-                "reward set_attribute start step succeed task trace_id"
+                "abstain agent batch context decide end fail feedback handle id leave_open log_step milestone model "
+                "partial recording reward set_attribute start step succeed task trace_id"
             ),
         ),
-        (Step, "fail observe recording rename set_action set_attribute tokens"),
-        (Batch, "add count fail observe recording rename set_action set_attribute tokens"),
+        (ModelCall, "fail respond tokens"),
+        (Step, "fail model observe recording rename set_action set_attribute tokens"),
+        (Batch, "add count fail model observe recording rename set_action set_attribute tokens"),
     ],
 )
 def test_a_class_shows_what_its_user_needs(kind, names):
