@@ -34,6 +34,8 @@ def blocks(page: Path, language: str) -> list[str]:
 def environ(tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ,
+        # Nothing of the user's own is written to.
+        "HOME": str(tmp_path),
         "OTEL_EPISODES_HOME": str(tmp_path / "home"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
