@@ -164,7 +164,7 @@ def test_an_episode_that_has_ended_is_resumed_in_a_new_segment(scratch):
         (["episodes", "--outcome", "great"], "'great' is not one of 'success', 'partial'"),
         (["episodes", "--json", "--csv"], "--json and --csv: choose one"),
         (["patterns", "--type", "x"], "'x' is not one of 'tool_sequence'"),
-        (["jobs", "run", "facts", "dreams"], "'dreams' is not one of 'facts', 'rewards', 'reflections'"),
+        (["jobs", "run", "facts", "dreams"], "'dreams' is not one of 'prices', 'facts', 'rewards'"),
         (["evaluate", "--split", "x"], "'x' is not one of 'episode', 'task', 'time'"),
         (["--json", "doctor", "--nonsense"], "doctor --help"),
         (["--json", "start", "x"], "start does not print JSON"),
