@@ -75,11 +75,11 @@ class Advice:
     episodes: int
     task_episodes: int
     next_steps: tuple[NextStep, ...]
-    options: tuple[Option, ...] = ()
     similar: tuple[Item, ...] = ()
     steps: tuple[Item, ...] = ()
     warnings: tuple[Item, ...] = ()
     recoveries: tuple[Item, ...] = ()
+    options: tuple[Option, ...] = ()
     arm: str = field(default=semconv.SHOWN, compare=False)
     id: str = field(default="", compare=False)
     budget: int = field(default=600, compare=False)
