@@ -30,6 +30,8 @@ _VOLATILE = (
     (re.compile(r"\b\d+(?:\.\d+){1,}\b"), "VERSION"),
     (re.compile(r"[▏▎▍▌▋▊▉█]+"), ""),
     (re.compile(r"\s+"), " "),
+    # Which of several threads is first.
+    (re.compile(r"\bhash \d+\.txt"), "hash FILE"),
 )
 
 
