@@ -324,19 +324,22 @@ def _check_access(page: Any) -> None:
         assert serious == [], scheme
 
 
+ROWS = "count => document.querySelectorAll('tbody tr').length == count"
+
+
 def test_search_goes_by_the_address(site: Site, browser: Any) -> None:
     with page_of(browser, site, "/episodes") as page:
         page.keyboard.press("/")
         page.keyboard.type("flight")
         page.keyboard.press("Enter")
         page.wait_for_url("**/episodes?text=flight*")
-        assert page.locator("tbody tr").count() == 10
+        page.wait_for_function(ROWS, arg=10)
         page.get_by_label("Outcome").select_option("failure")
         page.get_by_role("button", name="Show").click()
         page.wait_for_url("**outcome=failure*")
-        assert page.locator("tbody tr").count() == 5
+        page.wait_for_function(ROWS, arg=5)
         page.get_by_role("link", name="without outcome failure").click()
-        page.wait_for_function("document.querySelectorAll('tbody tr').length == 10")
+        page.wait_for_function(ROWS, arg=10)
 
 
 def test_the_keyboard_reaches_everything(site: Site, browser: Any) -> None:
