@@ -32,6 +32,7 @@ _VOLATILE = (
     (re.compile(r"\s+"), " "),
     # Which of several threads is first.
     (re.compile(r"\bhash \d+\.txt"), "hash FILE"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "DIGEST"),
 )
 
 
