@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -91,7 +91,9 @@ def serving(dsn: str, *options: str, command: tuple[str, ...] = (), **environ: s
     ) as process:
         try:
             assert process.stdout is not None
-            assert select.select([process.stdout], [], [], _START_SECONDS)[0], "it does not start"
+            with selectors.DefaultSelector() as starting:
+                starting.register(process.stdout, selectors.EVENT_READ)
+                assert starting.select(_START_SECONDS), "it does not start"
             line = process.stdout.readline()
             assert line, "it does not start"
             yield Serving(process, int(json.loads(line)["address"].rpartition(":")[2]))

@@ -16,7 +16,8 @@ from storage_fixtures import STEP, T0, Keep, finished_spans, provider
 
 from otel_episodes._for_store import read_span
 from otel_episodes_clickhouse.spool.decode import LineDecoder
-from otel_episodes_clickhouse.spool.encode import _line, new_encoder
+from otel_episodes_clickhouse.spool.encode import line_of as spooled_line
+from otel_episodes_clickhouse.spool.encode import new_encoder
 from otel_episodes_clickhouse.spool.row import COLUMNS, Row, SpoolLineError, encode, insert_row
 from otel_episodes_clickhouse.spool.values import as_string, attributes_as_text
 
@@ -299,8 +300,9 @@ SPAN = [T0, 5, "t" * 32, 7, 2**64 - 1, "", "name", 0, 0, 0, 0, "", {"b": "x", "a
 DEFINITIONS = [b'["r",0,{"service.name":"svc"}]\n', b'["s",0,"scope","1"]\n']
 # Pieces of lines of which some make sense only together, as a line that was torn and the one after it might.
 scraps = st.sampled_from([
-    b"", b'{"format":1}', b'["s",1,"other","2"]', b'["s",0,"other","2"]', _line(SPAN)[:-2], _line(SPAN)[:60],
-    _line([*SPAN, [[T0, "event", {"k": 1.5}]], []])[:-1], b"[1", b"2]", b'"', b",", b"]", b"[", b"1],[1", b"7", b"null",
+    b"", b'{"format":1}', b'["s",1,"other","2"]', b'["s",0,"other","2"]', spooled_line(SPAN)[:-2],
+    spooled_line(SPAN)[:60], spooled_line([*SPAN, [[T0, "event", {"k": 1.5}]], []])[:-1],
+    b"[1", b"2]", b'"', b",", b"]", b"[", b"1],[1", b"7", b"null",
 ])  # fmt: skip
 
 
@@ -309,7 +311,7 @@ def spans_with_odd_fields(draw: st.DrawFn) -> bytes:
     span = list(SPAN)
     for place in draw(st.lists(st.integers(0, 12), max_size=2)):
         span[place] = draw(fields)
-    return _line(span)
+    return spooled_line(span)
 
 
 @settings(max_examples=500, deadline=None)
