@@ -109,6 +109,8 @@ class Work:
                 pause = self._learn(store) if is_new or self._is_work(store) else 0.0
                 seen, looked = stored, time.monotonic()
             except Exception as error:  # noqa: BLE001  # the boundary of the thread: it goes on, less often
+                if self._ending.is_set():
+                    break  # cut short, not failed
                 self._failed(error)
                 pause = _FAILED_SECONDS
             self._ending.wait(pause)
