@@ -16,6 +16,11 @@ from otel_episodes.testing import capture_episodes
 from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
 
+# These make much garbage, and what earlier tests of the worker left is collected with it; nor is it told to anybody
+# what strikes in a finaliser.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 class TimeIsUp(Exception):
     pass
 
