@@ -15,7 +15,6 @@ from otel_episodes._boundary import Boundary, is_ours
 from otel_episodes.testing import capture_episodes
 from otel_episodes_clickhouse.spool.writer import SpoolWriter
 
-
 # These make much garbage, and what earlier tests of the worker left is collected with it; nor is it told to anybody
 # what strikes in a finaliser.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
