@@ -17,7 +17,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from otel_episodes import _looking
-from otel_episodes._boundary import Boundary, report
+from otel_episodes._boundary import Boundary
 from otel_episodes._usage import PLAIN
 
 if TYPE_CHECKING:
@@ -159,11 +159,9 @@ def _goes_on(recording: Recording, result: Any, kind: type, others: int) -> bool
     """Return True if what was returned has yet to run; see to it that the recording ends with it."""
     if kind in (CoroutineType, GeneratorType, AsyncGeneratorType):
         return others <= 0
-    try:
+    with Boundary("looking for a stream"):
         return _is_pending(recording, result, kind) or _is_stream(recording, result, kind, others)
-    except Exception as error:  # noqa: BLE001  # the boundary, and an answer
-        report(error, "looking for a stream")
-        return False
+    return False
 
 
 def _is_pending(recording: Recording, result: Any, kind: type) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 from otel_episodes import _rendering, _state, semconv
 from otel_episodes._batch import Batch, BatchRecording
 from otel_episodes._block import Block
-from otel_episodes._boundary import Boundary, report
+from otel_episodes._boundary import Boundary
 from otel_episodes._checks import (
     checked_kind,
     checked_name,
@@ -348,11 +348,9 @@ class _EpisodeRecorder:
     def _task_of(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         if self._arguments is None:
             return self._task
-        try:
+        with Boundary("rendering the task of an episode"):
             return self._arguments.action(instance, args, kwargs, _state.settings.redactor) or self._task
-        except Exception as error:  # noqa: BLE001  # the boundary, and a task where it stops something
-            report(error, "rendering the task of an episode")
-            return self._task
+        return self._task
 
 
 def _decorate_again(

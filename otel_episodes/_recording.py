@@ -635,12 +635,8 @@ class StepRecording:
         if self.spec.reduce is None:
             return
         yielded, self._items = self._items, []
-        try:
-            reduced = self.spec.reduce(yielded)
-        except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path: how many there were is told
-            report(problem, "reducing what a step yielded")
-        else:
-            self._read_result(reduced, settings)
+        with Boundary("reducing what a step yielded"):  # how many there were is told
+            self._read_result(self.spec.reduce(yielded), settings)
 
     def _read_result(self, result: Any, settings: Settings) -> None:
         if type(result) not in _usage.PLAIN:
@@ -660,12 +656,11 @@ class StepRecording:
 
     def _judge(self, result: Any, success: Callable[[Any], bool]) -> None:
         # On its own: a judge that fails leaves the step unknown, and what came of it is told all the same.
-        try:
+        said, self._unknown = self._unknown, True
+        with Boundary("judging a step"):
             if not success(result):
                 self._failure = Failure(semconv.TOOL_ERROR, "")
-        except Exception as problem:  # noqa: BLE001  # the boundary, in the hot path
-            self._unknown = True
-            report(problem, "judging a step")
+            self._unknown = said
 
 
 def end_steps_of(run: Run) -> None:

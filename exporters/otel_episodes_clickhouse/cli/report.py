@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,14 +82,13 @@ def _whole(store: Store, episode: str) -> str:
 def _put(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
+    new = Path(name)
+    with ExitStack() as ending:
+        ending.callback(new.unlink, missing_ok=True)  # where it was not put in place
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         # As open() would have made it, not for its owner alone.
         mask = os.umask(0)
         os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        new.chmod(0o666 & ~mask)
+        new.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse.delivery.ending import StoppedError
@@ -89,15 +90,16 @@ class Send:
         Of one that has taken the connection and says nothing, the end of the process need not wait to hear more.
         """
         self._knocking_since = time.monotonic()
-        try:
-            if knock(self._target):
-                self._knocking_since = 0.0
-        except BaseException:
-            self._knocking_since = 0.0
-            raise
+        with ExitStack() as refused:
+            refused.callback(self._stop_knocking)
+            if not knock(self._target):
+                refused.pop_all()
         if self._knocking_since and self._ending.told:
             self._ending.abandon()
             raise StoppedError
+
+    def _stop_knocking(self) -> None:
+        self._knocking_since = 0.0
 
 
 def _go_on() -> None:

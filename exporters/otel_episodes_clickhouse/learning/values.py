@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from array import array
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -146,10 +147,8 @@ def _little(column: array[Any]) -> array[Any]:
 def _replace(path: Path, parts: Sequence[bytes]) -> None:
     """Put the file in place as a whole, for the owner only: who reads sees the old one or the new one."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
+    with ExitStack() as ending:
+        ending.callback(new.unlink, missing_ok=True)  # where it was not put in place
         with open(new, "wb", opener=partial(os.open, mode=0o600)) as file:  # takes no mode
             file.writelines(parts)
         new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise

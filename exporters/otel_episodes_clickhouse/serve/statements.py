@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -130,17 +131,16 @@ class Engine:
         if request.is_read_only and _WRITES.search(request.statement):
             raise StatementError("Code: 164. DB::Exception: OUTFILE is not a word of a question, nor may a name be it")
         session = self._session(request)
-        try:
+        with ExitStack() as failed:
+            # The next answer on it would be what this one has left behind.
+            failed.callback(session.close)
             if request.inserts_rows:
                 self._insert(session, request)
                 body = b""
             else:
                 result = session.query(request.statement, request.default_format, params=request.parameters)
                 body = bytes(result.bytes() or b"") if request.format else b""
-        except BaseException:
-            # The next answer on it would be what this one has left behind.
-            session.close()
-            raise
+            failed.pop_all()
         self._let_go(session, request)
         return body
 
@@ -153,12 +153,11 @@ class Engine:
             except Empty:
                 pass
         session = self._connect()
-        try:
+        with ExitStack() as failed:
+            failed.callback(session.close)
             for statement in preparations:
                 session.query(statement)
-        except BaseException:
-            session.close()
-            raise
+            failed.pop_all()
         return session
 
     def _let_go(self, session: Any, request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_episodes_clickhouse.spool.flock import try_lock
@@ -81,7 +81,9 @@ def create_segment(directory: Path | str, *, fsync: bool = False) -> tuple[int, 
     hidden = f".{name}{NEW_SUFFIX}"
     with open_directory(directory) as parent:
         descriptor = os.open(hidden, WRITE_FLAGS, 0o600, dir_fd=parent)
-        try:
+        with ExitStack() as failed:
+            failed.callback(_discard, hidden, parent)
+            failed.callback(os.close, descriptor)
             if not try_lock(descriptor):
                 raise OSError(errno.EWOULDBLOCK, "a new file is locked by another process", hidden)
             own_as(parent, descriptor)
@@ -90,12 +92,13 @@ def create_segment(directory: Path | str, *, fsync: bool = False) -> tuple[int, 
             os.rename(hidden, name, src_dir_fd=parent, dst_dir_fd=parent)
             if fsync:
                 os.fsync(parent)
-        except BaseException:
-            os.close(descriptor)
-            with suppress(OSError):
-                os.unlink(hidden, dir_fd=parent)
-            raise
+            failed.pop_all()
     return descriptor, len(header), name
+
+
+def _discard(name: str, parent: int) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=parent)
 
 
 def is_segment_name(name: str) -> bool:

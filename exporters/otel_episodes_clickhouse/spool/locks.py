@@ -13,7 +13,7 @@ import stat
 import sys
 import time
 import weakref
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,21 +55,20 @@ class ProcessLock:
 
     def _try(self) -> bool:
         descriptor = os.open(self.path, _FLAGS, 0o600)
-        try:
+        with suppress(FileNotFoundError), ExitStack() as not_taken:
+            not_taken.callback(os.close, descriptor)
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
                 raise OSError(errno.EINVAL, "not a file of our own", str(self.path))
             own_as(self.path.parent, descriptor)
             # Removed while we waited, it would lock out nobody who comes after us.
-            taken = try_lock(descriptor) and os.path.samestat(status, self.path.lstat())
-        except FileNotFoundError:
-            taken = False
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if not taken:
-            os.close(descriptor)
-            return False
+            if try_lock(descriptor) and os.path.samestat(status, self.path.lstat()):
+                not_taken.pop_all()
+                self._hold(descriptor)
+                return True
+        return False
+
+    def _hold(self, descriptor: int) -> None:
         self._descriptor = descriptor
         _held.add(self)
         note = orjson.dumps({"pid": os.getpid(), "command": _command(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
@@ -77,7 +76,6 @@ class ProcessLock:
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, note, 0)
-        return True
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""

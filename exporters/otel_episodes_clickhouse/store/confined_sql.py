@@ -19,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,16 +89,16 @@ class ConfinedEngine:
 
     def __enter__(self) -> Self:
         self._temporary = tempfile.mkdtemp(prefix="otel-episodes-")
-        try:
+        with ExitStack() as failed:
+            failed.callback(shutil.rmtree, self._temporary, ignore_errors=True)
             self._start()
-        except BaseException:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-            raise
+            failed.pop_all()
         return self
 
     def _start(self) -> None:
         reading, writing = os.pipe()
-        try:
+        with ExitStack() as failed, os.fdopen(writing, "wb"):
+            failed.callback(os.close, reading)
             # A group of its own: Ctrl-C is for this process, which then ends that one.
             self._process = subprocess.Popen(  # noqa: S603  # ourselves
                 [sys.executable, "-I", "-S", "-c", self.START],
@@ -108,11 +109,7 @@ class ConfinedEngine:
                 pass_fds=(writing,),
                 process_group=0,
             )
-        except BaseException:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
+            failed.pop_all()
         self._answers = os.fdopen(reading, "rb")
         self._send(self._begin(writing))
 

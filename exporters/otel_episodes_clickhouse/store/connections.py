@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -94,9 +94,11 @@ class Connections:
         self.status = response.status
         self.retry_after = retry_after_seconds(response.headers.get("Retry-After"))
         refused = response.status >= _REDIRECT or _EXCEPTION in response.headers
-        try:
+        with ExitStack() as failed:
+            failed.callback(response.close)
             answers.check_encoding(response)
             if streams and not refused:
+                failed.pop_all()
                 until = time.monotonic() + (self._deadline or self._seconds)
                 # Pieces are read by the client, as it needs them.
                 setattr(response, "stream", partial(answers.read_pieces, self._watch, response.stream, until))  # noqa: B010
@@ -105,9 +107,7 @@ class Connections:
                 answers.ERROR_BYTES if refused else answers.INSERT_BYTES if self._deadline else answers.COMMAND_BYTES
             )
             whole = answers.read_whole(response, limit, cut=refused)
-        except BaseException:
-            response.close()
-            raise
+            failed.pop_all()
         self._watch.let_go()
         return whole
 

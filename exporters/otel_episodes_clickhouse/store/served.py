@@ -11,7 +11,7 @@ import socket
 import stat
 import struct
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.errors import StoreUnavailableError
@@ -44,7 +44,8 @@ def connected(path: Path) -> socket.socket:
     Raises OSError when nobody listens, `StoreUnavailableError` when another user does.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with ExitStack() as failed:
+        failed.callback(connection.close)
         connection.settimeout(_KNOCK_SECONDS)
         with address(path) as name:
             if not stat.S_ISSOCK(os.lstat(name).st_mode):
@@ -54,9 +55,7 @@ def connected(path: Path) -> socket.socket:
         if peer not in (None, os.geteuid()):
             raise StoreUnavailableError(f"{path / NAME} is answered by user {peer}, not by you")
         connection.settimeout(None)
-    except BaseException:
-        connection.close()
-        raise
+        failed.pop_all()
     return connection
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,11 +67,10 @@ class Store:
         locks = target.embedded and not locked
         lock = chdb_engine.lock(target, wait_seconds) if locks else None
         store = cls(target, lock, read_only=read_only, served=locks and lock is None)
-        try:
+        with ExitStack() as failed:
+            failed.callback(store.close)
             store._clients.open()
-        except BaseException:
-            store.close()
-            raise
+            failed.pop_all()
         return store
 
     @property
