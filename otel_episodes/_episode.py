@@ -59,9 +59,19 @@ class AdviceGiven(Protocol):
 F = TypeVar("F", bound="Callable[..., Any]")
 
 # What can be known about a task, in the order in which `episode` is told.
-_TASK_ATTRIBUTES = (
-    semconv.TASK_TYPE, semconv.DOMAIN, semconv.LANGUAGE, semconv.FRAMEWORK, semconv.COMPLEXITY, semconv.TAGS,
-)  # fmt: skip
+_TASK_ATTRIBUTES = {
+    "task_type": semconv.TASK_TYPE, "domain": semconv.DOMAIN, "language": semconv.LANGUAGE,
+    "framework": semconv.FRAMEWORK,
+}  # fmt: skip
+
+
+def _task_attributes(*, complexity: str, tags: Sequence[str], **named: str) -> dict[str, Any]:
+    """Return what is known about a task as attributes; those that nobody gave are left out."""
+    if complexity:
+        one_of("complexity", complexity, semconv.COMPLEXITIES)
+    known: dict[str, Any] = {_TASK_ATTRIBUTES[name]: text_of(name, value, NAME_LIMIT) for name, value in named.items()}
+    known |= {semconv.COMPLEXITY: complexity, semconv.TAGS: texts("tags", tags)}
+    return {key: value for key, value in known.items() if value}
 
 
 class Episode(Block):
@@ -482,17 +492,8 @@ class EpisodeFactory:
         """
         if not issubclass(type(first), str):
             return Episode(Run(""))(first)
-        if complexity:
-            one_of("complexity", complexity, semconv.COMPLEXITIES)
-        named = {"task_type": task_type, "domain": domain, "language": language, "framework": framework}
-        known = zip(
-            _TASK_ATTRIBUTES,
-            (
-                *(text_of(name, value, NAME_LIMIT) for name, value in named.items()),
-                complexity,
-                texts("tags", tags),
-            ),
-            strict=True,
+        known = _task_attributes(
+            task_type=task_type, domain=domain, language=language, framework=framework, complexity=complexity, tags=tags
         )
         redactor = _state.settings.redactor
         user = {semconv.USER_ID: masked_id(text_of("user_id", user_id), redactor)} if user_id else {}
@@ -500,7 +501,7 @@ class EpisodeFactory:
             text_of("task", first or task),
             agent=checked_name(agent),
             description=text_of("description", description, OBSERVATION_LIMIT),
-            attributes={**{key: value for key, value in known if value}, **cleaned_attributes(attributes)},
+            attributes={**known, **cleaned_attributes(attributes)},
             id=masked_id(text_of("id", id)[:NAME_LIMIT], redactor),
             conversation_id=masked_id(text_of("conversation_id", conversation_id), redactor),
             inline=inline,

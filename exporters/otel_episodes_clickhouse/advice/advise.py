@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from otel_episodes import current_episode, semconv
 from otel_episodes._for_store import capture, one_of, unit_of
@@ -24,7 +24,7 @@ from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import without_literals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from otel_episodes import Episode
     from otel_episodes_clickhouse.advice.advisor import Option
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.advice.record import Recorder
     from otel_episodes_clickhouse.learning.advice import NextStep
     from otel_episodes_clickhouse.store.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _CHARACTERS_A_TOKEN: Final = 4
 # The likest of a brief, and the tools it speaks of.
@@ -178,10 +181,9 @@ def advise(
     run = _run_here(episode)
     with Store.open(Target.resolve(dsn)) as store:
         store.drain()
-        failed = [place == len(tools) and bool(error) for place, _ in enumerate(tools, 1)]
         so_far = {
-            "episode": "", "domain": domain, "task": task, "tools": list(tools), "failed": failed, "ended": False,
-            "tenant": tenant,
+            "episode": "", "domain": domain, "task": task, "tools": list(tools), "failed": _failed(tools, error),
+            "ended": False, "tenant": tenant,
         }  # fmt: skip
         if identifier:
             so_far = learned.of_episode(store, identifier, tools) or _about_to_begin(store, identifier, so_far)
@@ -192,28 +194,22 @@ def advise(
         )  # fmt: skip
 
 
-async def aadvise(
-    episode: Episode | str = "",
-    *,
-    domain: str = "",
-    task: str = "",
-    tenant: str = "",
-    tools: Sequence[str] = (),
-    about_to_use: Call | str | None = None,
-    candidates: Sequence[Call | str] = (),
-    error: str = "",
-    limit: int = 5,
-    budget: int = 600,
-    place: str = "brief",
-    asked: bool = False,
-    dsn: str | None = None,
-) -> Advice:
-    """Ask what `advise` answers, in a thread: the loop goes on meanwhile."""
-    question = partial(
-        advise, episode, domain=domain, task=task, tenant=tenant, tools=tools, about_to_use=about_to_use,
-        candidates=candidates, error=error, limit=limit, budget=budget, place=place, asked=asked, dsn=dsn,
-    )  # fmt: skip
-    return await asyncio.to_thread(question)
+def _failed(tools: Sequence[str], error: str) -> list[bool]:
+    """Return of each tool whether it failed: the last one did, where there is an error."""
+    return [place == len(tools) and bool(error) for place, _ in enumerate(tools, 1)]
+
+
+def _in_thread(question: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    @functools.wraps(question)
+    async def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(question, *args, **kwargs)
+
+    asked.__name__ = asked.__qualname__ = f"a{question.__name__}"
+    asked.__doc__ = f"Ask what `{question.__name__}` answers, in a thread: the loop goes on meanwhile."
+    return asked
+
+
+aadvise = _in_thread(advise)
 
 
 def ask(

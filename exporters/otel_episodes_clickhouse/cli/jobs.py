@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003  # typer reads it
+from pathlib import Path  # typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,35 +36,41 @@ def register(app: typer.Typer) -> None:
     app.add_typer(jobs_app, name="jobs")
 
 
+_Names = Annotated[list[Job] | None, typer.Argument(show_default=False, help="All of them by default.")]
+_Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="Read everything, not only what changed: of named jobs from what they build on, `facts rewards` "
+        "and none named from the steps on.",
+    ),
+]
+_Since = Annotated[
+    str,
+    typer.Option(
+        metavar="WHEN",
+        help="Look back that far: 30m, 2h, 7d, or a date. What arrived since the last run is read in any case.",
+    ),
+]
+_Prices = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        help="Prices of models of your own, used from now on; an empty file forgets them. Others are those of "
+        "genai-prices: pip install 'otel-episodes[prices]'.",
+        show_default=False,
+    ),
+]
+
+
 def run(  # options
-    names: Annotated[list[Job] | None, typer.Argument(show_default=False, help="All of them by default.")] = None,
-    full: Annotated[
-        bool,
-        typer.Option(
-            "--full",
-            help="Read everything, not only what changed: of named jobs from what they build on, `facts rewards` "
-            "and none named from the steps on.",
-        ),
-    ] = False,
+    names: _Names = None,
+    full: _Full = False,
     formula: options.Formula = None,
     reward: options.Reward = None,
     success_at: options.SuccessAt = None,
-    since: Annotated[
-        str,
-        typer.Option(
-            metavar="WHEN",
-            help="Look back that far: 30m, 2h, 7d, or a date. What arrived since the last run is read in any case.",
-        ),
-    ] = "",
-    prices: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.toml",
-            help="Prices of models of your own, used from now on; an empty file forgets them. Others are those of "
-            "genai-prices: pip install 'otel-episodes[prices]'.",
-            show_default=False,
-        ),
-    ] = None,
+    since: _Since = "",
+    prices: _Prices = None,
     dsn: options.Dsn = None,
     json: options.Json = False,
 ) -> None:

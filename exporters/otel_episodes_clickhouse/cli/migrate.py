@@ -29,34 +29,35 @@ def register(app: typer.Typer) -> None:
     add(app, migrate)
 
 
+_Cluster = Annotated[str, typer.Option(metavar="NAME", help="Shard and replicate over this cluster of the server's.")]
+_Replicated = Annotated[
+    bool, typer.Option("--replicated", help="Replicated engines, for a database that is Replicated itself.")
+]
+_KeepDays = Annotated[
+    int | None, typer.Option(min=0, help="Drop raw spans older than this; 0 for never. Episodes and steps stay.")
+]
+_KeepEpisodes = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="DAYS", help="Drop episodes, and what was learned from them, this long after their end."
+    ),
+]
+_ReadFrom = Annotated[
+    str,
+    typer.Option(
+        metavar="[DATABASE.]TABLE", help="Also read the spans of this table, which is not ours: now and from now on."
+    ),
+]
+
+
 def migrate(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and why; do nothing.")] = False,
     print_: Annotated[bool, typer.Option("--print", help="Print all of the SQL instead of running it.")] = False,
-    cluster: Annotated[
-        str, typer.Option(metavar="NAME", help="Shard and replicate over this cluster of the server's.")
-    ] = "",
-    replicated: Annotated[
-        bool, typer.Option("--replicated", help="Replicated engines, for a database that is Replicated itself.")
-    ] = False,
-    keep_days: Annotated[
-        int | None,
-        typer.Option(min=0, help="Drop raw spans older than this; 0 for never. Episodes and steps stay."),
-    ] = None,
-    keep_episodes: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="DAYS",
-            help="Drop episodes, and what was learned from them, this long after their end.",
-        ),
-    ] = None,
-    read_from: Annotated[
-        str,
-        typer.Option(
-            metavar="[DATABASE.]TABLE",
-            help="Also read the spans of this table, which is not ours: now and from now on.",
-        ),
-    ] = "",
+    cluster: _Cluster = "",
+    replicated: _Replicated = False,
+    keep_days: _KeepDays = None,
+    keep_episodes: _KeepEpisodes = None,
+    read_from: _ReadFrom = "",
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:

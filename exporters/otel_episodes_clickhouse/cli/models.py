@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from otel_episodes_clickhouse import times
 from otel_episodes_clickhouse.cli import options, output
-from otel_episodes_clickhouse.cli.choices import Part
 from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.wording import count, dollars, duration, one_line, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import typer
+
+    from otel_episodes_clickhouse.cli.choices import Part
 
 _UNPRICED = "{} no price: pip install 'otel-episodes[prices]' and run the jobs, or give yours, jobs run --prices FILE"
 
@@ -24,9 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    by: Annotated[
-        Part | None, typer.Option(help="A row for each day, agent or domain, beside the model.", show_default=False)
-    ] = None,
+    by: options.By = None,
     since: options.Since = "",
     dsn: options.Dsn = None,
     json: options.Json = False,

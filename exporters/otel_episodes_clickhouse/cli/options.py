@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.cli.choices import RewardSource
+from otel_episodes_clickhouse.cli.choices import Part, RewardSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,9 @@ Csv = Annotated[
     bool, typer.Option("--csv", callback=_csv, help="Print CSV with a header on stdout and nothing else there.")
 ]
 Since = Annotated[str, typer.Option(metavar="WHEN", help="30m, 2h, 7d, or a date: 2026-01-31, 2026-01-31T09:00.")]
+By = Annotated[
+    Part | None, typer.Option(help="A row for each day, agent or domain, beside what is listed.", show_default=False)
+]
 Formula = Annotated[
     str | None, typer.Option(metavar="NAME|FILE.sql", help="v2 (default), v2-cost, parity-1, or a formula of your own.")
 ]

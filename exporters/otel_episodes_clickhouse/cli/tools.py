@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from otel_episodes_clickhouse import times
 from otel_episodes_clickhouse.cli import options, output
-from otel_episodes_clickhouse.cli.choices import Part
 from otel_episodes_clickhouse.cli.opening import NOTHING_YET, reading
 from otel_episodes_clickhouse.wording import count, dollars, duration, one_line
+
+if TYPE_CHECKING:
+    import typer
 
 
 def register(app: typer.Typer) -> None:
@@ -19,9 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def tools(
-    by: Annotated[
-        Part | None, typer.Option(help="A row for each day, agent or domain, beside the tool.", show_default=False)
-    ] = None,
+    by: options.By = None,
     since: options.Since = "",
     dsn: options.Dsn = None,
     json: options.Json = False,
