@@ -17,6 +17,29 @@ AS SELECT
 FROM internal_pattern_observations FINAL
 WHERE Domain = {domain:String};
 
+-- name: internal_split_places
+-- One row per step of those runs: the tool, and the ids of the contexts it was used in.
+CREATE OR REPLACE VIEW internal_split_places
+AS SELECT
+    EpisodeId, Success, Tested, Place.1 AS Position, Place.2 AS Tool, Place.3 AS Ids
+FROM
+(
+    SELECT
+        EpisodeId, Success, Tested, Tools, arrayMap(t -> sipHash64(t), Tools) AS H, length(H) AS L,
+        sipHash64(Task) AS K, if(Task = '', [], [1]) AS Known,
+        arraySlice(arrayPushFront(H, 94), 1, L) AS A,
+        arraySlice(arrayPushFront(A, 94), 1, L) AS B,
+        arraySlice(arrayPushFront(B, 94), 1, L) AS C,
+        -- Any step, of the task, after one, two and three tools, after one and two of the task: the level is the place.
+        arrayMap((i, t, a, b, c) -> (i, t,
+            arrayConcat([(1, sipHash64(0)), (3, sipHash64(1, a)), (4, sipHash64(2, a, b)), (5, sipHash64(3, a, b, c))],
+                arrayFlatten(arrayMap(x -> [(2, sipHash64(4, K)), (6, sipHash64(5, K, a)), (7, sipHash64(6, K, a, b))], Known)))),
+            arrayEnumerate(Tools), Tools, A, B, C) AS Places
+    FROM internal_split_runs(domain = {domain:String}, split = {split:String}, folds = {folds:UInt8}, fold = {fold:UInt8},
+                    seed = {seed:UInt64}, before = {before:Int64}, before_id = {before_id:String})
+)
+ARRAY JOIN Places AS Place;
+
 -- name: internal_latest_weeks
 -- The latest weeks that have at least so many runs of a task (without one: of the domain): nothing older needs to be read.
 -- What was counted last is looked up without FINAL, which costs more than the few rows do.

@@ -164,6 +164,37 @@ SELECT
 FROM domains
 GROUP BY Tenant, Place, InDomain, Item;
 
+-- name: internal_effect_figures
+-- One row per series: how many runs of each arm, what of them went well, the two differences and their intervals.
+CREATE OR REPLACE VIEW internal_effect_figures
+AS WITH
+    judged AS
+    (
+        SELECT
+            Tenant, Place, InDomain, Item, avg(P) AS Chance,
+            countIf(A AND Known) AS Shown, countIf(NOT A AND Known) AS Held,
+            countIf(A AND NOT Known) AS UnknownShown, countIf(NOT A AND NOT Known) AS UnknownHeld,
+            countIf(A AND Known AND Won) / greatest(1, Shown) AS ShownRate, countIf(NOT A AND Known AND Won) / greatest(1, Held) AS HeldRate
+        FROM internal_effect_runs
+        GROUP BY Tenant, Place, InDomain, Item
+    ),
+    rates AS
+    (
+        SELECT
+            Tenant, Place, InDomain, Item, sum(Differs) / sum(Weight) AS Rate,
+            1.96 * sqrt(greatest(0, Rate * sum(SatoP) + sum(SatoQ))) / sum(Weight) AS Half
+        FROM internal_effect_strata
+        GROUP BY Tenant, Place, InDomain, Item
+        HAVING sum(Weight) > 0
+    )
+SELECT
+    Tenant, Place, InDomain, Item, Chance, Shown, Held, UnknownShown, UnknownHeld, ShownRate, HeldRate, Rate, Half,
+    Low AS SequenceLow, High AS SequenceHigh, arrayResize(Differences, 4) AS Differ, arrayResize(Halves, 4) AS Half4
+FROM judged
+LEFT JOIN rates USING (Tenant, Place, InDomain, Item)
+LEFT JOIN internal_effect_sequences USING (Tenant, Place, InDomain, Item)
+LEFT JOIN internal_effect_means USING (Tenant, Place, InDomain, Item);
+
 -- name: advice_effects
 CREATE OR REPLACE VIEW advice_effects
 (
@@ -193,37 +224,7 @@ CREATE OR REPLACE VIEW advice_effects
     Seconds Float64 COMMENT 'in seconds worked',
     SecondsHalf Float64 COMMENT 'half of its interval'
 )
-AS WITH
-    judged AS
-    (
-        SELECT
-            Tenant, Place, InDomain, Item, avg(P) AS Chance,
-            countIf(A AND Known) AS Shown, countIf(NOT A AND Known) AS Held,
-            countIf(A AND NOT Known) AS UnknownShown, countIf(NOT A AND NOT Known) AS UnknownHeld,
-            countIf(A AND Known AND Won) / greatest(1, Shown) AS ShownRate, countIf(NOT A AND Known AND Won) / greatest(1, Held) AS HeldRate
-        FROM internal_effect_runs
-        GROUP BY Tenant, Place, InDomain, Item
-    ),
-    rates AS
-    (
-        SELECT
-            Tenant, Place, InDomain, Item, sum(Differs) / sum(Weight) AS Rate,
-            1.96 * sqrt(greatest(0, Rate * sum(SatoP) + sum(SatoQ))) / sum(Weight) AS Half
-        FROM internal_effect_strata
-        GROUP BY Tenant, Place, InDomain, Item
-        HAVING sum(Weight) > 0
-    ),
-    known AS
-    (
-        SELECT
-            Tenant, Place, InDomain, Item, Chance, Shown, Held, UnknownShown, UnknownHeld, ShownRate, HeldRate, Rate, Half,
-            Low AS SequenceLow, High AS SequenceHigh, arrayResize(Differences, 4) AS Differ, arrayResize(Halves, 4) AS Half4
-        FROM judged
-        LEFT JOIN rates USING (Tenant, Place, InDomain, Item)
-        LEFT JOIN internal_effect_sequences USING (Tenant, Place, InDomain, Item)
-        LEFT JOIN internal_effect_means USING (Tenant, Place, InDomain, Item)
-    )
-SELECT
+AS SELECT
     Tenant, Place, InDomain AS Domain, Item,
     multiIf(least(Shown, Held) < 20, 'not known yet', SequenceLow > 0, 'better', SequenceHigh < 0, 'worse', 'open') AS State,
     Shown, Held, UnknownShown, UnknownHeld, ShownRate, HeldRate, Rate AS Difference, Rate - Half AS Low, Rate + Half AS High,
@@ -231,7 +232,7 @@ SELECT
     toUInt64(greatest(0., ceil(greatest((20 - toInt64(Shown)) / Chance, (20 - toInt64(Held)) / (1 - Chance)) - 1e-6))) AS MoreRuns,
     Differ[1] AS Steps, Half4[1] AS StepsHalf, Differ[2] AS FailedSteps, Half4[2] AS FailedStepsHalf,
     Differ[3] AS Tokens, Half4[3] AS TokensHalf, Differ[4] AS Seconds, Half4[4] AS SecondsHalf
-FROM known
+FROM internal_effect_figures
 UNION ALL
 SELECT
     Tenant, Place, '', '', 'not measured', count(), 0, 0, 0, 0., 0., 0., 0., 0., 0., 0., 0, 0., 0., 0., 0., 0., 0., 0., 0.
