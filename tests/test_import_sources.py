@@ -12,6 +12,8 @@ import pytest
 from transcripts import OWN, read
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from otel_episodes_clickhouse.importers.run import Run
 
 CHAT = (OWN / "chat" / "runs.jsonl").read_bytes()
@@ -57,13 +59,45 @@ def test_an_archive_is_read_file_by_file(tmp_path):
     ]
 
 
+def test_what_lies_beside_a_run_in_an_archive_is_found_as_in_a_directory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for file in sorted(OWN.glob("[ac]*/**/*.json*")):
+            archive.write(file, file.relative_to(OWN))
+        archive.writestr("../outside.jsonl", CHAT)
+
+    directory = tmp_path / "all"
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        archive.extractall(directory)
+
+    def seen(path: Path) -> list[tuple[Any, ...]]:
+        return [(run.id, run.parent_id, run.outcome, len(run.steps)) for run in read(path, problems=[])]
+
+    assert seen(tmp_path / "all.zip") == seen(directory)
+    assert not (tmp_path / "outside.jsonl").exists()
+
+
+def test_a_trial_is_one_run_however_often_it_was_logged(tmp_path):
+    shutil.copytree(OWN / "atif" / "trial", tmp_path / "trial")
+    (raw,) = read(tmp_path / "trial" / "agent" / "gemini-cli.trajectory.json")
+    (made,) = read(tmp_path)
+    (tmp_path / "trial" / "agent" / "trajectory.json").unlink()
+    (tmp_path / "trial" / "agent" / "trajectory.cont-1.json").unlink()
+    (alone,) = read(tmp_path)
+
+    assert [(run.format, run.outcome, run.reward) for run in (raw, made, alone)] == [
+        ("gemini-cli", "success", 1.0), ("atif", "success", 1.0), ("gemini-cli", "success", 1.0),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_log_of_inspect_in_its_archive_is_the_same_runs(tmp_path, method):
     log = json.loads(LOG)
     with zipfile.ZipFile(tmp_path / "log.eval", "w", method) as archive:
         archive.writestr("header.json", json.dumps({name: value for name, value in log.items() if name != "samples"}))
         for sample in log["samples"]:
-            archive.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
+            # Python writes a score that is none as NaN.
+            spoilt = {**sample, "metadata": {"share": float("nan")}}
+            archive.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(spoilt))
         archive.writestr("samples/broken_epoch_1.json", "{")
     problems: list[str] = []
 

@@ -106,6 +106,9 @@ def _of_run(run: Run, wanted: dict[str, Any]) -> Iterator[str]:
             isinstance(value, float) and expected is not None and abs(value - expected) < 1e-9
         ):
             yield f"{name} is {value!r}, not {expected!r}"
+    prompts = [text for _, text in run.prompts]
+    if prompts != wanted.get("prompts", prompts):
+        yield f"prompts are {prompts}"
     if wanted.get("verdict_contains", "") not in run.verdict:
         yield f"verdict is {run.verdict!r}"
     if len(run.steps) != len(wanted["steps"]):

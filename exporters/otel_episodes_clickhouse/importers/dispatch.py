@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -23,6 +24,7 @@ from otel_episodes_clickhouse.importers.documents import records
 from otel_episodes_clickhouse.importers.reading import Place, Refused
 from otel_episodes_clickhouse.importers.rules import with_outcome
 from otel_episodes_clickhouse.importers.run import RecordError, Run
+from otel_episodes_clickhouse.importers.trials import with_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,9 +75,10 @@ class Reading:
             if source.path is not None and source.path in self._claimed:
                 continue
             for place, one in self._source(source):
-                yield place, self._judged(one) if isinstance(one, Run) else one
+                yield place, self._judged(one, place) if isinstance(one, Run) else one
 
-    def _judged(self, run: Run) -> Run:
+    def _judged(self, run: Run, place: Place) -> Run:
+        run = with_result(run, place)
         if self.options.ended_how and not run.ended_how and not run.parent_id:
             run = replace(run, ended_how=self.options.ended_how)
         return with_outcome(run, self.options.rules)
@@ -121,8 +124,10 @@ class Reading:
         if reader is not None:
             yield from self._take(reader.archive(archive, place), place)
             return
-        for member in sources.members(place.source, archive):
-            yield from self._source(member)
+        with sources.unpacked(archive, partial(self.refuse, place)) as directory:
+            for path in sources.walk(directory, registry.is_one_run):
+                if path not in self._claimed:
+                    yield from self._source(sources.from_archive(place.source, path, directory))
 
     def _counted(self, found: Iterator[Record], source: Source) -> Iterator[Record]:
         for record in found:

@@ -102,14 +102,23 @@ def _lines(file: _Rereading) -> Iterator[Record]:
 
 def _decoded(text: bytes) -> tuple[Any, str]:
     try:
-        return orjson.loads(text), ""
-    except orjson.JSONDecodeError as error:
-        reason = f"not JSON: {error}"
+        return decoded(text), ""
+    except ValueError as error:
+        return None, f"not JSON: {error}"
+
+
+def decoded(text: bytes) -> Any:  # any JSON value
+    """Return a value decoded; raise `ValueError` for what is not JSON, or nested too deep.
+
+    Lenient where writers are: NaN, half a surrogate pair, numbers of any length.
+    """
     try:
-        # More lenient: half a surrogate pair, numbers of any length. Agents' logs have both.
-        return json.loads(text), ""
-    except (ValueError, RecursionError):
-        return None, reason
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise error from None
 
 
 def is_message(value: Any) -> bool:

@@ -13,8 +13,9 @@ import stat
 import sys
 import tempfile
 import zipfile
+import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -33,7 +34,7 @@ _NOT_ENTERED: Final = frozenset((".git", "node_modules", "__pycache__", ".venv")
 _LATER: Final = re.compile(r"^agent-|\.cont-\d+\.")
 _COPY_BYTES: Final = 1024 * 1024
 _IN_MEMORY: Final = 16 * 1024 * 1024
-_MOST_FROM_A_PIPE: Final = 16 * 1024**3
+_MOST_AT_ONCE: Final = 16 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _copied(pipe: IO[bytes], name: str) -> Source:
     size = 0
     while piece := pipe.read(_COPY_BYTES):
         size += len(piece)
-        if size > _MOST_FROM_A_PIPE or (size == len(piece) and piece[:1] == b"\0"):
+        if size > _MOST_AT_ONCE or (size == len(piece) and piece[:1] == b"\0"):
             raise UsageError(f"{name}: not the text of any run, or too much of it: save it to a file")
         copy.write(piece)
     copy.seek(0)
@@ -188,17 +189,35 @@ def from_file(path: Path, *, named: bool = True) -> Source:
     return Source(str(path), found.st_size, found.st_mtime_ns, lambda: path.open("rb"), path, named)
 
 
-def members(source: Source, archive: zipfile.ZipFile) -> Iterator[Source]:
-    """Yield the files of an archive that may hold runs."""
-    for member in archive.infolist():
-        suffix = Path(member.filename).suffix.lower()
-        if member.is_dir() or suffix not in _SUFFIXES or suffix == ".zip":
-            continue
+@contextmanager
+def unpacked(archive: zipfile.ZipFile, refuse: Callable[[str], None]) -> Iterator[Path]:
+    """Unpack the files of an archive that may hold runs, so that what lies beside a run is there; gone after the block.
 
-        def opener(member: zipfile.ZipInfo = member) -> IO[bytes]:
-            return archive.open(member)
+    ``refuse`` takes what cannot be unpacked.
 
-        yield Source(f"{source.name}!{member.filename}", member.file_size, source.modified, opener, None, named=False)
+    Raises:
+        OSError: there is more in it than is ever read.
+    """
+    wanted = [
+        member for member in archive.infolist()
+        if not member.is_dir() and Path(member.filename).suffix.lower() in _SUFFIXES - {".zip"}
+    ]  # fmt: skip
+    if sum(member.file_size for member in wanted) > _MOST_AT_ONCE:
+        raise OSError(f"more than {_MOST_AT_ONCE // 1024**3} GB in it: unpack it first")
+    with tempfile.TemporaryDirectory(prefix="otel-episodes-") as directory:
+        for member in wanted:
+            # Paths that lead out of it are made ones that do not.
+            try:
+                archive.extract(member, directory)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                refuse(f"{member.filename} cannot be unpacked: {error}")
+        yield Path(directory)
+
+
+def from_archive(source: Source, path: Path, directory: Path) -> Source:
+    """Return what was unpacked of an archive as a source, shown as a part of it."""
+    found = from_file(path, named=False)
+    return replace(found, name=f"{source.name}!{path.relative_to(directory)}", modified=source.modified)
 
 
 def walk(directory: Path, is_one_run: Callable[[Path], bool]) -> Iterator[Path]:

@@ -7,7 +7,7 @@ score, outcome, tokens of the whole) is read here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,7 @@ import orjson
 
 from otel_episodes._for_store import masked_json
 from otel_episodes_clickhouse.importers import outcomes, values
-from otel_episodes_clickhouse.importers.builder import KEPT_IN_FULL, RunBuilder
+from otel_episodes_clickhouse.importers.builder import KEPT_IN_FULL, RunBuilder, cut
 from otel_episodes_clickhouse.importers.reading import Reader
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run
 
@@ -45,18 +45,26 @@ INJECTED: Final = re.compile(
 
 @dataclass
 class Said:
-    """What the messages say of their run beside calls: its task, its model, how it ended."""
+    """What the messages say of their run beside calls: its task, its model, how it ended.
+
+    ``prompts`` are what the user said after the task, and when.
+    """
 
     task: str = ""
     model: str = ""
     turns: int = 0
     how: str = ""
     usage: Usage = NO_USAGE
+    prompts: list[tuple[int, str]] = field(default_factory=list)
 
-    def user(self, text: str) -> None:
-        """Take what a user said: the first that somebody typed is the task."""
-        if not self.task and text.strip() and not INJECTED.match(text):
-            self.task = text
+    def user(self, text: str, time: int = 0) -> None:
+        """Take what a user said: the first that somebody typed is the task, what comes later a prompt."""
+        if not text.strip() or INJECTED.match(text):
+            return
+        if self.task:
+            self.prompts.append((time, cut(text) or ""))
+        else:
+            self.task = cut(text) or ""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from otel_episodes_clickhouse.importers import outcomes, values
+from otel_episodes_clickhouse.importers import outcomes, trials, values
 from otel_episodes_clickhouse.importers.builder import cut, cut_arguments
+from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.failures import flagged, says_failure
 from otel_episodes_clickhouse.importers.options import ImportOptions
 from otel_episodes_clickhouse.importers.reading import Place, Reader
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run, Step, Usage
+from otel_episodes_clickhouse.importers.sources import from_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def read(record: Any, place: Place) -> Iterator[Run]:
     run = _Reading(record, place.options, place.fallback_time, place).run()
     if not (run.task or run.steps or run.model_calls or any(step.get("source") == "agent" for step in record["steps"])):
         raise RecordError("neither a task nor a call nor a turn of an agent in it")
-    yield _of_trial(run, place)
+    yield run
 
 
 def _with_continuations(record: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -79,40 +79,22 @@ def _with_continuations(record: dict[str, Any], place: Place) -> dict[str, Any]:
 
 def _loaded(path: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        found = orjson.loads(path.read_bytes())
-        return found if isinstance(found, dict) else {}
+        return values.fields(decoded(path.read_bytes()))
     return {}
 
 
-def _of_trial(run: Run, place: Place) -> Run:
-    """Return a run with what Harbor's ``result.json`` says of its trial."""
-    path = place.source.beside("..", "result.json") or place.source.beside("result.json")
-    result = _loaded(path) if path is not None else {}
-    if not any(isinstance(result.get(name), dict) for name in ("verifier_result", "agent_result", "agent_info")):
-        return run
-    ending = outcomes.ending_of(
-        {key: result.get(key) for key in ("verifier_result", "exception_info", "reward", "verdict")},
-        replace(place.options, reward=""),
-    )
-    told = ending.outcome and not place.options.reward
-    about = {
-        "harbor.task": result.get("task_name"),
-        "harbor.trial": result.get("trial_name"),
-        "harbor.source": result.get("source"),
-    }
-    spent = result.get("agent_result") or {}
-    return replace(
-        run,
-        **(ending.fields() if told else {}),
-        cost=run.cost or values.amount(spent.get("cost_usd")),
-        usage=run.usage
-        or Usage(
-            values.count(spent.get("n_input_tokens")),
-            values.count(spent.get("n_output_tokens")),
-            values.count(spent.get("n_cache_tokens")),
-        ),
-        attributes={**run.attributes, **{key: value for key, value in about.items() if isinstance(value, str)}},
-    )
+def directory(path: Path, place: Place) -> Iterator[Run]:
+    """Read the trajectory of a trial; what else its agent logged is the same run once more."""
+    file = path / trials.TRAJECTORY
+    inside = replace(place, source=from_file(file))
+    record = _loaded(file)
+    if not record:
+        raise RecordError(f"{trials.TRAJECTORY} is not JSON")
+    yield from read(record, inside)
+    for other in sorted(file.parent.glob("trajectory.*.json")):
+        found = {} if other in place.claimed else _loaded(other)
+        if is_record(found) and not found.get("continued_from_trajectory_ref"):
+            yield from read(found, replace(place, source=from_file(other)))
 
 
 class _Reading:
@@ -361,4 +343,4 @@ def _succeeded(turn: dict[str, Any], results: list[dict[str, Any]]) -> bool:
     return not any(says_failure(values.text_of(result.get("content"))) for result in results)
 
 
-READER: Final = Reader(_NAME, is_record=is_record, record=read)
+READER: Final = Reader(_NAME, is_record=is_record, record=read, is_directory=trials.is_trial, directory=directory)

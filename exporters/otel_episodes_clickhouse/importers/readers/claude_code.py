@@ -13,10 +13,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from otel_episodes_clickhouse.importers import blocks, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder, cut
+from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.documents import records as records_of
 from otel_episodes_clickhouse.importers.folders import domain_of
 from otel_episodes_clickhouse.importers.reading import Place, Reader
@@ -383,7 +382,7 @@ class _Agents:
         about: Any = {}
         with suppress(OSError, ValueError):
             beside = file.with_name(f"agent-{agent_id}.meta.json")
-            about = orjson.loads(beside.read_bytes())
+            about = decoded(beside.read_bytes())
             self._place.claimed.add(beside)
         talk.agent_id = agent_id
         return self._run_of(talk, kind or values.string(about.get("agentType")), call_id)

@@ -14,7 +14,7 @@ from otel_episodes_clickhouse.importers import items, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder, cut
 from otel_episodes_clickhouse.importers.folders import domain_of
 from otel_episodes_clickhouse.importers.reading import Place, Reader
-from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run, Usage
+from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run, Step, Usage
 from otel_episodes_clickhouse.importers.transcripts import INJECTED, Said, compact
 
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ _LINES: Final = frozenset(("session_meta", "turn_context", "response_item", "eve
 _RUNNING: Final = re.compile(r"^Process running with session ID (\d+)", re.MULTILINE)
 _EXITED: Final = re.compile(r"^Process exited with code (-?\d+)", re.MULTILINE)
 _THREAD: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_STARTERS: Final = frozenset(("spawn_agent", "spawn_agents", "agents.spawn_agent"))
+# Whatever namespace they are in.
+# Ids of version 7, whose order is that of their times.
+_ORDERED: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_STARTERS: Final = frozenset(("spawn_agent", "spawn_agents"))
 _TWINS: Final = frozenset(("exec_command_end", "patch_apply_end", "mcp_tool_call_end"))
+_ABORTED: Final = re.compile(r"^aborted by user", re.MULTILINE)
+_UNKNOWN_TOOL: Final = "unsupported call:"
 
 
 def is_session(record: Any) -> bool:
@@ -60,10 +65,11 @@ class _Rollout:
         self._forked_from: set[str] = set()
         self._prompts: list[tuple[int, str]] = []
         self._task = self._model = self._ended_how = ""
+        self._last_user = ("", "")
         self._twins: dict[str, dict[str, Any]] = {}
         self._running: dict[str, str] = {}
         self._total = self._total_before = NO_USAGE
-        self._replaying = False
+        self._replaying = self._in_history = False
         self._calls_before = 0
         self._asked = place.fallback_time
         self._compactions = self._errors = 0
@@ -74,6 +80,10 @@ class _Rollout:
         if not isinstance(payload, dict):
             # An old rollout: what is about the session first, then the items as they are.
             kind, payload = ("response_item", line) if "type" in line else ("session_meta", line)
+        if self._is_history(line, payload) and kind != "session_meta":
+            if payload.get("type") == "token_count":
+                self._tokens(payload.get("info"))
+            return
         if time is not None or kind == "response_item":
             self._builder.tell_time(time)
         if kind == "session_meta":
@@ -93,6 +103,19 @@ class _Rollout:
             self._event(payload, time)
         elif kind == "compacted":
             self._compactions += 1
+
+    def _is_history(self, line: dict[str, Any], payload: dict[str, Any]) -> bool:
+        """Return True for a line of the session that this one was forked from, with which it begins."""
+        if not self._forked_from:
+            return False
+        first, ordinal = self._meta.get("subagent_history_start_ordinal"), line.get("ordinal")
+        own, turn = values.string(self._meta.get("id")), values.string(payload.get("turn_id"))
+        if isinstance(first, int) and isinstance(ordinal, int):
+            self._in_history = ordinal < first
+        elif _ORDERED.fullmatch(own) and _ORDERED.fullmatch(turn):
+            # A turn that is older than this session.
+            self._in_history = turn < own
+        return self._in_history
 
     # --- items -----------------------------------------------------------------------------------------------------
 
@@ -115,17 +138,17 @@ class _Rollout:
         found = items.answer(item)
         text, call_id = found["observation"], found["call_id"]
         running, exited = _RUNNING.search(text), _EXITED.search(text)
-        if text.startswith("Script failed"):
+        if text.startswith(("Script failed", _UNKNOWN_TOOL)):
             found["success"] = False
         elif running is not None and exited is None:
             found["success"] = None
             self._running[running[1]] = call_id
         waiting = self._builder.waiting(call_id)
-        if waiting is not None and waiting.tool in _STARTERS:
+        if waiting is not None and waiting.tool.rpartition(".")[2] in _STARTERS:
             found["sub_agent_ids"] = tuple(dict.fromkeys(_THREAD.findall(text)))
         if "rejected by user" in text[:200]:
             found["success"], found["error_type"] = False, "rejected"
-        elif text.startswith("aborted by user"):
+        elif _ABORTED.search(text[:200]):
             found["success"], found["error_type"] = False, "interrupted"
         self._builder.answer(**found, time=time)
         if exited is not None:
@@ -156,12 +179,17 @@ class _Rollout:
 
     def _event(self, event: dict[str, Any], time: int | None) -> None:
         kind = event.get("type")
-        if kind == "user_message":
-            self._user(values.string(event.get("message")))
+        if kind == "item_completed":
+            # Of newer versions, which tell of everything that a turn has in this way.
+            self._turn_item(values.fields(event.get("item")), time)
+        elif kind == "user_message":
+            self._user(values.string(event.get("message")), "event")
         elif kind == "token_count":
             self._tokens(event.get("info"))
         elif kind == "task_complete":
-            self._ended_how = "task_complete"
+            error = values.string(values.fields(event.get("error")).get("message"))
+            self._ended_how = f"error: {error}" if error else "task_complete"
+            self._errors += bool(error)
         elif kind == "turn_aborted":
             self._ended_how = f"turn_aborted: {values.string(event.get('reason'))}"
         elif kind in ("task_started", "turn_started"):
@@ -171,9 +199,20 @@ class _Rollout:
         elif kind in _TWINS and isinstance(event.get("call_id"), str):
             self._twins[event["call_id"]] = {**event, "time": time}
 
-    def _user(self, text: str) -> None:
+    def _turn_item(self, item: dict[str, Any], time: int | None) -> None:
+        if item.get("type") == "UserMessage":
+            texts = (values.string(part.get("text")) for part in values.objects(item.get("content")))
+            self._user("".join(texts), "item")
+        event = _as_event(item)
+        if event and event["call_id"]:
+            self._twins[event["call_id"]] = {**event, "time": time}
+
+    def _user(self, text: str, told_by: str) -> None:
         if not text.strip() or INJECTED.match(text):
             return
+        if self._last_user == (text, "item" if told_by == "event" else "event"):
+            return  # told in both ways
+        self._last_user = (text, told_by)
         self._asked = self._builder.now
         if not self._task:
             self._task = cut(text) or ""
@@ -187,10 +226,13 @@ class _Rollout:
         if total == self._total:
             return
         last = values.usage_of(values.fields(info.get("last_token_usage"))) or total - self._total
-        self._total = total
-        if self._replaying:
+        first, self._total = not self._total, total
+        if self._replaying or self._in_history:
             self._total_before = total
             return
+        if first:
+            # A fork counts on from the session that it was forked from.
+            self._total_before = total - last
         self._builder.give_usage_to_first_since(self._calls_before, last)
         self._calls_before = self._builder.places
         self._builder.model_call(
@@ -208,8 +250,7 @@ class _Rollout:
                 continue
             step = self._builder.step(call_id)
             if step is not None:
-                if told is not None:
-                    self._builder.change(call_id, success=told)
+                self._builder.change(call_id, **_told_of(step, event, told=told))
                 continue
             tool, arguments = _twin_call(event)
             end = event["time"] or self._builder.now
@@ -271,6 +312,46 @@ class _Rollout:
         return {key: value for key, value in found.items() if value and isinstance(value, (str, int))}
 
 
+def _as_event(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item of a turn in the form of the event that told of it in older versions; empty for other items."""
+    kind, status = item.get("type"), values.string(item.get("status"))
+    call_id = values.string(item.get("id"))
+    ended = {"call_id": call_id, "duration": item.get("duration"), "status": status}
+    if kind == "CommandExecution":
+        told = ("exit_code", "aggregated_output", "stdout", "command")
+        return {**ended, "type": "exec_command_end", **{name: item.get(name) for name in told}}
+    if kind == "FileChange":
+        return {**ended, "type": "patch_apply_end", "changes": item.get("changes"), "stdout": item.get("stdout")}
+    if kind == "McpToolCall":
+        called = {name: item.get(name) for name in ("server", "tool", "arguments")}
+        error = item.get("error")
+        result = {"Err": error} if error else {"Ok": item["result"]} if item.get("result") else None
+        return {**ended, "type": "mcp_tool_call_end", "invocation": called, "result": result}
+    if kind == "DynamicToolCall":
+        name = ".".join(filter(None, (values.string(item.get("namespace")), values.string(item.get("tool")))))
+        said = values.text_of(item.get("content_items") or item.get("error") or "")
+        return {**ended, "type": kind, "tool": name, "arguments": item.get("arguments"), "stdout": said}
+    if kind == "CollabAgentToolCall" and item.get("tool") in ("spawn_agent", "spawnAgent"):
+        started = [one for one in item.get("receiver_thread_ids") or [] if isinstance(one, str)]
+        return {**ended, "type": kind, "tool": "spawn_agent", "arguments": item.get("prompt"), "agents": started}
+    return {}
+
+
+def _told_of(step: Step, event: dict[str, Any], *, told: bool | None) -> dict[str, Any]:
+    """Return what an event adds to a step that has been answered."""
+    found: dict[str, Any] = {}
+    if told is not None:
+        found["success"] = told
+        if step.success is None and event["time"] is not None:
+            # The answer said that it was still running.
+            found["duration"] = max(0, event["time"] - step.start_time)
+    if event.get("status") == "declined":
+        found["error_type"] = "rejected"
+    if event.get("agents"):
+        found["sub_agent_ids"] = tuple(event["agents"])
+    return found
+
+
 def _twin_success(event: dict[str, Any]) -> bool | None:
     if isinstance(event.get("exit_code"), int):
         return bool(event["exit_code"] == 0)
@@ -279,7 +360,8 @@ def _twin_success(event: dict[str, Any]) -> bool | None:
     result = event.get("result")
     if isinstance(result, dict):
         return "Err" not in result and not values.fields(result.get("Ok")).get("isError")
-    return None
+    status = event.get("status")
+    return True if status == "completed" else False if status in ("failed", "declined") else None
 
 
 def _twin_text(event: dict[str, Any]) -> str:
@@ -299,7 +381,9 @@ def _twin_call(event: dict[str, Any]) -> tuple[str, object]:
         return f"mcp__{invocation.get('server')}__{invocation.get('tool')}", invocation.get("arguments") or ""
     if event["type"] == "patch_apply_end":
         return "apply_patch", {"files": list(values.fields(event.get("changes")))}
-    return "exec_command", {"command": event.get("command")} if event.get("command") else ""
+    if event["type"] == "exec_command_end":
+        return "exec_command", items.one_line_command({"command": event["command"]}) if event.get("command") else ""
+    return event["tool"], event.get("arguments") or ""
 
 
 def _duration(told: Any) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.importers import parts, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder
+from otel_episodes_clickhouse.importers.folders import domain_of
 from otel_episodes_clickhouse.importers.reading import Place, Reader
 from otel_episodes_clickhouse.importers.run import ModelCall, RecordError, Run, Usage
 from otel_episodes_clickhouse.importers.transcripts import Dialect, Said, answered
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.importers.documents import Record
 
 _CLI: Final = "gemini-cli"
+_SHELL: Final = "run_shell_command"
+_SHELL_CODE: Final = re.compile(r"^Exit Code: (-?\d+)$", re.MULTILINE)
+_CODE_WITHIN: Final = 400
 
 
 # --- contents ------------------------------------------------------------------------------------------------------
@@ -79,16 +85,42 @@ def cli_session(records: Iterator[Record], place: Place) -> Iterator[Run]:
         line = values.fields(record.value)
         if isinstance(line.get("$set"), dict):
             head.update(line["$set"])
+            for message in values.objects(line["$set"].get("messages")):
+                _take(message, messages)
         elif "$rewindTo" in line:
-            kept = list(messages)
-            if line["$rewindTo"] in kept:
-                for name in kept[kept.index(line["$rewindTo"]) + 1 :]:
-                    del messages[name]
+            _rewind(messages, line["$rewindTo"])
         elif isinstance(line.get("id"), str) and "type" in line:
-            messages[line["id"]] = line
+            _take(line, messages)
         elif _is_head(line):
             head.update(line)
     yield _cli_run(head, list(messages.values()), place)
+
+
+def _take(message: dict[str, Any], messages: dict[str, dict[str, Any]]) -> None:
+    """Take a message, or what it has become; a history that is written again without its calls takes none away."""
+    name = values.string(message.get("id"))
+    if not (name in messages and messages[name].get("toolCalls") and not message.get("toolCalls")):
+        messages[name] = message
+
+
+def _rewind(messages: dict[str, dict[str, Any]], to: Any) -> None:
+    """Drop what follows a message, and the prompt that it is: the user asked something else instead."""
+    kept = list(messages)
+    if to not in messages:
+        return
+    first = kept.index(to) + (messages[to].get("type") != "user")
+    for name in kept[first:]:
+        del messages[name]
+
+
+def _folder_of(place: Place) -> str:
+    """Return the folder that a session is about: kept two directories up, in newer versions."""
+    path = place.source.beside("..", ".project_root") or place.source.beside("..", "..", ".project_root")
+    if path is None:
+        return ""
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    return ""
 
 
 def _cli_run(head: dict[str, Any], messages: list[dict[str, Any]], place: Place) -> Run:
@@ -101,7 +133,8 @@ def _cli_run(head: dict[str, Any], messages: list[dict[str, Any]], place: Place)
         errors += message.get("type") == "error"
         if message.get("type") == "user":
             content = message.get("content")
-            said.user(values.text_of(content))
+            if not any(map(parts.response_in, values.objects(content))):
+                said.user(values.text_of(content), builder.now)
         elif message.get("type") == "gemini":
             said.turns += 1
             _cli_answer(message, builder, before, time)
@@ -110,22 +143,31 @@ def _cli_run(head: dict[str, Any], messages: list[dict[str, Any]], place: Place)
     if not (said.task or steps or said.turns):
         raise RecordError("no prompt, no call and no answer in this session")
     title = head.get("summary")
+    folder = domain_of(_folder_of(place))
+    is_agent = head.get("kind") == "subagent"
+    # The file of a sub-agent lies in a directory that is called like the session that started it.
+    parent = place.source.path.parent.name if is_agent and place.source.path is not None else ""
     return Run(
         task=said.task,
         start_time=builder.start_time,
         end_time=builder.end_time,
         id=session_id,
         format=_CLI,
-        agent="subagent" if head.get("kind") == "subagent" else place.options.agent or _CLI,
+        agent="subagent" if is_agent else place.options.agent or _CLI,
         model=builder.first_model(),
         usage=builder.usage,
-        options={"conversation_id": session_id} if session_id else {},
+        options={
+            **({"conversation_id": parent or session_id} if session_id else {}),
+            **({"domain": folder} if folder else {}),
+        },
         attributes={
             **({"gemini_cli.title": title} if isinstance(title, str) and title else {}),
             **({"gemini_cli.errors": errors} if errors else {}),
         },
         steps=steps,
         model_calls=builder.model_calls(),
+        prompts=tuple(said.prompts),
+        parent_id="" if parent == "chats" else parent,
         times_made_up=builder.made_up,
     )
 
@@ -149,11 +191,15 @@ def _cli_answer(message: dict[str, Any], builder: RunBuilder, before: int, time:
         builder.call(values.string(call.get("name")), call.get("args") or "", call_id=call_id, time=time)
         if status not in ("success", "error", "cancelled"):
             continue
-        responses = [parts.response_in(part).get("response") for part in values.objects(call.get("result"))]
-        said = parts.answer(responses[0]) if responses else {"observation": values.string(call.get("resultDisplay"))}
+        given = call.get("result")
+        responses = [parts.response_in(part).get("response") for part in values.objects(given)]
+        shown = values.string(given) or values.string(call.get("resultDisplay"))
+        said = parts.answer(responses[0]) if responses else {"observation": shown}
+        # "success" says that the tool ran; what it ran tells its code in its answer.
+        code = _SHELL_CODE.search(said["observation"][-_CODE_WITHIN:]) if call.get("name") == _SHELL else None
         agent = call.get("agentId")
         builder.answer(
-            said["observation"], call_id=call_id, success=status == "success",
+            said["observation"], call_id=call_id, success=status == "success" and (code is None or code[1] == "0"),
             time=values.nanoseconds(call.get("timestamp")), error_type="cancelled" if status == "cancelled" else "",
             sub_agent_ids=(agent,) if isinstance(agent, str) else (),
         )  # fmt: skip

@@ -10,11 +10,10 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from otel_episodes import semconv
 from otel_episodes_clickhouse.importers import outcomes, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder
+from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.failures import says_failure
 from otel_episodes_clickhouse.importers.outcomes import Ending
 from otel_episodes_clickhouse.importers.readers import chat
@@ -62,11 +61,11 @@ def is_archive(archive: zipfile.ZipFile) -> bool:
 def archive(opened: zipfile.ZipFile, place: Place) -> Iterator[Run | Refused]:
     """Read a log in an archive, one sample at a time."""
     names = opened.namelist()
-    header = orjson.loads(_member(opened, "header.json" if "header.json" in names else "_journal/start.json"))
+    header = decoded(_member(opened, "header.json" if "header.json" in names else "_journal/start.json"))
     for name in dict.fromkeys(names):
         if name.startswith("samples/") and name.endswith(".json"):
             try:
-                sample = orjson.loads(_member(opened, name))
+                sample = decoded(_member(opened, name))
             except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
                 yield Refused(0, f"{name}: {error}")
                 continue

@@ -9,11 +9,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from otel_episodes import semconv
 from otel_episodes_clickhouse.importers import outcomes, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder
+from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.failures import says_failure
 from otel_episodes_clickhouse.importers.outcomes import Ending
 from otel_episodes_clickhouse.importers.reading import Place, Reader
@@ -99,10 +98,10 @@ def directory(path: Path, place: Place) -> Iterator[Run]:
     for file in sorted(folder.glob("event-*.json")):
         # A file that is being written: the conversation goes on.
         with suppress(ValueError):
-            events.append(orjson.loads(file.read_bytes()))
+            events.append(decoded(file.read_bytes()))
     state: Any = {}
     with suppress(OSError, ValueError):
-        state = orjson.loads((folder.parent / "base_state.json").read_bytes())
+        state = decoded((folder.parent / "base_state.json").read_bytes())
     yield _new_run(values.objects(events), {"id": folder.parent.name, **values.fields(state)}, place)
 
 
@@ -261,6 +260,7 @@ def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) 
         options={"conversation_id": state["id"]} if isinstance(state.get("id"), str) else {},
         steps=steps,
         model_calls=builder.model_calls(),
+        prompts=tuple(said.prompts),
         times_made_up=builder.made_up,
     )
 
@@ -273,7 +273,7 @@ def _new_event(event: dict[str, Any], builder: RunBuilder, said: Said) -> None:
     if kind == "MessageEvent":
         message = values.fields(event.get("llm_message"))
         if message.get("role") == "user":
-            said.user(values.text_of(message.get("content")))
+            said.user(values.text_of(message.get("content")), builder.now)
         else:
             said.turns += 1
     elif kind == "ActionEvent":

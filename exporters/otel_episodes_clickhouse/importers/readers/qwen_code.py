@@ -61,6 +61,7 @@ def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
         attributes={key: value for key, value in found.items() if isinstance(value, str) and value},
         steps=steps,
         model_calls=builder.model_calls(),
+        prompts=tuple(said.prompts),
         times_made_up=builder.made_up,
     )
 
@@ -88,7 +89,7 @@ def _line(line: dict[str, Any], builder: RunBuilder, said: Said) -> None:
         elif told.get("status") == "success":
             builder.change(call_id, success=True)
     elif kind == "user":
-        said.user(parts.text_of(message))
+        said.user(parts.text_of(message), builder.now)
 
 
 READER: Final = Reader(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from otel_episodes import semconv
 from otel_episodes_clickhouse.importers import outcomes, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder
+from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.readers import chat
 from otel_episodes_clickhouse.importers.reading import Place, Reader, Refused
 from otel_episodes_clickhouse.importers.run import RecordError, Run
@@ -41,7 +40,7 @@ def read(record: Any, place: Place) -> Iterator[Run | Refused]:
         around: Any = {}
         if results is not None:
             with suppress(OSError, ValueError):
-                around = orjson.loads(results.read_bytes())
+                around = decoded(results.read_bytes())
         yield _run(record, values.fields(around), place)
         return
     for simulation in values.objects(record["simulations"]):
