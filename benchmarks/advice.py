@@ -13,6 +13,7 @@ tasks, with nothing learned any more. All arms of a seed get the same tasks.
     none      acts at random throughout
     tabular   the mean score of earlier runs by (type of task, tool before, tool), shrunk to (type, tool), in memory
     advisor   records every run through the public API, runs the jobs after each generation and asks `Advisor.rank`
+    counts    asks the same ranking of counts that are kept in memory, see `advice_counts.py`: for many seeds
 
 ``--liars`` is the share of runs of the advisor that say the opposite of how they ended, under the name of the honest
 agent, or with ``--liars-name`` under one of their own. ``--habit`` is how many runs are recorded for each of ours in
@@ -36,9 +37,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
+from advice_counts import Counted, Taken
 from table import show as show_table
 
 from otel_episodes import configure, episode, log_step
+from otel_episodes._for_store import OBSERVATION_LIMIT, masked_text
 from otel_episodes_clickhouse import AdvisedRun, Advisor, Call, Store, Target, run_jobs
 from otel_episodes_clickhouse.advice.advise import ask
 from otel_episodes_clickhouse.advice.feedback import give
@@ -151,16 +154,20 @@ class Advised(Nothing):
     learning_seconds: list[float] = field(default_factory=list)
     _advisors: dict[str, Advisor] = field(default_factory=dict)
     _steps: list[dict[str, Any]] = field(default_factory=list)
-    _habits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _taken: list[Taken] = field(default_factory=list)
+    _habits: dict[str, tuple[dict[str, Any], Taken]] = field(default_factory=dict)
 
     def begin(self, task: Any) -> None:
         """Begin to ask."""
         self._task = task
         self._domain = f"{task.type}{self.suffix}"
+        self._run = self._begun(task.text or task.id)
+        self._steps, self._taken = [], []
+
+    def _begun(self, task: str) -> AdvisedRun:
         if self._domain not in self._advisors:
             self._advisors[self._domain] = Advisor.open(domain=self._domain, dsn=self.dsn)
-        self._run: AdvisedRun = self._advisors[self._domain].run(task=task.text or task.id)
-        self._steps = []
+        return self._advisors[self._domain].run(task=task)
 
     def weigh(self, actions: Sequence[Any], draw: random.Random, *, learning: bool) -> list[float] | None:
         """Prefer by a draw from what is known while learning, by lift after it."""
@@ -180,7 +187,9 @@ class Advised(Nothing):
 
     def after(self, action: Any, observation: str, *, success: bool) -> None:
         """Tell the Advisor, and keep the step to be recorded."""
-        self._run.observe(Call(action.tool, action.args), observation=observation, success=success)
+        call = Call(action.tool, action.args)
+        self._taken.append(Taken(action.tool, self._run.template(call), success))
+        self._run.observe(call, observation=observation, success=success)
         self._steps.append(
             {
                 "tool": action.tool, "action": json.dumps(action.args), "observation": observation, "success": success,
@@ -195,14 +204,15 @@ class Advised(Nothing):
         lies = random.Random(f"{self._domain}{len(self.asked)}").random() < self.liars
         if lies:
             score, success = 1 - min(1.0, score), not success
-        self._record(self._steps, score, success=success, agent=self.liars_name if lies else "explorer")
+        self._record(score, success=success, agent=self.liars_name if lies else "explorer")
         if self.habit and random.Random(f"habit {self._domain}{len(self.asked)}").random() < self.habit:
-            again = self._habits.setdefault(self._domain, self._steps[0])
-            self._record([again] * len(self._steps), 0.0, success=False, agent="creature of habit")
+            first = self._habits.setdefault(self._domain, (self._steps[0], self._taken[0]))
+            self._steps, self._taken = ([each] * len(self._steps) for each in first)
+            self._record(0.0, success=False, agent="creature of habit")
 
-    def _record(self, steps: Sequence[dict[str, Any]], score: float, *, success: bool, agent: str) -> None:
+    def _record(self, score: float, *, success: bool, agent: str) -> None:
         with episode(self._task.text or self._task.id, agent=agent, domain=self._domain) as run:
-            for step in steps:
+            for step in self._steps:
                 log_step(**step)
             run.reward(score)
             if success:
@@ -229,6 +239,30 @@ class Advised(Nothing):
             for item in advice.items:
                 for name in ("liar", "another liar"):
                     give(store, advice.id, "harmed", item=item.id, by=name)
+
+
+@dataclass
+class InMemory(Advised):
+    """The same, of counts in memory."""
+
+    _counted: dict[str, Counted] = field(default_factory=dict)
+
+    def _begun(self, task: str) -> AdvisedRun:
+        return AdvisedRun(self._counted.setdefault(self._domain, Counted(self._domain)).known(), task)
+
+    def _record(self, score: float, *, success: bool, agent: str) -> None:
+        earned = 1.0 if score >= self.success_at else max(0.0, score / self.success_at)
+        self._counted[self._domain].add(recorded_task(self._task), self._taken, earned)
+
+    def learn(self) -> None:
+        """Count."""
+        for counted in self._counted.values():
+            counted.learn()
+
+
+def recorded_task(task: Any) -> str:
+    """Return what a recorded run keeps of the words of a task."""
+    return masked_text(task.text or task.id, OBSERVATION_LIMIT)
 
 
 def shared_by_tool(actions: Sequence[Any], weights: Sequence[float]) -> list[float]:
@@ -315,13 +349,13 @@ def report(found: dict[str, list[dict[str, Any]]]) -> None:
     rows = []
     for arm, results in found.items():
         curve = [mean(result["curve"][place] for result in results) for place in range(len(results[0]["curve"]))]
-        ours = found.get("advisor", results)
+        ours = found.get("advisor") or found.get("counts") or results
         less = [mine["test"] - other["test"] for mine, other in zip(ours, results, strict=True)]
         rows.append([
             arm, " ".join(f"{share:.2f}" for share in curve), interval([result["test"] for result in results]),
-            "" if arm == "advisor" else interval(less), f"{mean(result['calls a success'] for result in results):.0f}",
+            "" if results is ours else interval(less), f"{mean(result['calls a success'] for result in results):.0f}",
         ])  # fmt: skip
-    show_table("Tasks solved", ["arm", "by generation", "test", "advisor less this", "calls a success"], rows)
+    show_table("Tasks solved", ["arm", "by generation", "test", "ours less this", "calls a success"], rows)
 
 
 def main() -> None:
@@ -351,21 +385,19 @@ def main() -> None:
         makers: dict[str, Callable[[int], Memory]] = {
             "none": lambda _: Nothing(),
             "tabular": lambda _: Tabular(),
-            "advisor": lambda seed: Advised(
-                dsn,
-                f" {seed}",
-                getattr(env, "success_at", 1.0),
-                options.liars,
-                options.liars_name,
-                options.habit,
-                options.harmed,
-            ),
-        }
+            **{
+                name: lambda seed, made=made: made(
+                    dsn, f" {seed}", getattr(env, "success_at", 1.0), options.liars, options.liars_name,
+                    options.habit, options.harmed,
+                )
+                for name, made in (("advisor", Advised), ("counts", InMemory))
+            },
+        }  # fmt: skip
         for seed in options.seeds:
             for arm in options.arms:
                 memory = makers[arm](seed)
                 result = measure(env, memory, seed, options)
-                if isinstance(memory, Advised):
+                if isinstance(memory, Advised) and memory.asked:
                     asked = sorted(memory.asked)
                     result["question_ms"] = [1000 * asked[len(asked) // 2], 1000 * asked[int(0.99 * len(asked))]]
                     result["jobs_seconds"] = memory.learning_seconds

@@ -24,7 +24,7 @@ class LoggedStep(TypedDict, total=False):
     """What `log_step` takes; nothing is required."""
 
     tool: str
-    action: str
+    action: str | Mapping[str, object]
     latency_ms: float
     success: bool
     observation: object
@@ -39,7 +39,8 @@ class LoggedStep(TypedDict, total=False):
 def log_step(**step: Unpack[LoggedStep]) -> None:
     """Record a step that has already happened, in the current episode.
 
-    ``tool`` and ``action`` say what was done; it ended at ``end_time`` (nanoseconds since 1970; now by default) and
+    ``tool`` and ``action`` say what was done, in a text or by the names of the tool's arguments (an object, or one as
+    JSON), by which `Advisor` tells calls apart; it ended at ``end_time`` (nanoseconds since 1970; now by default) and
     took ``latency_ms`` (0). ``success`` is true unless said otherwise; of a failed step the ``observation`` is the
     error's message, and ``error_type`` its type. ``kind`` is tool_use unless said otherwise.
 

@@ -146,7 +146,7 @@ class StepRecording:
         "step",
     )
 
-    def __init__(self, spec: StepSpec, run: Run | None = None, action: str | None = None) -> None:
+    def __init__(self, spec: StepSpec, run: Run | None = None, action: Any = None) -> None:
         self.spec = spec
         # The `Step` that speaks for this recording, so that there is one; a decorated call has none until asked.
         self.step: object | None = None
@@ -352,6 +352,12 @@ class StepRecording:
         settings = _state.settings
         self._action = None
         if self._capture(settings) == "none":
+            return
+        named = None if self._arguments is not None else _rendering.members(action, CONTENT_LIMIT)
+        if named:
+            # As of a decorated call: masked by name, and each cut for itself, where one text would cease to be JSON.
+            limit = CONTENT_LIMIT if self._capture(settings) == "full" else ACTION_LIMIT
+            self._arguments = self._key = _rendering.fair_json(named, limit, settings.redactor)[0]
             return
         said = _rendering.text(action, ACTION_LIMIT, settings.redactor)
         if not said:

@@ -34,6 +34,19 @@ def json(value: object, limit: int, redactor: Redactor | None) -> str:
     return "".join(writer.out)
 
 
+def members(value: object, limit: int) -> dict[str, Any] | None:
+    """Return what an object holds by name: a dictionary, or the text of one as JSON; None for anything else.
+
+    Texts of more than ``limit`` characters are not read.
+    """
+    if type(value) is str and value[:1] == "{" and value[-1:] == "}" and len(value) <= limit:
+        try:
+            value = loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return {str(name): item for name, item in value.items()} if type(value) is dict else None
+
+
 def fair_json(values: dict[str, Any], limit: int, redactor: Redactor | None) -> tuple[str, bool]:
     """Render an object as `json` does; where it does not fit, each value has its share of the room.
 

@@ -5,7 +5,8 @@ earlier observation showed it, or neither. Two calls of the same template did th
 
     told     every word of the value is in the task
     seen     every word of it is there or in an observation of this run so far
-    =fast    neither, and short and plain: the literal itself
+    =fast    neither, and short and plain: the literal itself; so is every true and false
+    masked   a secret: where it came from cannot be told
     text, number, list, map, none      neither: its shape
 
 The key ``""`` is there, with the value ``again``, where the very same call was made in this run before. A step may
@@ -29,6 +30,10 @@ _SHORTEST: Final = 3
 _PLAIN: Final = re.compile(r"[\w .:/@+-]{1,24}", re.ASCII)
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]", re.ASCII)
 _MOST_ARGUMENTS: Final = 20
+# Of a secret masked without a key nothing is left to compare.
+_MASKED: Final = "[REDACTED]"
+# Beyond, a float is not exact, and is written with an exponent.
+_LARGEST_WHOLE: Final = 1e15
 # Words kept of a run's task and of its observations: more than any run had that was looked at.
 _MOST_WORDS: Final = 50_000
 AGAIN: Final = '"":"again"'
@@ -68,6 +73,11 @@ def call_key(tool: str, arguments: Mapping[str, Any]) -> int:
 
 def _kind(value: Any, told: Words, seen: Words) -> str:
     text = _text(value)
+    # The words true and false are in any JSON.
+    if isinstance(value, bool):
+        return f"={text}"
+    if _MASKED in text:
+        return "masked"
     words = _WORD.findall(text.lower())
     if any(len(word) >= _SHORTEST for word in words):
         if told.hold(words):
@@ -88,4 +98,13 @@ def _kind(value: Any, told: Words, seen: Words) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else json.dumps(_whole(value), ensure_ascii=False, default=str)
+
+
+def _whole(value: Any) -> Any:
+    """Return a value in which 200.0 is 200, as it is to the engine and in what people write."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value

@@ -3,6 +3,7 @@
 import decimal
 import enum
 import fractions
+import json
 import pathlib
 import uuid
 
@@ -131,6 +132,19 @@ def test_a_failure_is_told_by_an_exception_or_its_class():
         ("0.1", "low"),
         ("gone", "LookupError"),
     ]
+
+
+def test_an_action_that_is_an_object_is_the_arguments_of_the_call():
+    call = {"order": "W-1", "password": "hunter2-and-more", "note": "x" * 400, "qty": 2}
+    with capture_episodes() as recorded, episode("t") as ep:
+        ep.log_step(tool="buy", action=json.dumps(call))
+        ep.log_step(tool="buy", action=call)
+        ep.log_step(tool="buy", action="{order} not JSON}")
+    first, second, text = (json.loads(span.attributes["gen_ai.tool.call.arguments"]) for span in recorded.steps)
+    assert first == second
+    assert (first["order"], first["password"], first["qty"]) == ("W-1", "[REDACTED]", 2)
+    assert first["note"].endswith("…")
+    assert text == {"action": "{order} not JSON}"}
 
 
 async def judge(result):

@@ -37,6 +37,12 @@ def test_a_value_that_came_from_nowhere_is_its_literal_or_its_shape() -> None:
     )
 
 
+def test_what_is_in_any_json_and_what_was_masked_came_from_nowhere() -> None:
+    seen = Words('{"open": true, "total": 300, "card": "[REDACTED]"}')
+    found = template({"now": True, "total": 300.0, "card": "[REDACTED]"}, told=Words(), seen=seen)
+    assert found == '{"card":"masked","now":"=true","total":"seen"}'
+
+
 def test_a_value_of_one_or_two_characters_is_in_any_text_by_chance() -> None:
     assert kinds(room="W", unit="of") == '{"room":"=W","unit":"=of"}'
 
@@ -81,6 +87,8 @@ def value(draw: random.Random) -> Any:
         12,
         4711,
         0.5,
+        4711.0,
+        "[REDACTED]",
         True,
         None,
     ]
@@ -99,7 +107,7 @@ def as_logged(row: Row) -> Row:
 
 def test_the_job_makes_the_templates_that_python_makes(storage_store: Store) -> None:
     draw = random.Random(3)
-    texts = ["order-77 of Zoë Ünal", "nothing at all", '{"who": "4711", "how": "two lines, fast"}', ""]
+    texts = ["order-77 of Zoë Ünal", "nothing at all", '{"who": "4711", "how": "two lines, fast", "sure": true, "card": "[REDACTED]"}', ""]
     runs, expected = [], {}
     for number in range(30):
         calls = [{draw.choice(("id", "who", "na me")): value(draw) for _ in range(draw.randrange(4))} for _ in range(6)]

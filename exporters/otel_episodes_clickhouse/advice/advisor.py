@@ -8,11 +8,12 @@ embedded engine, whose counts it reads from the files that `jobs run` leaves. Wh
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from otel_episodes._for_store import OBSERVATION_LIMIT, Words, call_key, masked_text, template
+from otel_episodes._for_store import OBSERVATION_LIMIT, Words, call_key, masked_text, template, told_arguments
 from otel_episodes_clickhouse.config import Target, gives_advice
 from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, Worth, contexts
@@ -44,9 +45,10 @@ class AdvisedRun:
     """One run that is going on: what it was told, did and saw, and so where it is. Threads may share it."""
 
     def __init__(self, known: Values, task: str) -> None:
-        self._task = task
+        # What it is compared with was masked and cut when it was recorded.
+        self._task = masked_text(task, OBSERVATION_LIMIT)
         self._values = known
-        self._told = Words(task)
+        self._told = Words(self._task)
         self._seen = Words()
         self._past: list[Done] = []
         self._made: set[int] = set()
@@ -80,7 +82,7 @@ class AdvisedRun:
         text = masked_text(observation, OBSERVATION_LIMIT) if observation else ""
         with self._lock:
             self._past.append(Done(call.tool, failed=success is False))
-            self._made.add(call_key(call.tool, call.arguments))
+            self._made.add(call_key(call.tool, _recorded(call)))
             self._seen.add(text)
 
     async def aobserve(self, call: Call | str, *, observation: object = "", success: bool | None = True) -> None:
@@ -98,8 +100,9 @@ class AdvisedRun:
             return self._template(call)
 
     def _template(self, call: Call) -> str:
-        again = call_key(call.tool, call.arguments) in self._made
-        return template(call.arguments, told=self._told, seen=self._seen, again=again)
+        arguments = _recorded(call)
+        again = call_key(call.tool, arguments) in self._made
+        return template(arguments, told=self._told, seen=self._seen, again=again)
 
 
 class Advisor:
@@ -176,6 +179,12 @@ class Advisor:
         if self._target.embedded and _written(self._target, self.domain, self._values.tenant) != self._read:
             self.refresh()
         return self._values
+
+
+def _recorded(call: Call) -> dict[str, Any]:
+    """Return the arguments of a call as a recorded step keeps them: masked, and long values cut."""
+    kept = told_arguments(dict(call.arguments))
+    return json.loads(kept) if kept else {}
 
 
 def _load(target: Target, domain: str, tenant: str) -> Values:

@@ -1,5 +1,6 @@
 -- What kind of call a step made: each argument by where its value came from, as otel_episodes/_template.py has it. Words are compared,
--- each as a number. The order of steps is that of the clock, which tells well enough what was seen before.
+-- each as a number. What was seen before a step is what steps before it observed, in the order of internal_placed_steps: steps that are
+-- logged when a run is over, or imported, may all bear the same time.
 
 -- name: internal_calls_of
 -- Steps whose arguments are known by name. Where only an action was given, it is the one argument, and may be an object of them itself.
@@ -9,30 +10,31 @@ AS WITH
 SELECT
     EpisodeId, cityHash64(EpisodeId, SpanId) AS StepId,
     if(s.Arguments = '' OR (startsWith(s.Arguments, '{"action": "') AND JSONLength(s.Arguments) = 1), Action, s.Arguments) AS Given,
-    toUInt64(toUnixTimestamp64Nano(StartTime)) AS At,
-    row_number() OVER (PARTITION BY EpisodeId, Tool, Given ORDER BY Position) > 1 AS Again
+    min(StepIndex) OVER (PARTITION BY EpisodeId) > 0 AS Counted,
+    if(StepIndex > 0, Position, PositionByClock) AS At, PositionByClock AS AtByClock,
+    row_number() OVER (PARTITION BY EpisodeId, Tool, Given ORDER BY At) > 1 AS Again
 FROM internal_placed_steps AS s
 WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     AND Tool != '' AND startsWith(Given, '{') AND isValidJSON(Given);
 
 -- name: internal_words_of
--- When each word was first seen in a run: 1 in the task, else when the step ended that it was observed in.
+-- Where each word was first seen in a run: 1 in the task, else the place of the step that it was observed in, by both orders.
 CREATE OR REPLACE VIEW internal_words_of
 AS WITH
     text -> arrayMap(word -> cityHash64(word), extractAll(lowerUTF8(text), '[\\p{L}\\p{N}_]+')) AS words,
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'sequences', batch = {batch:UInt32})),
     texts AS
     (
-        SELECT EpisodeId, 1 AS At, Task AS Text
+        SELECT EpisodeId, toUInt128(1) AS At, toUInt128(1) AS AtByClock, Task AS Text
         FROM internal_facts FINAL
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
         UNION ALL
-        SELECT EpisodeId, toUInt64(toUnixTimestamp64Nano(StartTime)) + DurationNs, Observation
-        FROM steps
+        SELECT EpisodeId, Position, PositionByClock, Observation
+        FROM internal_placed_steps
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
             AND Observation != ''
     )
-SELECT EpisodeId, Word, min(At) AS SeenAt
+SELECT EpisodeId, Word, min(At) AS SeenAt, min(AtByClock) AS SeenByClock
 FROM texts
 ARRAY JOIN arrayDistinct(words(Text)) AS Word
 GROUP BY EpisodeId, Word;
@@ -41,7 +43,7 @@ GROUP BY EpisodeId, Word;
 -- One row per step, argument and word of its value, one where a value has no words, and one of a step without arguments.
 CREATE OR REPLACE VIEW internal_argument_words_of
 AS SELECT
-    EpisodeId, StepId, At, Again, replaceRegexpAll(Argument.1, '[^\\w.-]', '_') AS Name, Argument.2 AS Raw,
+    EpisodeId, StepId, Counted, At, AtByClock, Again, replaceRegexpAll(Argument.1, '[^\\w.-]', '_') AS Name, Argument.2 AS Raw,
     multiIf(startsWith(Raw, '"'), JSONExtractString(Raw), Raw = 'null', '', Raw) AS Text,
     extractAll(lowerUTF8(Text), '[\\p{L}\\p{N}_]+') AS Words,
     arrayExists(word -> lengthUTF8(word) >= 3, Words) AS Telling,
@@ -57,8 +59,11 @@ AS WITH
     (
         SELECT
             a.StepId AS StepId, a.Name AS Name, any(a.Again) AS CalledBefore, any(a.Raw) AS Value, any(a.Text) AS Plain,
-            any(a.Telling) AND min(w.SeenAt) > 0 AND max(w.SeenAt) <= any(a.At) AS Known,
+            any(a.Telling) AND min(w.SeenAt) > 0
+                AND if(any(a.Counted), max(w.SeenAt) < any(a.At), max(w.SeenByClock) < any(a.AtByClock)) AS Known,
             multiIf(
+                Value IN ('true', 'false'), concat('=', Value),
+                position(Plain, '[REDACTED]') > 0, 'masked',
                 Known AND max(w.SeenAt) = 1, 'told',
                 Known, 'seen',
                 startsWith(Value, '{'), 'map',
