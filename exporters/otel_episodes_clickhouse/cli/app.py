@@ -1,76 +1,82 @@
 """The commands put together, and the one place where their errors become a line and an exit code.
 
-Modules of commands are imported here, so they import nothing heavy themselves: no engine, no SDK, no rich. Recording a
-step from a shell must take little longer than starting Python.
+The module of a command is loaded when that command is asked for. None imports anything heavy at its top, no engine, no
+SDK, no rich: the help loads them all.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import typer.core
 
-from otel_episodes import EpisodesError, UsageError, __version__
-from otel_episodes_clickhouse.cli import (
-    advise,
-    backfill,
-    demo,
-    doctor,
-    episodes,
-    evaluate,
-    forget,
-    hooks,
-    import_files,
-    jobs,
-    marks,
-    mcp,
-    migrate,
-    models,
-    next_steps,
-    outlook,
-    output,
-    patterns,
-    record,
-    reflect,
-    report,
-    rewards,
-    score,
-    serve,
-    ship,
-    show,
-    similar,
-    skills,
-    sql,
-    tools,
-)
+from otel_episodes.exceptions import EpisodesError, UsageError
+from otel_episodes_clickhouse.cli import output
 
-# The commands by what one wants; the help lists them so.
-GROUPS = {
-    "Record": ("start", "step", "complete", "score", "tag", "relate", "checkpoint", "import", "hooks", "skill"),
-    "Look": ("serve", "episodes", "show", "report", "models", "tools", "sql", "demo"),
-    "Learn": ("jobs", "rewards", "patterns", "reflect", "evaluate"),
-    "Advise": ("advise", "feedback", "advice", "similar", "outlook", "next", "handoff", "skills", "mcp"),
-    "Operate": ("ship", "doctor", "migrate", "backfill", "forget"),
-}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The commands by what one wants, as the help lists them, each with the module that registers it.
+GROUPS: Final[dict[str, dict[str, str]]] = {
+    "Record": {
+        "start": "record", "step": "record", "complete": "record", "score": "score", "tag": "marks", "relate": "marks",
+        "checkpoint": "marks", "import": "import_files", "hooks": "hooks", "skill": "hooks",
+    },
+    "Look": {
+        "serve": "serve", "episodes": "episodes", "show": "show", "report": "report", "models": "models",
+        "tools": "tools", "sql": "sql", "demo": "demo",
+    },
+    "Learn": {
+        "jobs": "jobs", "rewards": "rewards", "patterns": "patterns", "reflect": "reflect", "evaluate": "evaluate",
+    },
+    "Advise": {
+        "advise": "advise", "feedback": "advise", "advice": "advise", "similar": "similar", "outlook": "outlook",
+        "next": "next_steps", "handoff": "marks", "skills": "skills", "mcp": "mcp",
+    },
+    "Operate": {
+        "ship": "ship", "doctor": "doctor", "migrate": "migrate", "backfill": "backfill", "forget": "forget",
+    },
+}  # fmt: skip
+_MODULES: Final = {name: module for names in GROUPS.values() for name, module in names.items()}
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each loaded when it is asked for: one alone is loaded in a third of the time of all."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            part = typer.Typer(rich_markup_mode=None)
+            import_module(f"otel_episodes_clickhouse.cli.{_MODULES[name]}").register(part)
+            self._loaded.update(typer.main.get_group(part).commands)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
 
 
 class Grouped(typer.core.TyperGroup):
-    """Lists its commands in groups; one that is in no group comes last."""
+    """Has the commands of `GROUPS`, and lists them in groups."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": _Commands()})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # the interface
         """Write the commands of each group with the beginning of their help."""
-        visible = {name: command for name, command in self.commands.items() if not command.hidden}
-        placed = {name for names in GROUPS.values() for name in names}
-        groups = {**GROUPS, "Other": tuple(name for name in visible if name not in placed)}
-        room = formatter.width - 6 - max(map(len, visible), default=0)
-        for title, names in groups.items():
-            rows = [(name, visible[name].get_short_help_str(room)) for name in names if name in visible]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        room = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(room)) for name in names])
 
 
 EPILOG = (
@@ -88,38 +94,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-for module in (
-    demo,
-    record,
-    score,
-    marks,
-    import_files,
-    hooks,
-    episodes,
-    show,
-    report,
-    models,
-    tools,
-    sql,
-    serve,
-    jobs,
-    patterns,
-    rewards,
-    reflect,
-    advise,
-    similar,
-    outlook,
-    next_steps,
-    mcp,
-    skills,
-    evaluate,
-    ship,
-    backfill,
-    doctor,
-    migrate,
-    forget,
-):
-    module.register(app)
 
 # What typer calls a wrong option; its base is the class of every error that carries its own exit code.
 _CommandError: type[Any] = typer.BadParameter.__mro__[2]
@@ -135,11 +109,13 @@ def _main(
     json: Annotated[bool, typer.Option("--json", help="As after the command.")] = False,
 ) -> None:
     if version:
+        from otel_episodes import __version__  # noqa: PLC0415  # with OpenTelemetry's API
+
         output.line(__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
         output.line(context.get_help())
-    elif json and not _takes_json(typer.main.get_command(app), context.invoked_subcommand):
+    elif json and not _takes_json(context.command, context.invoked_subcommand):
         raise UsageError(f"{context.invoked_subcommand} does not print JSON: leave --json out")
 
 
