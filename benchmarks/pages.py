@@ -3,8 +3,10 @@
 Usage: python benchmarks/pages.py [EPISODES ...] [--keep DIRECTORY] [--requests N] [--json]
 
 For each size (default 10,000 and 100,000 episodes of 12 steps, as benchmarks/learning.py generates them) a store is
-made, in DIRECTORY/<episodes> where one is kept, learned from, and served without the job loop. Each view is then asked
-for N times (default 40), one request after the other, each time about other episodes or with another filter.
+made, in DIRECTORY/<episodes> where one is kept, learned from, and served without the job loop. A size above 100,000 is
+that with copies of its rows under other ids and from other weeks (sql/pages.sql): all is there that grows with the
+number of episodes, but for the spans as they were sent. Each view is then asked for N times (default 40), one request
+after the other, each time about other episodes or with another filter.
 Milliseconds: ``first`` of the request that finds nothing kept from one before, p50 and p95 of all by the clock, ``cpu``
 the mean of what the server's processes used: on a machine that does other work too that says more than the clock.
 """
@@ -15,6 +17,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,13 +31,25 @@ from urllib.parse import urlencode
 import learning
 from table import show as show_table
 
-from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse import Store, Target, sql
 from otel_episodes_clickhouse.learning import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIZES = (10_000, 100_000)
+LARGEST = 100_000
+STATEMENTS = {
+    statement.name: statement for statement in sql.parse((Path(__file__).parent / "sql" / "pages.sql").read_text())
+}
+COPIES = {
+    "copy_facts": ("internal_facts", "internal_sequences"),
+    "copy_spans": ("internal_steps", "internal_roots"),
+    "copy_results": ("internal_rewards", "internal_reflections", "internal_changes"),
+    "copy_observations": ("",), "copy_buckets": ("",),
+}  # fmt: skip
+# 100,000 episodes are of five.
+WEEKS_BETWEEN = 6
 REQUESTS = 40
 # Of what takes seconds.
 FEW = 5
@@ -72,6 +87,9 @@ def views(ids: list[str]) -> dict[str, Callable[[int], str]]:
 
 def prepare(path: Path, episodes: int) -> None:
     """Make a store of so many episodes that were learned from, unless it is there."""
+    if episodes > LARGEST:
+        multiply(path, episodes // LARGEST)
+        return
     with Store.open(Target.resolve(f"chdb://{path}")) as store:
         store.migrate()
         done = learning.episodes_in(store)
@@ -83,6 +101,19 @@ def prepare(path: Path, episodes: int) -> None:
         if store.query_named("page_changed", {"limit": 1}):
             time.sleep(SETTLED_SECONDS)
             jobs.run(store)
+
+
+def multiply(path: Path, times: int) -> None:
+    """Make a store of that many times the largest that is learned from, which lies beside it."""
+    if path.exists():
+        return
+    one = path.with_name(str(LARGEST))
+    prepare(one, LARGEST)
+    shutil.copytree(one, path, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    with Store.open(Target.resolve(f"chdb://{path}")) as store:
+        for name, tables in COPIES.items():
+            for table in tables:
+                store.execute(STATEMENTS[name], {"table": table, "copies": times - 1, "weeks": WEEKS_BETWEEN})
 
 
 def measure(path: Path, requests: int) -> dict[str, Any]:
