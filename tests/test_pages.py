@@ -78,8 +78,8 @@ def _foreign() -> list[Row]:
             "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "lookup",
             "gen_ai.tool.call.arguments": '{"city": "Oslo"}',
         }),
-        ("c" * 16, "a" * 16, "chat model-x", {
-            "gen_ai.operation.name": "chat", "gen_ai.request.model": "model-x", "gen_ai.provider.name": "acme",
+        ("c" * 16, "a" * 16, "chat gpt-4o", {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.provider.name": "openai",
             "gen_ai.usage.input_tokens": "120", "gen_ai.usage.output_tokens": "30",
         }),
     )  # fmt: skip
@@ -206,7 +206,17 @@ def test_filters_narrow_the_list(site: Site) -> None:
     assert ids(domain="travel", until="15h") == {f"booking-{number}" for number in range(6)}
     assert ids(text="NOBODY") == {"unscored"} == ids(since="2h")
     assert ids(domain="travel", reward_from="0.5") == {f"booking-{number}" for number in (0, 2, 4, 6, 8)}
+    assert ids(cost="0.0001") == {FOREIGN} != ids(cost="5")
+    assert site.json("/episodes", sort="cost")["Episodes"][0]["EpisodeId"] == FOREIGN
     assert ids(text="no such words") == set()
+
+
+def test_days_without_an_episode_are_drawn_too(site: Site) -> None:
+    with Store.open(Target.resolve(site.dsn)) as store:
+        days = listing.history(store)
+    assert sum(day["Episodes"] for day in days) == 12
+    assert sum(day["Failures"] for day in days) == 5
+    assert [day["Next"] for day in days[:-1]] == [day["Day"] for day in days[1:]]
 
 
 def test_an_episode_is_found_by_the_beginning_of_its_id(site: Site) -> None:
@@ -219,11 +229,13 @@ def test_spans_of_others_are_in_their_order_with_models_and_tokens(site: Site) -
     found = site.json(episode_path(FOREIGN))
     assert [(span["What"], span.get("Tool") or span.get("Model")) for span in found["Spans"]] == [
         ("step", "lookup"),
-        ("model", "model-x"),
+        ("model", "gpt-4o"),
     ]
     assert (found["Episode"]["InputTokens"], found["Episode"]["OutputTokens"]) == (120, 30)
     models = site.json("/tools")["Models"]
-    assert [(row["Model"], row["Calls"], row["Input"]) for row in models] == [("model-x", 1, 120)]
+    assert [(row["Model"], row["Calls"], row["Input"]) for row in models] == [("gpt-4o", 1, 120)]
+    assert [day["Calls"] for day in models[0]["Days"]][-2:] in ([1], [0, 1], [1, 0])
+    assert models[0]["Cost"] == found["Episode"]["Cost"] > 0
 
 
 def test_an_episode_says_what_it_earned_and_teaches(site: Site) -> None:
@@ -370,7 +382,7 @@ def test_the_theme_is_that_of_the_reader_or_chosen(site: Site, browser: Any) -> 
         assert page.get_by_role("button", name="Theme: light").is_visible()
         light = page.evaluate(ground)
         page.reload()
-        assert (dark, page.evaluate(ground)) == ("rgb(20, 23, 28)", light) == ("rgb(20, 23, 28)", "rgb(255, 255, 255)")
+        assert (dark, page.evaluate(ground)) == ("rgb(14, 16, 20)", light) == ("rgb(14, 16, 20)", "rgb(255, 255, 255)")
 
 
 def test_what_is_recorded_appears_by_itself(site: Site, browser: Any) -> None:
@@ -476,9 +488,15 @@ def test_effects_of_advice_are_drawn_with_their_interval() -> None:
         "ShownRate": 0.9, "HeldRate": 0.6, "Difference": 0.3, "SequenceLow": 0.1, "SequenceHigh": 0.5,
     }  # fmt: skip
     unknown = {**effect, "State": "not known yet", "MoreRuns": 17}
-    found = {"Patterns": dict.fromkeys(("good", "pitfall", "open"), ()), "Weeks": {}, "Others": {}}
+    skill = {
+        "Name": "booking", "Version": 2, "Domain": LINK, "Steps": [HOSTILE], "Avoid": ["cancel"], "Recoveries": [],
+        "Runs": 40, "ProposedAt": NOW, "WasAccepted": True, "IsCurrent": False, "IsExpired": False,
+    }  # fmt: skip
+    found = {"Patterns": dict.fromkeys(("good", "pitfall", "open"), ()), "Weeks": {}, "Skills": [skill]}
     text = drawing.page(
         "learned.html", found={**found, "Effects": [effect, unknown]}, path="/learned", twin="/learned", domain=""
     )
     assert text.count('aria-label="+30 points, between +10 and +50"') == 1
     assert "about 17 runs more" in text
+    assert "counted once" in text
+    assert "<script>document" not in text

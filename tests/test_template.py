@@ -107,7 +107,12 @@ def as_logged(row: Row) -> Row:
 
 def test_the_job_makes_the_templates_that_python_makes(storage_store: Store) -> None:
     draw = random.Random(3)
-    texts = ["order-77 of Zoë Ünal", "nothing at all", '{"who": "4711", "how": "two lines, fast", "sure": true, "card": "[REDACTED]"}', ""]
+    texts = [
+        "order-77 of Zoë Ünal",
+        "nothing at all",
+        '{"who": "4711", "how": "two lines, fast", "sure": true, "card": "[REDACTED]"}',
+        "",
+    ]
     runs, expected = [], {}
     for number in range(30):
         calls = [{draw.choice(("id", "who", "na me")): value(draw) for _ in range(draw.randrange(4))} for _ in range(6)]

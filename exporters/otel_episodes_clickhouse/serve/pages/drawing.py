@@ -78,7 +78,7 @@ def _environment() -> jinja2.Environment:
         duration=lambda nanoseconds: wording.duration(round(nanoseconds)),
         count=lambda number: wording.count(round(number)), size=wording.size, line=wording.one_line,
         short=wording.short_id, when=_when, iso=wording.iso_time, percent=_percent, number=_number, pretty=_pretty,
-        success=_SUCCESS.__getitem__, clip=_clip, ago=_ago,
+        success=_SUCCESS.__getitem__, money=_money, clip=_clip, ago=_ago,
     )  # fmt: skip
     environment.globals.update(episode_address=episode_address, address=address, plural=wording.plural)
     return environment
@@ -108,6 +108,12 @@ def _percent(share: float) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _money(dollars: float | None) -> str:
+    if dollars is None:
+        return "-"
+    return f"${dollars:,.2f}" if dollars >= 1 or not dollars else f"${dollars:.4f}"
 
 
 def _clip(text: str, most: int) -> str:

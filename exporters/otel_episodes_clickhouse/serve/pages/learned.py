@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_EFFECTS: Final = "advice_effects"
-_OTHERS: Final = ("skills",)
 # Of each verdict, the surest; of what is still open only the most promising.
 _SHOWN: Final = {"good": 30, "pitfall": 30, "open": 10}
 _MOST: Final = 100
@@ -20,18 +18,17 @@ _EVIDENCE: Final = 20
 
 
 def load(store: Store, domain: str = "", kind: str = "") -> Row:
-    """Return patterns by verdict under ``Patterns``, the ``Weeks`` of each domain, and rows of what else there is."""
+    """Return patterns by verdict under ``Patterns``, the ``Weeks`` of each domain, ``Effects`` and ``Skills``."""
     asked = {"type": kind, "domain": domain, "limit": max(_SHOWN.values())}
     rows = [_worded(row) for row in store.query_named("page_patterns", asked)]
     patterns = {
         verdict: [row for row in rows if row["Verdict"] == verdict][:limit] for verdict, limit in _SHOWN.items()
     }
-    present = [row["Name"] for row in store.query_named("page_relations", {"names": [_EFFECTS, *_OTHERS]})]
     return {
         "Patterns": patterns,
         "Weeks": _by_domain(store.query_named("page_weeks", {"domain": domain})),
-        "Effects": _rows(store, _EFFECTS) if _EFFECTS in present else None,
-        "Others": {name: _rows(store, name) for name in _OTHERS if name in present},
+        "Effects": store.query_named("page_effects", {"domain": domain, "limit": _MOST}),
+        "Skills": [row for row in store.query_named("skill_versions", {"name": ""}) if domain in ("", row["Domain"])],
     }
 
 
@@ -55,10 +52,6 @@ def what(kind: str, key: Sequence[str]) -> str:
     if kind == "context":
         return f"{key[0]}: with {', '.join(key[1:])}"
     return " → ".join(key)
-
-
-def _rows(store: Store, relation: str) -> list[Row]:
-    return store.query_named("page_relation", {"relation": relation, "limit": _MOST})
 
 
 def _worded(row: Row) -> Row:

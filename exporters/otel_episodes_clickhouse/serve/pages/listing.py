@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date, datetime, timedelta
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-SORTS: Final = ("started", "duration", "steps", "failed", "tokens", "reward")
+SORTS: Final = ("started", "duration", "steps", "failed", "tokens", "cost", "reward")
 OUTCOMES: Final = ("success", "partial", "failure", "abstained", "running", "abandoned", "unknown")
 PAGE: Final = 50
 _MOST: Final = 500
 # Episodes that the jobs have not seen yet are read one by one: so many of them at most, the latest.
 _MOST_FRESH: Final = 200
+# Of the history drawn above the list.
+_DAYS: Final = 60
 # What the engine has as whole numbers, and how long they are.
 _WHOLE: Final = 2**63
 _LONGEST: Final = 19
-_NO_REWARD: Final = -(10**15)
+_NO_FIGURE: Final = -(10**15)
 _TEXTS: Final = (
     "text",
     "outcome",
@@ -38,6 +41,7 @@ _TEXTS: Final = (
     "until",
     "reward_from",
     "reward_to",
+    "cost",
     "after",
 )
 
@@ -46,7 +50,8 @@ _TEXTS: Final = (
 class Filters:
     """What is asked for, as it stands in the address; an empty text does not filter.
 
-    ``since`` and ``until`` are times as people type them (7d, 2026-01-31); ``tokens`` is at least so many, in and out.
+    ``since`` and ``until`` are times as people type them (7d, 2026-01-31); ``tokens`` is at least so many, in and out,
+    ``cost`` at least so many US dollars.
     ``after`` and ``after_rank`` are the last episode of the page before, see `Filters.following`.
     """
 
@@ -60,6 +65,7 @@ class Filters:
     until: str = ""
     reward_from: str = ""
     reward_to: str = ""
+    cost: str = ""
     tokens: int = 0
     sort: str = "started"
     order: str = "desc"
@@ -71,7 +77,7 @@ class Filters:
     def of(cls, query: Mapping[str, str]) -> Filters:
         """Return the filters of an address; what cannot be read there does not filter."""
         texts = {name: query.get(name, "").strip()[:500] for name in _TEXTS}
-        for name in ("reward_from", "reward_to"):
+        for name in ("reward_from", "reward_to", "cost"):
             texts[name] = texts[name] if _number(texts[name]) is not None else ""
         sort = query.get("sort", "")
         return cls(
@@ -172,6 +178,20 @@ def choices(store: Store) -> dict[str, list[str]]:
     return found
 
 
+def history(store: Store) -> list[Row]:
+    """Return the latest days with their ``Episodes``, ``Successes`` and ``Failures``, those without any among them."""
+    offset = datetime.now().astimezone().utcoffset() or timedelta()
+    found = store.query_named("page_history", {"ahead": round(offset.total_seconds()), "limit": _DAYS})
+    if not found:
+        return []
+    by_day = {row["Day"]: row for row in found}
+    last = date.fromisoformat(found[0]["Day"])
+    first = max(date.fromisoformat(found[-1]["Day"]), last - timedelta(days=_DAYS - 1))
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    none = {"Episodes": 0, "Successes": 0, "Failures": 0}
+    return [{**none, "Day": f"{day}", "Next": f"{day + timedelta(days=1)}", **by_day.get(f"{day}", {})} for day in days]
+
+
 def _parameters(filters: Filters, fresh: list[str], formula: str) -> Row:
     asked = {name: value for name, value in asdict(filters).items() if name not in ("order", "limit")}
     return {
@@ -193,6 +213,7 @@ def _fits(row: Row, filters: Filters) -> bool:
         and (not since or row["StartTime"] >= since)
         and (not until or row["StartTime"] < until)
         and row["InputTokens"] + row["OutputTokens"] >= filters.tokens
+        and (not filters.cost or (row["Cost"] is not None and row["Cost"] >= float(filters.cost)))
     )
 
 
@@ -213,7 +234,8 @@ def _rank(row: Row, filters: Filters) -> int:
     ranks: dict[str, int] = {
         "duration": row["DurationNs"], "steps": row["Steps"], "failed": row["FailedSteps"],
         "tokens": row["InputTokens"] + row["OutputTokens"],
-        "reward": _NO_REWARD if reward is None else round(reward * 1e6),
+        "cost": _NO_FIGURE if row["Cost"] is None else round(row["Cost"] * 1e6),
+        "reward": _NO_FIGURE if reward is None else round(reward * 1e6),
     }  # fmt: skip
     rank = ranks.get(filters.sort, started)
     return -rank if filters.order == "asc" else rank

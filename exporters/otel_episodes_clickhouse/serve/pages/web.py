@@ -46,6 +46,7 @@ _MOST_FORM: Final = 10_000
 # What there is to choose from, and sums over many steps, need not be of this second.
 _CHOICES_SECONDS: Final = 60.0
 _SUMS_SECONDS: Final = 15.0
+_OLD_SECONDS: Final = 600.0
 # What was learned takes the engine a second; the jobs may run more often than that is worth.
 _LATELY_SECONDS: Final = 60.0
 _USUAL_SINCE: Final = "30d"
@@ -106,9 +107,11 @@ class Views:
             return _json(found)
         if not found["Episodes"] and not filters.given and not filters.after:
             return _html("welcome.html", request, endpoint=str(request.base_url).rstrip("/"))
-        choices = await self._keep("choices", int(time.monotonic() / _CHOICES_SECONDS), listing.choices)
+        stamp = int(time.monotonic() / _CHOICES_SECONDS)
+        choices = await self._lately("choices", stamp, _OLD_SECONDS, listing.choices)
+        history = await self._lately("history", stamp, _OLD_SECONDS, listing.history)
         return _html(
-            "episodes.html", request, found=found, filters=filters, choices=choices, sorts=listing.SORTS,
+            "episodes.html", request, found=found, filters=filters, choices=choices, history=history,
             outcomes=listing.OUTCOMES,
         )  # fmt: skip
 
@@ -158,7 +161,7 @@ class Views:
         """Show what was learned."""
         domain, kind = request.query_params.get("domain", "")[:500], request.query_params.get("type", "")[:40]
         stamp = await self._ask.do(_learned_at)
-        found = await self._lately(("learned", domain, kind), stamp, learned.load, domain, kind)
+        found = await self._lately(("learned", domain, kind), stamp, _LATELY_SECONDS, learned.load, domain, kind)
         return _json(found) if _as_json(request) else _html("learned.html", request, found=found, domain=domain)
 
     async def pattern(self, request: Request) -> Response:
@@ -244,13 +247,14 @@ class Views:
         self,
         key: Any,
         stamp: Any,
+        seconds: float,
         function: Callable[Concatenate[Store, Given], Answer],
         *arguments: Given.args,
         **named: Given.kwargs,
     ) -> Answer:
-        """Return the same for what takes long: what was made lately, while it is made again for who asks next."""
+        """Return the same for what takes long: what was made so lately, while it is made again for who asks next."""
         kept = self._kept.get(key)
-        if kept is None or kept[0] == stamp or time.monotonic() - kept[1] > _LATELY_SECONDS:
+        if kept is None or kept[0] == stamp or time.monotonic() - kept[1] > seconds:
             return await self._keep(key, stamp, function, *arguments, **named)
         if key not in self._renewing:
             renewing = asyncio.ensure_future(self._keep(key, stamp, function, *arguments, **named))

@@ -41,6 +41,7 @@ WITH
     {direction:Int8} * multiIf(
         {sort:String} = 'duration', toInt64(DurationNs), {sort:String} = 'steps', toInt64(Steps),
         {sort:String} = 'failed', toInt64(FailedSteps), {sort:String} = 'tokens', toInt64(InputTokens + OutputTokens),
+        {sort:String} = 'cost', toInt64(round(1e6 * ifNull(Cost, -1e9))),
         {sort:String} = 'reward', toInt64(round(1e6 * ifNull(Reward, -1e9))), toUnixTimestamp64Nano(StartTime)) AS rank
 SELECT EpisodeId, rank AS Rank
 FROM (SELECT * FROM internal_facts FINAL) AS f
@@ -59,6 +60,7 @@ WHERE EpisodeId NOT IN {fresh:Array(String)}
     AND ({since:Int64} = 0 OR StartTime >= fromUnixTimestamp64Nano({since:Int64}, 'UTC'))
     AND ({until:Int64} = 0 OR StartTime < fromUnixTimestamp64Nano({until:Int64}, 'UTC'))
     AND ({tokens:UInt64} = 0 OR InputTokens + OutputTokens >= {tokens:UInt64})
+    AND ({cost:String} = '' OR Cost >= toFloat64OrZero({cost:String}))
     AND ({reward_from:String} = '' OR Reward >= toFloat64OrZero({reward_from:String}))
     AND ({reward_to:String} = '' OR Reward <= toFloat64OrZero({reward_to:String}))
     AND ({after:String} = '' OR rank < {after_rank:Int64} OR (rank = {after_rank:Int64} AND EpisodeId > {after:String}))
@@ -69,7 +71,7 @@ LIMIT {limit:UInt32};
 -- Tags are those that the episodes were begun with, here and below: page_tags has what was said of them since.
 SELECT
     EpisodeId, Task, Domain, AgentName, Tags, Outcome, StartTime, LastTime AS EndTime, DurationNs, Steps, FailedSteps,
-    InputTokens, OutputTokens, ExternalReward
+    InputTokens, OutputTokens, Cost, ExternalReward
 FROM internal_facts FINAL
 WHERE EpisodeId IN {ids:Array(String)};
 
@@ -158,6 +160,16 @@ FROM
 )
 ORDER BY Field, Episodes DESC, Value
 LIMIT 200 BY Field;
+
+-- name: page_history
+-- By day and outcome, as the jobs last saw them; days are those of a clock that many seconds ahead of UTC.
+SELECT
+    toString(toDate(StartTime + toIntervalSecond({ahead:Int32}), 'UTC')) AS Day, count() AS Episodes,
+    countIf(Outcome = 'success') AS Successes, countIf(Outcome = 'failure') AS Failures
+FROM internal_facts FINAL
+GROUP BY Day
+ORDER BY Day DESC
+LIMIT {limit:UInt32};
 
 -- name: page_totals
 SELECT count() AS Episodes FROM internal_facts;
@@ -278,11 +290,20 @@ ORDER BY Calls DESC, Tool
 LIMIT {limit:UInt32};
 
 -- name: page_tool_days
-SELECT toString(toDate(StartTime)) AS Day, count() AS Calls, countIf(NOT Success) AS Failures
+SELECT toString(Tool) AS Name, toString(toDate(StartTime)) AS Day, count() AS Calls, countIf(NOT Success) AS Failures
 FROM {relation:Identifier}
 WHERE StartTime >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND Tool != ''
-GROUP BY Day
-ORDER BY Day;
+GROUP BY Name, Day
+ORDER BY Day, Name;
+
+-- name: page_model_days
+SELECT
+    concat(Provider, ' ', Model) AS Name, toString(toDate(StartTime)) AS Day, count() AS Calls, countIf(NOT Success) AS Failures,
+    sum(InputTokens) AS Input, sum(OutputTokens) AS Output, sum(Cost) AS Cost
+FROM model_calls
+WHERE StartTime >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+GROUP BY Name, Day
+ORDER BY Day, Name;
 
 -- name: page_models
 SELECT
@@ -312,9 +333,5 @@ GROUP BY Scope, Operation
 ORDER BY Spans DESC, Scope, Operation
 LIMIT 50;
 
--- name: page_relations
--- Which of these relations the store has.
-SELECT name AS Name FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)} ORDER BY name;
-
--- name: page_relation
-SELECT * FROM {relation:Identifier} LIMIT {limit:UInt32};
+-- name: page_effects
+SELECT * FROM advice_effects WHERE {domain:String} = '' OR Domain IN ('', {domain:String}) LIMIT {limit:UInt32};
