@@ -259,6 +259,42 @@ def test_an_evaluation_result_that_comes_as_a_log_record_scores_its_run(
     assert (event["Event"], event["Score"]) == ("evaluation", 0.25)
 
 
+def test_half_a_character_costs_no_batch(server: Serving, store: Store) -> None:
+    """JavaScript cuts texts between the two halves of a character, and says so in JSON."""
+    said = {"key": "cut \ude00", "value": {"stringValue": "left \ud83d"}}
+    body = request_of(span(0xC3, name="name \ud83d", attributes=[said]))
+    assert server.post("/v1/traces", body, JSON).json == {}
+    record = {"timeUnixNano": str(T0), "traceId": f"{0xC3:032x}", "body": {"stringValue": "said \ud83d"}}
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    assert server.post("/v1/logs", json.dumps(logs).encode(), JSON).json == {}
+    asked = {"id": f"{0xC3:032x}"}
+    assert store.query("SELECT Body FROM otel_logs WHERE TraceId = {id:String}", asked) == [{"Body": "said \ufffd"}]
+    eventually(lambda: store.query(SPANS_OF, asked), "the span is stored")
+    (row,) = store.query(SPANS_OF, asked)
+    assert (row["SpanName"], row["SpanAttributes"]) == ("name \ufffd", {"cut \ufffd": "left \ufffd"})
+
+
+def test_records_that_a_killed_process_left_are_brought_in_once(store: Store, tmp_path: Path) -> None:
+    from otel_episodes_clickhouse.serve.log_spool import LogSpool
+    from otel_episodes_clickhouse.serve.logs import records_of
+
+    class Away:
+        def insert_log_records(self, lines: bytes, *, token: str) -> None:
+            raise StoreError("away")
+
+    record = {"timeUnixNano": str(T0), "traceId": f"{0xC4:032x}", "body": {"stringValue": "late"}}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+    lines = records_of(body, JSON).lines
+    away: Any = Away()
+    LogSpool(tmp_path).keep(away, lines, "t")
+    (left,) = (tmp_path / "logs").glob("*.rows")
+    for _ in range(2):
+        LogSpool(tmp_path).bring_in(store)
+        left.write_bytes(lines)
+    rows = store.query("SELECT Body FROM otel_logs WHERE TraceId = {id:String}", {"id": f"{0xC4:032x}"})
+    assert rows == [{"Body": "late"}]
+
+
 def test_log_records_in_json_are_stored_once_however_often_they_are_sent(server: Serving, store: Store) -> None:
     trace = f"{0xC1:032x}"
     record = {"timeUnixNano": str(T0), "traceId": trace, "severityNumber": 9, "body": {"stringValue": "hello"}}
@@ -543,6 +579,16 @@ async def test_with_a_token_nobody_is_answered_without_it(
 ) -> None:
     answer = await _through_walls(method, path, {"host": "h", **headers})
     assert answer["status"] == status
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_another_site_cannot_send_a_form(site: str) -> None:
+    """A form that sends itself is a navigation as the browser tells it, and so is a link."""
+    told = {"host": "h", "authorization": "Bearer 0123456789abcdef", "sec-fetch-site": site}
+    told |= {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert (await _through_walls("GET", "/page", told))["status"] == 200
+    for origin in ({}, {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://["}):
+        assert (await _through_walls("POST", "/page", {**told, **origin}))["status"] == 403
 
 
 async def test_a_browser_is_known_by_a_cookie_that_is_not_the_token() -> None:

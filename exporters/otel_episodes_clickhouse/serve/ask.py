@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from otel_episodes_clickhouse.learning import scores
-from otel_episodes_clickhouse.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from otel_episodes_clickhouse.serve.log_spool import LogSpool
+    from otel_episodes_clickhouse.store.store import Store
 
     Given = ParamSpec("Given")
     Answer = TypeVar("Answer")
@@ -26,12 +28,15 @@ def _nothing() -> None:
 class Ask:
     """The store as pages see it: named statements, and the few things a page changes.
 
-    ``open_store`` is called once in each of a few threads, ``changed`` after what a page has changed. Errors are those
-    of `Store`.
+    ``open_store`` is called once in each of a few threads; ``logs`` is where log records wait; ``changed`` is called
+    after what a page has changed. Errors are those of `Store`.
     """
 
-    def __init__(self, open_store: Callable[[], Store], *, changed: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], logs: LogSpool, *, changed: Callable[[], None] = _nothing
+    ) -> None:
         self._open = open_store
+        self._logs = logs
         self._changed = changed
         self._own = threading.local()
         self._opened: list[Store] = []
@@ -48,8 +53,8 @@ class Ask:
         return number
 
     async def keep_logs(self, lines: bytes, token: str) -> None:
-        """Store log records, among them scores; see `Store.insert_log_records`."""
-        await self.do(Store.insert_log_records, lines, token=token)
+        """Keep log records, among them scores; see `LogSpool.keep`."""
+        await self.do(self._logs.keep, lines, token)
         self._changed()
 
     async def do(

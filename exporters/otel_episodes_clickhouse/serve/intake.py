@@ -151,7 +151,25 @@ class Intake:
             return taken
 
     def _spool_together(self, requests: Sequence[_Request]) -> None:
-        found = [(request, spans) for request in requests if (spans := self._read(request)) is not None]
+        """Spool what requests have, in pieces: what is small when packed need not be small."""
+        found: list[tuple[_Request, otlp.Spans]] = []
+        size = 0
+        for request in requests:
+            try:
+                body = unpacked(request.body) if request.gzip else request.body
+                found.append((request, otlp.spans_of(body, request.content_type)))
+            except otlp.BodyError as error:
+                _fail(request, RefusedError(400, str(error)))
+            except RefusedError as error:
+                _fail(request, error)
+            else:
+                size += len(body)
+            if size >= _TOGETHER_BYTES:
+                self._keep(found)
+                found, size = [], 0
+        self._keep(found)
+
+    def _keep(self, found: Sequence[tuple[_Request, otlp.Spans]]) -> None:
         groups = [group for _, spans in found for group in spans.groups]
         problem = self._written(groups) if groups else None
         for request, spans in found:
@@ -163,17 +181,6 @@ class Intake:
             # Its sender may have gone.
             with suppress(InvalidStateError):
                 request.answer.set_result(spans)
-
-    def _read(self, request: _Request) -> otlp.Spans | None:
-        """Return what is in a request; None for one that was refused."""
-        try:
-            body = unpacked(request.body) if request.gzip else request.body
-            return otlp.spans_of(body, request.content_type)
-        except otlp.BodyError as error:
-            _fail(request, RefusedError(400, str(error)))
-        except RefusedError as error:
-            _fail(request, error)
-        return None
 
     def _written(self, groups: Sequence[Group]) -> RefusedError | None:
         if self._is_full():

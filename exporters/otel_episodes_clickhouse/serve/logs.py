@@ -81,9 +81,12 @@ def _hex(found: bytes, name: str) -> str:
 
 
 def _with_ids_in_base64(value: Any) -> Any:
-    """Return a request as protobuf's own JSON has it: OTLP writes ids in hex."""
+    """Return a request as protobuf's own JSON has it: OTLP writes ids in hex, and JavaScript cuts texts in two."""
     if isinstance(value, list):
         return [_with_ids_in_base64(item) for item in value]
+    if isinstance(value, str):
+        # Half a surrogate pair has no place in a message.
+        return as_string(value)
     if not isinstance(value, dict):
         return value
     return {

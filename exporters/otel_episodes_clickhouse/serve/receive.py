@@ -1,7 +1,7 @@
 """OTLP over HTTP: what exporters and collectors send to ``/v1/traces`` and its siblings.
 
 The protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp. A 200 means that every span that was not rejected is
-on disk, every log record in the store. 429 and 503 are tried again by the sender, all others are not.
+on disk, every log record too. 429 and 503 are tried again by the sender, all others are not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _AGAIN_SECONDS: Final = 5
 def routes(
     intake: Intake, keep_logs: Callable[[bytes, str], Awaitable[None]], *, body_seconds: float = BODY_SECONDS
 ) -> list[Route]:
-    """Return the routes of the three signals; ``keep_logs`` stores lines of log records under a token."""
+    """Return the routes of the three signals; ``keep_logs`` writes lines of log records down under a token."""
 
     async def traces(body: bytes, content_type: str, *, gzip: bool) -> bytes:
         spans = await intake.take(body, content_type, gzip=gzip)
@@ -53,9 +53,9 @@ def routes(
         found = await asyncio.to_thread(_records, body, content_type, gzip=gzip)
         if found.rows:
             try:
-                # Few, and so straight into the store. The same request again has the same token.
+                # The same request again has the same token.
                 await keep_logs(found.lines, hashlib.sha256(found.lines).hexdigest())
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 raise RefusedError(503, str(error), retry_after=_AGAIN_SECONDS) from error
         intake.counts.log_records += found.rows
         return otlp.answer("logs", content_type, rejected=found.rejected, reason=_TOO_LATE if found.rejected else "")

@@ -35,20 +35,23 @@ def run(
         from otel_episodes_clickhouse.serve.app import build_app  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.ask import Ask  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.intake import Intake  # noqa: PLC0415
+        from otel_episodes_clickhouse.serve.log_spool import LogSpool  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.server import Server  # noqa: PLC0415
         from otel_episodes_clickhouse.serve.work import Work  # noqa: PLC0415
 
         import_module("clickhouse_connect")
         if engine is not None:
             engine.ready()
+        logs = LogSpool(target.spool)
         with Store.open(target) as store:
             store.prepare()
+            logs.bring_in(store)
 
         def open_store() -> Store:
             return Store.open(target)
 
         work = ending.enter_context(closing(Work(target, open_store, learn=learn)))
-        ask = ending.enter_context(closing(Ask(open_store, changed=work.changed)))
+        ask = ending.enter_context(closing(Ask(open_store, logs, changed=work.changed)))
         limit = SpoolSettings.resolve().limit_bytes
         intake = ending.enter_context(closing(Intake(target.spool, limit_bytes=limit, spooled=work.spooled)))
         server = Server(build_app(ask, intake, work, tools.routes(open_store), token=token))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOGIN: Final = "/login"
 # Says nothing but that this is alive, to who watches over processes.
 _OPEN_PATHS: Final = frozenset(("/healthz", LOGIN))
+# What a page looks like: the same for everybody, and nothing of a store.
+_STATIC: Final = "/static/"
 _COOKIE: Final = "otel_episodes"
 _COOKIE_SECONDS: Final = 30 * 24 * 3600
 _FORM_BYTES: Final = 4096
@@ -43,8 +45,11 @@ _ANSWERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _FORM: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>otel-episodes</title>
-<main><h1>otel-episodes</h1><form method="post"><label>Token <input type="password" name="token" required
-autocomplete="current-password" autofocus></label> <button>Open</button></form><p role="alert">{problem}</p></main>"""
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="/static/icon.svg">
+<link rel="stylesheet" href="/static/page.css"><main class="login"><h1>otel-episodes</h1>
+<form method="post" class="inline"><label>Token <input type="password" name="token" required
+autocomplete="current-password" autofocus></label><button type="submit">Open</button></form>
+<p role="alert" class="bad">{problem}</p></main></html>"""
 
 
 def is_loopback(host: str) -> bool:
@@ -87,9 +92,10 @@ class Walls:
         host = headers.get("host", "")
         if not self._token and not is_loopback(_name_of(host)):
             return PlainTextResponse(f"this machine is not called {host[:100]!r}\n", 421)
-        if _is_cross_site(headers, host):
+        if _is_cross_site(headers, host, scope["method"]):
             return PlainTextResponse("another site's page may not ask here\n", 403)
-        if not self._token or scope["path"] in _OPEN_PATHS or self._is_known(headers):
+        path = scope["path"]
+        if not self._token or path in _OPEN_PATHS or path.startswith(_STATIC) or self._is_known(headers):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             return RedirectResponse(LOGIN, 303)
@@ -137,10 +143,21 @@ def _name_of(host: str) -> str:
         return ""
 
 
-def _is_cross_site(headers: Headers, host: str) -> bool:
+def _is_cross_site(headers: Headers, host: str, method: str) -> bool:
     """Return whether a page of another origin sends this; programs that are no browsers say nothing of the kind."""
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        # Following a link from elsewhere is no harm: it asks for a page, and shows it to its owner.
-        return headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != host
+    if origin is not None and _origin_of(origin) != host:
+        return True
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return False
+    # Following a link from elsewhere is no harm: it asks for a page, and shows it to its owner. Sending a form is.
+    follows = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return not follows or method not in ("GET", "HEAD")
+
+
+def _origin_of(origin: str) -> str:
+    """Return the host and port of an Origin header; empty for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

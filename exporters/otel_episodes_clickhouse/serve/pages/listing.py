@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import date, datetime, timedelta
 from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes import UsageError
