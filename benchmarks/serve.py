@@ -1,11 +1,11 @@
 """Measure `otel-episodes serve`: start, spans a second, memory, commands meanwhile, and what a kill leaves.
 
-    python benchmarks/serve.py [--spans 102400] [--phoenix]
+    python benchmarks/serve.py [--spans 102400] [--phoenix] [--mlflow]
 
 Spans are sent one request of 512 after the other, as protobuf in gzip, by one sender in this process. ``--phoenix``
-sends the same to Phoenix's local server (``pip install arize-phoenix``, into an environment on PATH), and counts in its
-database. Wall times are those of the machine as it is; the last columns of the first table are processor seconds, which
-other programs do not change much.
+sends a tenth of the same to Phoenix's local server (``pip install arize-phoenix``, into an environment on PATH),
+``--mlflow`` to MLflow's (``pip install mlflow``), and counts in their databases. Wall times are those of the machine as
+it is; the last columns of the first table are processor seconds, which other programs do not change much.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,11 +21,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from threading import Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -36,7 +38,7 @@ from collectors import free_port
 from serving import children, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 BATCH, STEPS = 512, 7
 START_SECONDS = 300
@@ -87,10 +89,10 @@ def add_run(spans: Any, now: int) -> None:
             span.attributes.add(key=key).value.string_value = value
 
 
-def send(url: str, requests: list[bytes]) -> Sent:
+def send(url: str, requests: list[bytes], own: Mapping[str, str] = MappingProxyType({})) -> Sent:
     began, acknowledged = time.monotonic(), 0
     for body in requests:
-        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **own}
         try:
             with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60):
                 acknowledged += BATCH
@@ -188,22 +190,49 @@ def measure_kill(dsn: str, requests: list[bytes]) -> None:
     )
 
 
-@contextmanager
-def phoenix(directory: str) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
-    """Run Phoenix; yield its address, its process and after how many seconds it answered."""
-    port = str(free_port())
-    own = {"PHOENIX_PORT": port, "PHOENIX_GRPC_PORT": str(free_port()), "PHOENIX_WORKING_DIR": directory}
-    began = time.monotonic()
-    with subprocess.Popen(
-        ["phoenix", "serve"], env={**os.environ, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            while not answers(url) and time.monotonic() - began < START_SECONDS:
-                time.sleep(0.05)
-            yield url, process, time.monotonic() - began
-        finally:
-            process.terminate()
+@dataclass(frozen=True)
+class Peer:
+    """Another local server: how it is started on a port, and where it keeps spans."""
+
+    name: str
+    command: tuple[str, ...]
+    database: str
+    environ: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @contextmanager
+    def serving(self, directory: str) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
+        """Run it; yield its address, its process and after how many seconds it answered."""
+        places = {"DIRECTORY": directory, "PORT": str(free_port()), "OTHER": str(free_port())}
+        own = {name: value.format(**places) for name, value in self.environ}
+        began = time.monotonic()
+        with subprocess.Popen(
+            [part.format(**places) for part in self.command], env={**os.environ, **own}, cwd=directory,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                url = f"http://127.0.0.1:{places['PORT']}"
+                while not answers(url) and time.monotonic() - began < START_SECONDS:
+                    time.sleep(0.05)
+                yield url, process, time.monotonic() - began
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def kept(self, directory: str) -> int:
+        with closing(sqlite3.connect(f"file:{directory}/{self.database}?mode=ro", uri=True)) as database:
+            return int(database.execute("SELECT count(*) FROM spans").fetchone()[0])
+
+
+PHOENIX = Peer(
+    "Phoenix", ("phoenix", "serve"), "phoenix.db",
+    environ=(("PHOENIX_PORT", "{PORT}"), ("PHOENIX_GRPC_PORT", "{OTHER}"), ("PHOENIX_WORKING_DIR", "{DIRECTORY}")),
+)  # fmt: skip
+MLFLOW = Peer(
+    "MLflow", ("mlflow", "server", "--port", "{PORT}"), "mlflow.db",
+    # Spans go to the experiment that there is at first.
+    headers=(("x-mlflow-experiment-id", "0"),),
+)  # fmt: skip
 
 
 def answers(url: str) -> bool:
@@ -214,36 +243,46 @@ def answers(url: str) -> bool:
         return False
 
 
-def kept_by_phoenix(directory: str) -> int:
-    with closing(sqlite3.connect(f"file:{directory}/phoenix.db?mode=ro", uri=True)) as database:
-        return int(database.execute("SELECT count(*) FROM spans").fetchone()[0])
-
-
-def measure_phoenix(requests: list[bytes]) -> None:
-    with tempfile.TemporaryDirectory() as directory, phoenix(directory) as (url, process, start):
-        began = time.monotonic()
-        sent = send(f"{url}/v1/traces", requests)
-        while kept_by_phoenix(directory) < sent.acknowledged and time.monotonic() - began < START_SECONDS:
+def measure_peer(peer: Peer, requests: list[bytes]) -> None:
+    headers = dict(peer.headers)
+    with tempfile.TemporaryDirectory() as directory, peer.serving(directory) as (url, process, start):
+        members = family(process.pid)
+        used, began = sum(map(processor, members)), time.monotonic()
+        sent = send(f"{url}/v1/traces", requests, headers)
+        while peer.kept(directory) < sent.acknowledged and time.monotonic() - began < START_SECONDS:
             time.sleep(0.5)
-        stored = kept_by_phoenix(directory) / (time.monotonic() - began)
-        memory = megabytes(process.pid)
+        stored = peer.kept(directory) / (time.monotonic() - began)
+        spent = sum(map(processor, members)) - used
+        memory = sum(map(megabytes, members))
     with tempfile.TemporaryDirectory() as directory:
-        with phoenix(directory) as (url, process, _):
-            killed = send(f"{url}/v1/traces", requests)
-            process.kill()
+        with peer.serving(directory) as (url, process, _):
+            killed = send(f"{url}/v1/traces", requests, headers)
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        left = kept_by_phoenix(directory)
+        left = peer.kept(directory)
     show(
-        "Phoenix",
-        ["", "first page s", "acknowledged/s", "stored/s", "MB after", "before kill -9", "there afterwards"],
-        [["", f"{start:.1f}", sent.rate, f"{stored:,.0f}", f"{memory:.0f}", f"{killed.acknowledged:,}", f"{left:,}"]],
+        peer.name,
+        [
+            "", "first page s", "acknowledged/s", "stored/s", "processor s", "MB after", "before kill -9",
+            "there afterwards",
+        ],
+        [[
+            "", f"{start:.1f}", sent.rate, f"{stored:,.0f}", f"{spent:.1f}", f"{memory:.0f}",
+            f"{killed.acknowledged:,}", f"{left:,}",
+        ]],
     )  # fmt: skip
+
+
+def family(process: int) -> list[int]:
+    """Return a process and all that it started, and they."""
+    return [process, *(each for child in children(process) for each in family(child))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=102_400)
     parser.add_argument("--phoenix", action="store_true")
+    parser.add_argument("--mlflow", action="store_true")
     options = parser.parse_args()
     requests = bodies(options.spans)
     print(f"load of the machine: {os.getloadavg()[0]:.1f}; {len(requests) * BATCH:,} spans")
@@ -252,8 +291,8 @@ def main() -> None:
         measure_ours(dsn, requests)
         measure_commands(dsn, requests)
         measure_kill(dsn, requests[:40])
-    if options.phoenix:
-        measure_phoenix(requests[:20])
+    for peer in [PHOENIX] * options.phoenix + [MLFLOW] * options.mlflow:
+        measure_peer(peer, requests[:20])
 
 
 if __name__ == "__main__":

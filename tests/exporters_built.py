@@ -19,12 +19,18 @@ _PACKAGES: Final = (
 )  # fmt: skip
 _GO_VERSION: Final = "v1.46.0"
 _INSTALL_SECONDS: Final = 600
-# A collector that only hands on.
-FORWARDING: Final = """
+# A collector that hands on what comes, and writes the same into ClickHouse itself.
+BOTH_WAYS: Final = """
 receivers: {otlp: {protocols: {grpc: {endpoint: "${env:OTELCOL_GRPC}"}}}}
-exporters: {otlp_http: {endpoint: "URL"}}
+exporters:
+  otlp_http: {endpoint: "${env:SERVE}"}
+  clickhouse: {endpoint: "${env:CLICKHOUSE_ENDPOINT}", create_schema: true, async_insert: false}
 extensions: {health_check: {endpoint: "${env:OTELCOL_HEALTH}"}}
-service: {extensions: [health_check], pipelines: {traces: {receivers: [otlp], exporters: [otlp_http]}}}
+service:
+  extensions: [health_check]
+  pipelines:
+    traces: {receivers: [otlp], exporters: [otlp_http, clickhouse]}
+    logs: {receivers: [otlp], exporters: [otlp_http, clickhouse]}
 """
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import exporters_built as exporters
 import pytest
-from collectors import eventually, otelcol
+from collectors import eventually, front_end, otelcol
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SPANS_OF = "SELECT * FROM otel_traces WHERE TraceId = {id:String}"
+SPANS_OF_ALL = "SELECT * FROM otel_traces WHERE TraceId IN {ids:Array(String)} ORDER BY ALL"
+LOGS_OF_ALL = "SELECT * FROM otel_logs WHERE TraceId IN {ids:Array(String)} ORDER BY ALL"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 ROUNDS = 100 if os.environ.get("OTEL_EPISODES_CAMPAIGN") else 3
 needs_kernel = pytest.mark.skipif(
@@ -186,20 +189,41 @@ def said_by(*program: object) -> str:
     return done.stdout.strip()
 
 
-def test_a_collector_sends_on(server: Serving, store: Store, tmp_path: Path) -> None:
+def test_what_a_collector_sends_on_are_the_rows_that_it_writes_itself(
+    server: Serving, store: Store, tmp_path: Path
+) -> None:
     before = server.stored(0)["stored"]["exported"]
-    config = tmp_path / "forward.yaml"
-    config.write_text(exporters.FORWARDING.replace("URL", server.url))
-    with otelcol(tmp_path / "otelcol", str(config)) as grpc:
-        keep = Keep()
+    config = tmp_path / "both.yaml"
+    config.write_text(exporters.BOTH_WAYS)
+    keep = Keep()
+    with (
+        front_end(tmp_path / "server") as url,
+        otelcol(tmp_path / "otelcol", str(config), CLICKHOUSE_ENDPOINT=url, SERVE=server.url) as grpc,
+        Store.open(Target.resolve(url, environ={"OTEL_EPISODES_HOME": str(tmp_path)})) as theirs,
+    ):
         tracing = provider(keep, SimpleSpanProcessor(GrpcExporter(f"http://{grpc}", insecure=True)))
         record_all_kinds(tracing.get_tracer("scope", "1.2"))
+        logging = LoggerProvider(resource=Resource({"service.name": "judge"}), shutdown_on_exit=False)
+        logging.add_log_record_processor(SimpleLogRecordProcessor(GrpcLogExporter(f"http://{grpc}", insecure=True)))
+        told = {"list": ["a", 1], "float": 1.5, "whole": 2.0, "text": "naïve ☃", "yes": True}
+        where = set_span_in_context(NonRecordingSpan(SpanContext(0xC5, 0xB5, is_remote=True)))
+        for body in ("said", {"a": [1, None]}, 7, None):
+            logging.get_logger("s", "1").emit(
+                timestamp=T0, context=where, severity_text="WARN", body=body, event_name="e", attributes=told
+            )
+        logging.shutdown()
         server.stored(before + 5)
-    ours = rows_of(keep)
-    rows = store.query(SPANS_OF, {"id": keep.spans[0].context.trace_id.to_bytes(16, "big").hex()})
-    assert {row["SpanId"]: row["SpanAttributes"] for row in rows} == {
-        name: dict(row.span_attributes) for name, row in ours.items()
-    }
+        ids = [f"{0xC5:032x}", *(f"{one.context.trace_id:032x}" for one in keep.spans)]
+        for statement, count in ((SPANS_OF_ALL, 5), (LOGS_OF_ALL, 4)):
+            written = complete(theirs, statement, ids, count)
+            rows = complete(store, statement, ids, count)
+            assert [{name: row[name] for name in written[0]} for row in rows] == written
+
+
+def complete(store: Store, statement: str, ids: list[str], count: int) -> list[dict[str, Any]]:
+    """Return rows once there are so many of them."""
+    eventually(lambda: len(store.query(statement, {"ids": ids})) == count, f"{count} rows")
+    return store.query(statement, {"ids": ids})
 
 
 def test_json_is_taken_and_what_of_it_is_not_a_span_is_told(server: Serving, store: Store) -> None:
