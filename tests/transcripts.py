@@ -1,8 +1,8 @@
 """Comparing what the readers make of files with what a person wrote down beside them, in ``expected.json``.
 
 ``files`` has, for each file or directory of the folder, its episodes in order, sub-agents after the run that started
-them: task, outcome (null: nobody said), totals, and steps (tool, success, latency, tokens, parts of action and
-observation).
+them (``of``: where its directory is read, it is not read by itself): task, outcome (null: nobody said), totals, and
+steps (tool, success, latency, tokens, parts of action and observation).
 What an expectation leaves out is not compared.
 """
 

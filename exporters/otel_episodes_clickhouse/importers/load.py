@@ -7,8 +7,9 @@ replaces the one that was stored.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
 from otel_episodes import semconv
@@ -68,6 +69,7 @@ class Import:
         self._of_runs: set[str] = set()
         self._divided: set[str] | None = None
         self._gone: set[str] | None = None
+        self._stored_soon: Future[None] | None = None
 
     def run(self, found: Iterable[Source]) -> Tally:
         """Import sources in their order.
@@ -75,14 +77,16 @@ class Import:
         Raises:
             StoreError: the store does not take it; what was inserted so far is kept.
         """
-        for place, one in self.reading.runs(found):
-            if isinstance(one, Row):
-                if one.trace_id not in self._forgotten():
-                    self._add(one)
-            elif self._is_free(one, place):
-                for part in by_prompt(one) if self._is_divided(one) else (one,):
-                    self._run(part, place)
-        self._flush()
+        with ThreadPoolExecutor(1, "otel-episodes-import") as self._storing:
+            for place, one in self.reading.runs(found):
+                if isinstance(one, Row):
+                    if one.trace_id not in self._forgotten():
+                        self._add(one)
+                elif self._is_free(one, place):
+                    for part in by_prompt(one) if self._is_divided(one) else (one,):
+                        self._run(part, place)
+            self._flush()
+            self._settle()
         self.tally.files, self.tally.skipped, self.tally.bad = (
             self.reading.files, self.reading.skipped, self.reading.bad,
         )  # fmt: skip
@@ -101,7 +105,7 @@ class Import:
 
     def _forgotten(self) -> set[str]:
         if self._gone is None:
-            self._gone = {row["TraceId"] for row in self.store.query_named("forgotten_traces")}
+            self._gone = {row["TraceId"] for row in self._query("forgotten_traces")}
         return self._gone
 
     def _is_divided(self, run: Run) -> bool:
@@ -109,11 +113,11 @@ class Import:
         if run.parent_id or run.options.get("id") or not (run.prompts or self.reading.options.per):
             return False
         if self._divided is None:
-            self._divided = {row["TraceId"] for row in self.store.query_named("divided_sessions")}
+            self._divided = {row["TraceId"] for row in self._query("divided_sessions")}
         trace = RunIds(run.format, run.id).trace_id
         if trace in self._divided or not self.reading.options.per:
             return trace in self._divided
-        return not self.store.query_named("root_of_trace", {"trace": trace})
+        return not self._query("root_of_trace", {"trace": trace})
 
     def _add(self, row: Row) -> None:
         self._waiting.append(row)
@@ -128,7 +132,7 @@ class Import:
         trace = next(self._maker.rows(replace(run, steps=(), model_calls=(), sub_agents=()))).trace_id
         known = self._traces_of_ids.get(identifier)
         if known is None:
-            found = self.store.query_named("traces_of_episodes", {"ids": [identifier]})
+            found = self._query("traces_of_episodes", {"ids": [identifier]})
             known = self._traces_of_ids[identifier] = found[0]["TraceId"] if found else trace
         if known != trace:
             reason = f"the id {identifier!r} is another episode's: --id must name a field that tells runs apart"
@@ -137,9 +141,25 @@ class Import:
 
     # --- storing ---------------------------------------------------------------------------------------------------
 
+    def _query(self, name: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Ask the store, once what was read before is in it."""
+        self._settle()
+        return self.store.query_named(name, parameters)
+
     def _flush(self) -> None:
+        """Store what waits while more is read: the engine works beside Python."""
         rows = list({(row.trace_id, row.span_id): row for row in self._waiting}.values())
         self._waiting = []
+        self._settle()
+        self._stored_soon = self._storing.submit(self._store, rows)
+
+    def _settle(self) -> None:
+        """Wait for what is being stored; raise what went wrong there."""
+        storing, self._stored_soon = self._stored_soon, None
+        if storing is not None:
+            storing.result()
+
+    def _store(self, rows: list[Row]) -> None:
         stored = self._stored({row.trace_id for row in rows})
         rows = [_with_known_end(row, stored) for row in _at_stored_times(rows, stored)]
         new, changed = [], []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.importers import values
 from otel_episodes_clickhouse.importers.failures import flagged, says_failure
@@ -10,6 +11,10 @@ from otel_episodes_clickhouse.importers.transcripts import compact
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.importers.builder import RunBuilder
+
+_SHELL: Final = "run_shell_command"
+_EXIT_CODE: Final = re.compile(r"^Exit Code: (-?\d+)$", re.MULTILINE)
+_CODE_WITHIN: Final = 400
 
 
 def of(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -50,6 +55,12 @@ def read(message: dict[str, Any], builder: RunBuilder, time: int | None) -> None
                 call_id=values.string(response.get("id")), tool=values.string(response.get("name")), time=time,
                 **answer(response.get("response")),
             )  # fmt: skip
+
+
+def command_failed(tool: Any, answer: str) -> bool:
+    """Return True for a command whose answer tells a code other than 0; "success" says only that the tool ran."""
+    code = _EXIT_CODE.search(answer[-_CODE_WITHIN:]) if tool == _SHELL else None
+    return code is not None and code[1] != "0"
 
 
 def answer(response: Any) -> dict[str, Any]:

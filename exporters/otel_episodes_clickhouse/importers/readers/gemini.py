@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.importers.documents import Record
 
 _CLI: Final = "gemini-cli"
-_SHELL: Final = "run_shell_command"
-_SHELL_CODE: Final = re.compile(r"^Exit Code: (-?\d+)$", re.MULTILINE)
-_CODE_WITHIN: Final = 400
 
 
 # --- contents ------------------------------------------------------------------------------------------------------
@@ -195,11 +191,10 @@ def _cli_answer(message: dict[str, Any], builder: RunBuilder, before: int, time:
         responses = [parts.response_in(part).get("response") for part in values.objects(given)]
         shown = values.string(given) or values.string(call.get("resultDisplay"))
         said = parts.answer(responses[0]) if responses else {"observation": shown}
-        # "success" says that the tool ran; what it ran tells its code in its answer.
-        code = _SHELL_CODE.search(said["observation"][-_CODE_WITHIN:]) if call.get("name") == _SHELL else None
+        succeeded = status == "success" and not parts.command_failed(call.get("name"), said["observation"])
         agent = call.get("agentId")
         builder.answer(
-            said["observation"], call_id=call_id, success=status == "success" and (code is None or code[1] == "0"),
+            said["observation"], call_id=call_id, success=succeeded,
             time=values.nanoseconds(call.get("timestamp")), error_type="cancelled" if status == "cancelled" else "",
             sub_agent_ids=(agent,) if isinstance(agent, str) else (),
         )  # fmt: skip

@@ -121,6 +121,7 @@ class _Sample:
         self._inner: set[str] = set()
         self._builders: dict[str, RunBuilder] = {}
         self._started_by: dict[str, str] = {}
+        self._asked: dict[str, str] = {}
 
     def run(self) -> Run:
         sample = self._sample
@@ -171,7 +172,7 @@ class _Sample:
             "inspect.run_id": self._eval.get("run_id"),
             "inspect.target": self._sample.get("target"),
         }
-        for name, score in values.fields(self._sample.get("scores")).items():
+        for name, score in _scores(self._sample).items():
             found[f"inspect.score.{name}"] = values.fields(score).get("value")
         return {key: value for key, value in found.items() if isinstance(value, (str, int, float, bool))}
 
@@ -193,9 +194,11 @@ class _Sample:
 
     def _ending(self) -> Ending:
         sample, options = self._sample, self._place.options
-        scores = values.fields(sample.get("scores"))
+        scores = _scores(sample)
         limit = values.fields(sample.get("limit")).get("type")
-        how = f"limit: {limit}" if limit else values.string(self._header.get("status")).removeprefix("success")
+        # Of a log that broke off, the samples with a score had been finished.
+        status = "" if scores else values.string(self._header.get("status")).removeprefix("success")
+        how = f"limit: {limit}" if limit else status
         reward = None
         if options.reward:
             # A scorer's name, or a path in the sample.
@@ -229,6 +232,8 @@ class _Sample:
                     self._agents[event["id"]] = event
             elif event.get("event") == "tool" and isinstance(event.get("agent_span_id"), str):
                 self._started_by[event["agent_span_id"]] = values.string(event.get("id"))
+                asked = values.fields(event.get("arguments")).get("input")
+                self._asked[event["agent_span_id"]] = self._resolved(values.text_of(asked))
         for span in self._agents:
             around, seen = self._parents.get(span, ""), {span}
             while around and around not in seen:
@@ -251,7 +256,7 @@ class _Sample:
     def _agent_run(self, span: str) -> Run:
         builder, about = self._builders[span], self._agents[span]
         return Run(
-            task=values.string(about.get("name")),
+            task=self._asked.get(span) or values.string(about.get("name")),
             start_time=builder.start_time,
             end_time=builder.end_time,
             id=f"{self._id}/{span}",
@@ -321,6 +326,11 @@ def _flat(events: Any) -> Iterator[dict[str, Any]]:
     for event in values.objects(events):
         yield event
         yield from _flat(event.get("events"))
+
+
+def _scores(sample: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of a sample by their names; the oldest logs have one without a name."""
+    return values.fields(sample.get("scores")) or ({"score": sample["score"]} if sample.get("score") else {})
 
 
 def _usage(counts: Any) -> Usage:

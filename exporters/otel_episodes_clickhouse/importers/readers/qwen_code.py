@@ -87,7 +87,9 @@ def _line(line: dict[str, Any], builder: RunBuilder, said: Said) -> None:
             kinds = {"error_type": "cancelled"} if told["status"] == "cancelled" else {}
             builder.change(call_id, success=False, **kinds)
         elif told.get("status") == "success":
-            builder.change(call_id, success=True)
+            step = builder.step(call_id)
+            failed = step is not None and parts.command_failed(step.tool, step.observation or "")
+            builder.change(call_id, success=not failed)
     elif kind == "user":
         said.user(parts.text_of(message), builder.now)
 
