@@ -34,6 +34,16 @@ TABLES = (
     "icebergLocal('{p}')", "arrowstream('{p}')", "filesystem('{p}')", "jdbc('{u}', 'a', 'b')", "odbc('{u}', 'a', 'b')",
     "merge('default', '{p}')", "eval('SELECT * FROM file(''{p}'')')", "prometheusQuery('{u}', 'x')",
     "fileCluster('default', '{p}', 'LineAsString', 'l String')", "bigquery('{u}', 'a', 'b')",
+    *(f"{table}('x UInt8, l String {how} file(''{{p}}'')'{rest})"
+      for table, rest in (("values", ", 1"), ("generateRandom", ""), ("null", ""), ("VALUES", ", (1)"))
+      for how in ("ALIAS", "DEFAULT", "MATERIALIZED", "EPHEMERAL")),
+    "values(concat('l String ALIAS fi', 'le(''{p}'')'), 1)", "hudi('{u}/b/x')",
+    "format(JSONEachRow, 'l String DEFAULT file(''{p}'')', '{}')",
+    "format(Values, $$(file('{p}'))$$)", "format(Values, 'x UInt8', $$((SELECT 1 FROM url('{u}', CSV, 'a String')))$$)",
+    "viewIfPermitted(SELECT l FROM nothing ELSE file('{p}', 'LineAsString', 'l String'))", "paimonLocal('{p}')",
+    "icebergLocalCluster('default', '{p}')", "deltaLakeLocal('{p}')", "ytsaurus('{u}', 'a', 'b')", "cosn('{u}/b/x')",
+    "timeSeriesSelector('{p}', 'x', 'y', 1, 2)", "fuzzQuery('SELECT file(''{p}'')')", "merge(REGEXP('.*'), '.*csv')",
+    "mergeTreeIndex('default', '{p}')", "dictionary('{p}')",
 )  # fmt: skip
 AROUND_A_FUNCTION = (
     "SELECT {f} AS l", "SELECT 1 WHERE {f} != ''", "SELECT count() HAVING any({f}) != ''", "SELECT 1 ORDER BY {f}",
@@ -42,13 +52,25 @@ AROUND_A_FUNCTION = (
     "SELECT a FROM (SELECT 1 AS a) AS s JOIN (SELECT {f} AS b) AS t ON 1", "EXPLAIN SELECT {f}",
     "EXPLAIN QUERY TREE SELECT {f}", "EXPLAIN PIPELINE header = 1 SELECT {f}", "EXPLAIN SYNTAX SELECT {f}",
     "DESCRIBE (SELECT {f} AS y)", "SELECT x FROM numbers(1) ARRAY JOIN [{f}] AS x", "SELECT ({f} AS a), a",
-    "SELECT sum(length({f})) OVER ()", "SELECT number FROM numbers(2) ORDER BY number WITH FILL INTERPOLATE",
+    "SELECT sum(length({f})) OVER ()",
+    "SELECT number FROM numbers(2) ORDER BY number WITH FILL INTERPOLATE (number AS length({f}))",
     "SELECT * REPLACE({f} AS number) FROM numbers(1)", "SELECT 'x' AS `a'b`, {f} AS `c'd`",
     "SELECT 1 AS `it``s '`, {f} AS \"q''\"", "SHOW TABLES WHERE {f} != name", "SELECT 1 LIMIT length({f})",
     "SELECT /* {{ */ {f} -- }}\n", "SELECT 1 AS `a\n Function count`, {f}", "SELECT $$'$$, {f}, $$'$$",
     "WITH x -> {f} AS count SELECT count(1)", "WITH (x) -> {f} AS g SELECT g('a')", "SELECT {f} FORMAT CSV",
     "SELECT {f} SETTINGS readonly = 0", "SELECT * APPLY(x -> {f}) FROM numbers(1)", "((SELECT {f}))",
     "SELECT quantile(0.5)(length({f}))", "SELECT 1 QUALIFY {f} != ''", "SELECT DISTINCT ON ({f}) 1",
+    "SELECT number FROM numbers(2) ORDER BY number WITH FILL STALENESS length({f})", "SELECT 1 LIMIT 1 BY {f}",
+    "SELECT sum(number) OVER (ROWS BETWEEN length({f}) PRECEDING AND CURRENT ROW) FROM numbers(2)",
+    "SELECT sum(number) OVER w FROM numbers(2) WINDOW w AS (PARTITION BY {f})", "SELECT {f}::String",
+    "SELECT count(*) FILTER (WHERE {f} != '')", "SELECT 1 GROUP BY GROUPING SETS (({f}))",
+    "SELECT any({f}) RESPECT NULLS",
+    "SELECT * FROM (VALUES ({f}))", "SELECT 1 FROM numbers(1) PREWHERE {f} != ''", "SELECT TRIM(BOTH {f} FROM 'a')",
+    "SELECT INTERVAL length({f}) DAY", "SELECT EXTRACT(YEAR FROM toDate({f}))", "SELECT 'a' LIKE {f}",
+    "SELECT 1 = ANY (SELECT length({f}))", "WITH x AS MATERIALIZED (SELECT {f} AS y) SELECT y FROM x",
+    "SELECT * FROM numbers(1) PASTE JOIN (SELECT {f})", "SELECT groupConcat({f})(1)", "EXPLAIN ANALYZE SELECT {f}",
+    "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT {f}))",
+    "SELECT * FROM mergeTreeAnalyzeIndexes('default', 'otel_traces', {f} != '')",
 )  # fmt: skip
 APPLIED = (
     "SELECT * APPLY {n} FROM (SELECT '{p}' AS a)", "SELECT COLUMNS('a') APPLY({n}) FROM (SELECT '{p}' AS a)",
@@ -80,6 +102,15 @@ WRITES = (
     "CREATE DICTIONARY x (l String) PRIMARY KEY l SOURCE(FILE(path '{p}' format 'CSV')) LAYOUT(FLAT())",
     "CREATE FUNCTION f AS x -> file(x)",
     "CREATE DATABASE x ENGINE = Filesystem('{o}')", "SELECT 1; SELECT file('{p}')", "SELECT 1 PARALLEL WITH SELECT 2",
+    "COPY (SELECT 1) TO '{o}'", "SYSTEM INSTRUMENT ADD x", "SYSTEM START LISTEN HTTP", "EXECUTE AS default SELECT 1",
+    "ATTACH TABLE x FROM '{p}' (a String) ENGINE = File(CSV)", "RESTORE DATABASE default FROM File('{p}')",
+    "CREATE NAMED COLLECTION x AS url = '{u}'", "CREATE VIEW x AS SELECT file('{p}') AS l",
+    "EXPLAIN INSERT INTO FUNCTION url('{u}', CSV, 'a String') SELECT 1",
+    "CREATE TABLE x ENGINE = Executable('cat', CSV)",
+    "EXPLAIN PIPELINE INSERT INTO FUNCTION file('{o}', CSV, 'a Int') SELECT 1",
+    "SELECT 1 INTO OUTFILE '{o}' SETTINGS a = 1",
+    "CREATE TABLE x (a Int DEFAULT length(file('{p}'))) ENGINE = Memory",
+    "BACKUP TABLE otel_traces TO S3('{u}/x', 'a', 'a')",
 )  # fmt: skip
 NAMES = ("file", "FILE", "file", "aiGenerate", "hasColumnInTable", "url", "catboostEvaluate")
 

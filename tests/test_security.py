@@ -51,6 +51,10 @@ BYPASSES = [
     "SELECT * FROM executable('x.sh', 'CSV', 'a Int')",
     "SELECT * FROM python('x')",
     "SELECT * FROM loop(file('{file}', 'LineAsString')) LIMIT 1",
+    "SELECT a FROM values('x UInt8, a String ALIAS file(''{file}'')', 1)",
+    "SELECT * FROM generateRandom('a String DEFAULT file(''{file}'')') LIMIT 1",
+    "SELECT * FROM null('a String MATERIALIZED file(''{file}'')')",
+    "SELECT * FROM format(Values, $$(file('{file}'))$$)",
     "SELECT 1 SETTINGS readonly = 0",
     "SELECT 1 SETTINGS allow_ddl = 1, readonly = 2",
     "SET readonly = 0",
@@ -104,6 +108,7 @@ def test_read_only_sql_changes_writes_and_reaches_nothing(storage_store: Store, 
         "EXPLAIN SELECT count() FROM episodes",
         "EXISTS TABLE episodes",
         "SELECT count() FROM merge(currentDatabase(), '^internal_ro')",
+        "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t",
         "SELECT format('{}', 'x'), extractURLParameter('http://x?a=1', 'a')",
         "SELECT count() FROM episodes WHERE has(Tools, {tool:String}) /* tab\there */ AND Task != 'it''s \\n \\\\'",
     ],
@@ -208,6 +213,11 @@ def test_neither_logs_nor_tracebacks_hold_the_password(storage_server: str) -> N
     assert SECRET not in done.stdout + done.stderr
 
 
+def walls_of(shell: Shell, environ: dict[str, str]) -> tuple[str, str]:
+    found = next(one for one in shell("doctor", "--json", **environ).json["findings"] if one["name"] == "walls")
+    return found["state"], found["text"].partition(" the server")[0]
+
+
 def test_whoever_may_only_read_can_use_every_command_that_reads(storage_server: str, tmp_path: Path) -> None:
     with Store.open(Target.resolve(storage_server)) as store:
         store.migrate()
@@ -215,7 +225,12 @@ def test_whoever_may_only_read_can_use_every_command_that_reads(storage_server: 
     with opened(tmp_path / "home") as shell:
         environ = {"OTEL_EPISODES_DSN": storage_server}
         assert shell("jobs", "run", **environ).code == 0
-        (tmp_path / "server" / "read-only").touch()
+        assert walls_of(shell, environ) == ("ok", "this account may change the store and reach files and addresses of")
+        for level in ("2", "1"):
+            (tmp_path / "server" / "read-only").write_text(level)
+            assert shell("sql", "SELECT 1", **environ).code == 0
+        # The accounts of the embedded engine can be denied no source.
+        assert walls_of(shell, environ) == ("warn", "this account may only read and reach files and addresses of")
         for command in (
             ("episodes",), ("show", "eeee"), ("sql", "SELECT 1"), ("patterns",), ("rewards",), ("reflect", "eeee"),
             ("outlook", "eeee"), ("jobs", "status"), ("migrate", "--plan"), ("next", "--domain", "d"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from canaries import canaries
+from hostile_sql import statement
 
-from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse import Store, Target, findings
+from otel_episodes_clickhouse.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,3 +57,32 @@ def test_an_agents_episode_reaches_the_server(server: str, request: pytest.Fixtu
         assert found == [{"Task": "over http", "Outcome": "success", "Steps": 50, "Tools": ["work"]}]
         spans = store.query("SELECT count() AS n, uniqExact(TraceId, SpanId) AS u FROM otel_traces")
         assert spans == [{"n": 52, "u": 52}]
+
+
+@pytest.fixture
+def asking_account(real_server: str) -> Iterator[str]:
+    """Return the DSN of an account as docs/explanation/security.md has it; the front end cannot make accounts."""
+    name, password = f"asker_{secrets.token_hex(4)}", secrets.token_hex(16)
+    url = urlsplit(real_server)
+    with Store.open(Target.resolve(real_server)) as store:
+        store.migrate()
+        store.sql(f"CREATE USER {name} IDENTIFIED BY '{password}' SETTINGS readonly = 1", read_only=False)
+        try:
+            store.sql(f"GRANT SELECT ON {url.path[1:]}.* TO {name}", read_only=False)
+            yield url._replace(netloc=f"{name}:{password}@{url.netloc.rpartition('@')[2]}").geturl()
+        finally:
+            store.sql(f"DROP USER {name}", read_only=False)
+
+
+def test_an_account_made_for_questions_is_a_wall_by_itself(asking_account: str, tmp_path: Path) -> None:
+    dice = random.Random(20_261_128)
+    with Store.open(Target.resolve(asking_account)) as store, canaries(tmp_path, tmp_path) as watched:
+        assert findings.account(store).state == "ok"
+        for _ in range(300):
+            text = statement(dice, watched.places())
+            try:
+                said = str(store._read_only(text, {}).result_rows)
+            except StoreError as error:
+                said = str(error)
+            assert watched.secret not in said, text
+            assert (watched.opened(), watched.fetched, watched.written()) == (0, 0, []), text

@@ -17,7 +17,7 @@ from canaries import canaries
 from hostile_sql import expression, statement
 
 from otel_episodes_clickhouse.config import Target
-from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse.errors import QueryError, StoreError
 from otel_episodes_clickhouse.learning import formulas
 from otel_episodes_clickhouse.serve.engine import ServedEngine
 from otel_episodes_clickhouse.store import confinement
@@ -96,7 +96,7 @@ def test_no_generated_statement_gets_through_the_first_wall(target: Target, tmp_
 @pytest.mark.campaign
 def test_no_generated_statement_gets_through_the_second_wall_alone(target: Target, tmp_path: Path) -> None:
     # What changes the store is the first wall's: this one is about what lies outside.
-    changes = ("CREATE", "INSERT", "BACKUP")
+    changes = ("CREATE", "INSERT", "BACKUP", "ATTACH", "RESTORE", "SYSTEM")
     assert _storm(UncheckedEngine, target, tmp_path, SEED + 1, int(2000 * SHARE), changes) > 0
 
 
@@ -168,6 +168,16 @@ def _answer(ask: object) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+def test_a_question_takes_no_more_of_the_machine_than_it_may(target: Target) -> None:
+    for text, said in (
+        ("SELECT number FROM numbers(30000000)", "Limit for result exceeded, max rows"),
+        ("SELECT length(groupArray(number)) FROM numbers(2000000000)", "memory limit exceeded.*: ask for less"),
+        ("SELECT " + "[" * 900 + "1" + "]" * 900, "nested too deeply"),
+    ):
+        with ConfinedEngine(target) as engine, pytest.raises(QueryError, match=said):
+            engine.ask(text, {})
+
+
 @needs_kernel
 def test_a_statement_cannot_write_into_the_store_s_own_directory(target: Target) -> None:
     assert target.path is not None
@@ -217,7 +227,10 @@ def test_the_process_that_asks_ends_with_the_one_that_started_it(target: Target)
         assert asking.stdout is not None
         child = int(asking.stdout.readline())
         asking.send_signal(signal.SIGINT)
-        assert asking.wait(timeout=30) != 0
+        try:
+            assert asking.wait(timeout=30) != 0
+        finally:
+            asking.kill()
     until = time.monotonic() + 30
     while Path(f"/proc/{child}").exists() and time.monotonic() < until:
         time.sleep(0.05)
@@ -225,6 +238,9 @@ def test_the_process_that_asks_ends_with_the_one_that_started_it(target: Target)
 
 
 ASKING = """
+import signal
+# Of what runs in the background of a shell it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from otel_episodes_clickhouse.serve.engine import ServedEngine
 from otel_episodes_clickhouse.store.confined_sql import Answer, ConfinedEngine
 from otel_episodes_clickhouse.store.results import result_of

@@ -61,6 +61,28 @@ def walls() -> Finding:
     return Finding("walls", "warn", text, "Linux 5.13 or later with Landlock and seccomp has them")
 
 
+def account(store: Store) -> Finding:
+    """Return what an account on a server holds a user's own SQL in."""
+    read_only = store.query_named("account_read_only")[0]["Value"] != "0"
+    reach = [what for what in ("files", "addresses") if _may_read(store, what)]
+    text = "this account may only read" if read_only else "this account may change the store"
+    text += f" and reach {' and '.join(reach)} of the server" if reach else ""
+    if read_only and not reach:
+        return Finding("walls", "ok", f"{text}, and reach no file or address: otel-episodes sql can do no more")
+    # Whoever records needs such an account; only one that was made for questions is not what it looks like.
+    fix = "give it SELECT on this database alone: docs/explanation/security.md, SQL" if read_only else ""
+    advice = "" if read_only else "; for otel-episodes sql by an agent make one that may not"
+    return Finding("walls", "warn" if read_only else "ok", f"{text}{advice}", fix)
+
+
+def _may_read(store: Store, what: str) -> bool:
+    try:
+        return store.is_granted(f"reads_{what}")
+    except StoreError:
+        # A server before 24.11 cannot say.
+        return False
+
+
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
@@ -266,6 +288,8 @@ def _open_store(store: Store) -> Iterator[Finding]:
     version = store.query_named("engine_version")[0]["Version"]
     where = "; otel-episodes serve has it open" if store.served else "; nobody else has it open"
     yield Finding("store", "ok", f"answers, ClickHouse {version}{where if store.target.embedded else ''}")
+    if not store.target.embedded:
+        yield account(store)
     if not migrations.is_current(store):
         yield Finding("schema", "warn", "not that of this version", "update it: otel-episodes migrate")
         return

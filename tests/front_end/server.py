@@ -24,6 +24,8 @@ _DENIED = (
     "name. (AUTHENTICATION_FAILED)"
 )
 
+_FIXED = "Code: 164. DB::Exception: Cannot modify 'readonly' setting in readonly mode. (READONLY)"
+
 
 class Server(ThreadingHTTPServer):
     """Listens on a free port of this machine."""
@@ -43,7 +45,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(interface.Handler):
-    """Carries statements to the engine, from those who may ask."""
+    """Carries statements to the engine, from who may ask; DIRECTORY/read-only has the level nobody may change."""
 
     # Without it the last packet of an answer waits for the acknowledgement of the one before.
     disable_nagle_algorithm = True
@@ -52,8 +54,11 @@ class Handler(interface.Handler):
         user = self.refuse_strangers(arguments)
         if user:
             raise PermissionError(_DENIED.format(user=user))
-        if (self.server.directory / "read-only").exists():
-            arguments = {**arguments, "readonly": "1"}
+        fixed = self.server.directory / "read-only"
+        if fixed.exists():
+            if arguments.get("readonly") not in (None, fixed.read_text()):
+                raise PermissionError(_FIXED)
+            arguments = {**arguments, "readonly": fixed.read_text()}
         return super().request_of(self.decoded(body, arguments), arguments)
 
     def answer_result(self, request: Request, result: bytes) -> None:

@@ -25,7 +25,7 @@ _TRANSPORT: Final = frozenset((
 _PARAMETER: Final = "param_"
 _INSERT: Final = re.compile(r"(\s*INSERT\s+INTO\s.*?)\sFORMAT\s+(\w+)\s*;?\s*", re.IGNORECASE | re.DOTALL)
 _FORMAT: Final = re.compile(r"\sFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
-_READS: Final = re.compile(r"\s*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN)\b", re.IGNORECASE)
+_READS: Final = re.compile(r"\s*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN|CHECK)\b", re.IGNORECASE)
 # The one thing that a question can write. `read_only_sql` does not let it pass; who asks past that meets this.
 _WRITES: Final = re.compile(r"\bOUTFILE\b", re.IGNORECASE)
 _SETTING: Final = re.compile(r"\w+")

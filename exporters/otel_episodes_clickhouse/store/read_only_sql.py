@@ -3,8 +3,8 @@
 A statement is allowed for what the engine's own parser says is in it, not refused for words: its syntax tree (EXPLAIN
 AST, which runs nothing) may hold only the kinds of node that a question is made of, and functions from a list of
 harmless ones, ``sql/harmless_functions.txt``. What the tree does not show (the function of an APPLY, the condition of
-a SHOW) is refused, or has to fit a grammar as a whole. Behind this wall stand the engine's read-only mode, and for the
-embedded engine the kernel: see `confined_sql`.
+a SHOW, an expression in a text that describes columns) is refused, or has to fit a grammar as a whole. Behind this wall
+stand the engine's read-only mode with its limits, and for the embedded engine the kernel: see `confined_sql`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from otel_episodes_clickhouse.errors import QueryError
+from otel_episodes_clickhouse.errors import QueryError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +54,16 @@ _SUFFIXES: Final = (
     "ArgMin", "ArgMax", "Null", "Tuple",
 )  # fmt: skip
 _UNKNOWN_FUNCTION: Final = 46
+# What a question to the embedded engine may take: seconds, rows of the answer, bytes of memory, of the answer and of
+# temporary files.
+LIMITS: Final = {
+    "max_execution_time": 300,
+    "max_memory_usage": 4 << 30,
+    "max_result_rows": 5_000_000,
+    "max_result_bytes": 256 << 20,
+    "max_temporary_data_on_disk_size_for_query": 8 << 30,
+}
+_LIMITED: Final = re.compile(r"\bCode: (?:159|241)\.")
 _ALLOWS: Final = "`otel-episodes sql --write` allows it"
 
 
@@ -87,7 +98,7 @@ class Known:
         functions, table_functions = names["function"], names["table function"]
         return cls(
             frozenset(name for name in functions if not is_harmless(name)),
-            frozenset(table_functions - _harmless()),
+            frozenset(table_functions - _harmless()["table functions"]),
             frozenset(names["view"] - functions - table_functions),
         )
 
@@ -110,6 +121,13 @@ def _check_question(store: Asking, text: str, plain: str | None, parameters: Map
     if word in ("SHOW", "EXISTS"):
         raise RefusedError(f"this {word} says more than is known to be harmless: ask system.tables or system.columns")
     check_tree(store.syntax_tree(text, parameters), Known.ask(store), select=False)
+
+
+def limited(error: StoreError) -> QueryError | None:
+    """Return what to say of a question that took more than it may; None for another error."""
+    if _LIMITED.search(str(error)) is None:
+        return None
+    return QueryError(f"{error}: ask for less, or for fewer rows at once")
 
 
 def check_select(store: Asking, text: str) -> None:
@@ -137,9 +155,12 @@ def check_tree(lines: Iterable[str], known: Known, *, select: bool) -> None:
         _check_output(tree, "SelectWithUnionQuery")
     else:
         _check_output(tree, "ExpressionList" if top == "SelectWithUnionQuery" else "TableExpression")
-    own = known.views | _lambdas(tree) - known.table_functions - known.functions
-    for line in tree[1:]:
-        _check_node(line, own, known.functions)
+    lambdas = _lambdas(tree) - known.table_functions - known.functions
+    for before, line in pairwise(tree):
+        if before.lstrip().startswith("TableExpression"):
+            _check_table(line, known)
+        else:
+            _check_node(line, known.views | lambdas, known.functions)
 
 
 def _check_output(tree: list[str], only: str) -> None:
@@ -155,14 +176,27 @@ def _check_output(tree: list[str], only: str) -> None:
         raise RefusedError(f"{node.partition(' ')[0].upper()} is not taken here: ask without it")
 
 
-def _check_node(line: str, own: frozenset[str], outside: frozenset[str]) -> None:
+def _check_table(line: str, known: Known) -> None:
+    """Refuse a table function that is not in the list of those; a function of the same name may be harmless."""
+    kind, name = _parts(line)
+    if kind == "Function" and name.lower() not in known.views | _harmless()["table functions"]:
+        raise RefusedError(f"{name}() is not known to be harmless as a table: it may reach outside of the store")
+    if kind != "Function":
+        _check_node(line, known.views, known.functions)
+
+
+def _parts(line: str) -> tuple[str, str]:
+    """Return the kind of a node, empty for what is none, and its name."""
     found = _NODE.fullmatch(line)
-    kind = found["kind"] if found else ""
-    if found is None or kind not in _QUESTION:
+    return (found["kind"], _ALIAS.sub("", _CHILDREN.sub("", found["rest"] or ""))) if found else ("", "")
+
+
+def _check_node(line: str, own: frozenset[str], outside: frozenset[str]) -> None:
+    kind, name = _parts(line)
+    if kind not in _QUESTION:
         raise RefusedError(_refusal(kind, line))
     if kind == "SelectWithUnionQuery" and not line.endswith(" (children 1)"):
         raise RefusedError("INTO OUTFILE, FORMAT and SETTINGS are not taken inside a question")
-    name = _ALIAS.sub("", _CHILDREN.sub("", found["rest"] or ""))
     if kind == "Function" and not (name.lower() in own or is_harmless(name)):
         raise RefusedError(f"{name}() is not known to be harmless: it may reach outside of the store")
     # Where a function is wanted, as in arrayMap(file, ...), its bare name is one.
@@ -183,8 +217,7 @@ def _refusal(kind: str, line: str) -> str:
 
 def is_harmless(name: str) -> bool:
     """Return True if a function of that name, perhaps with the suffixes of aggregate functions, is a harmless one."""
-    known = _harmless()
-    if name.lower() in known:
+    if name.lower() in _harmless()["functions"]:
         return True
     for suffix in _SUFFIXES:
         if name.endswith(suffix) and len(name) > len(suffix):
@@ -193,10 +226,12 @@ def is_harmless(name: str) -> bool:
 
 
 @cache
-def _harmless() -> frozenset[str]:
+def _harmless() -> dict[str, frozenset[str]]:
+    """Return the names in small letters by kind: functions, table functions."""
     file = resources.files("otel_episodes_clickhouse") / "sql" / "harmless_functions.txt"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return frozenset(name.lower() for line in lines if not line.startswith("#") for name in line.split())
+    _, *parts = re.split(r"^# (Functions|Table functions)\.$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    kinds, names = parts[::2], parts[1::2]
+    return {kind.lower(): frozenset(text.lower().split()) for kind, text in zip(kinds, names, strict=True)}
 
 
 def _lambdas(tree: list[str]) -> frozenset[str]:

@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse import sql
-from otel_episodes_clickhouse.errors import NewerStoreError, QueryError, SchemaError, StoreError
+from otel_episodes_clickhouse.errors import (
+    NewerStoreError,
+    QueryError,
+    SchemaError,
+    StoreError,
+    StoreUnavailableError,
+)
 from otel_episodes_clickhouse.schema import migrations, source
 from otel_episodes_clickhouse.spool import drain as draining
 from otel_episodes_clickhouse.spool.row import COLUMNS
@@ -119,11 +125,10 @@ class Store:
         engines = self.query_named("source_engine", asked)
         if not engines:
             raise SchemaError(f"there is no table {name}")
-        if engines[0]["Engine"] == "View":
-            raise SchemaError(f"{name} is a view, which hands nothing on: name the table it reads")
         columns = {row["Name"]: row["Type"] for row in self.query_named("source_columns", asked)}
+        other = source.source(name, columns, engines[0]["Database"], engines[0]["Engine"])
         before = self.query_named("count_spans")[0]["Spans"]
-        for statement in source.source(name, columns, engines[0]["Database"]).statements():
+        for statement in other.statements():
             self.execute(statement)
         return int(self.query_named("count_spans")[0]["Spans"] - before)
 
@@ -222,6 +227,10 @@ class Store:
         """Run the statement of that name from ``sql/queries`` or ``sql/jobs`` and return its rows."""
         return self.query(sql.named(name).text, parameters)
 
+    def is_granted(self, name: str) -> bool:
+        """Return what the CHECK GRANT of that name says, which the client takes for a command, not for a question."""
+        return str(self._clients.read(lambda client: client.command(sql.named(name).text))).strip() == "1"
+
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True) -> Result:
         """Run a user's own SQL: unless told otherwise a question to this store, which can change and reach nothing.
 
@@ -242,7 +251,10 @@ class Store:
         text = text.strip().rstrip(";")
         given = _used(text, parameters)
         read_only_sql.check(self, text, given)
-        return result_of(self._read_only(text, given))
+        try:
+            return result_of(self._read_only(text, given))
+        except StoreUnavailableError as error:
+            raise read_only_sql.limited(error) or error from error
 
     def columns_of(self, select: str) -> dict[str, str]:
         """Return the columns and types of a SELECT of a user's that `read_only_sql.check_select` let pass.
@@ -259,11 +271,19 @@ class Store:
         return answer.decode(errors="replace").rstrip("\n").split("\n")
 
     def _read_only(self, text: str, parameters: dict[str, Any]) -> QueryResult:
-        if self.served or not self.target.embedded:
-            return self._clients.read(lambda client: client.query(text, parameters, settings={"readonly": 1}))
+        if not self.target.embedded:
+            # An account that may only read may not say so either.
+            return self._clients.read(
+                lambda client: client.query(text, parameters, settings=_read_only_settings(client.server_settings))
+            )
+        settings = {**read_only_sql.LIMITS, "readonly": 1}
+        if self.served:
+            return self._clients.read(lambda client: client.query(text, parameters, settings=settings))
 
         def ask(client: Client) -> QueryResult:
-            client.command(sql.named("be_read_only").text)
+            # On a handle of its own: there is no way back from the last of them, which is the point.
+            for name, value in settings.items():
+                client.set_client_setting(name, value)
             return client.query(text, parameters)
 
         return self._clients.ask_apart(ask)
@@ -271,6 +291,12 @@ class Store:
     def _refuse_when_read_only(self, doing: str) -> None:
         if self.read_only:
             raise StoreError(f"cannot {doing}: this store was opened read-only")
+
+
+def _read_only_settings(server: Mapping[str, Any]) -> dict[str, int]:
+    """Return what makes a question to a server read-only; nothing where the account already is."""
+    found = server.get("readonly")
+    return {} if found is not None and str(found.value) != "0" else {"readonly": 1}
 
 
 def _used(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

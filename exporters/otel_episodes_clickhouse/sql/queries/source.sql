@@ -2,9 +2,11 @@
 -- columns, or an engine that keeps nothing.
 
 -- name: source_columns
+-- One that is there while a row is inserted alone cannot be read.
 SELECT name AS Name, type AS Type
 FROM system.columns
-WHERE database = if({database:String} = '', currentDatabase(), {database:String}) AND table = {table:String};
+WHERE database = if({database:String} = '', currentDatabase(), {database:String}) AND table = {table:String}
+    AND default_kind != 'EPHEMERAL';
 
 -- name: source_engine
 SELECT database AS Database, engine AS Engine

@@ -55,13 +55,19 @@ TRUNCATE TABLE IF EXISTS internal_job_runs;
 -- name: create_database
 CREATE DATABASE IF NOT EXISTS {database:Identifier};
 
--- name: be_read_only
--- On a handle of its own: there is no way back, which is the point.
-SET readonly = 1;
-
 -- name: formatted
 -- As the engine reads it: one statement, no comments, no quoted names, strings in one notation.
 SELECT formatQuerySingleLine({text:String}) AS Text;
+
+-- name: reads_files
+-- Whether this account may, by file() and the like.
+CHECK GRANT READ ON FILE;
+
+-- name: reads_addresses
+CHECK GRANT READ ON URL;
+
+-- name: account_read_only
+SELECT value AS Value FROM system.settings WHERE name = 'readonly';
 
 -- name: known_functions
 -- Views with parameters are called as functions are. Some names are known in any case of letters.
