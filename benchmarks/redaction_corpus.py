@@ -20,6 +20,10 @@ ALNUM = string.ascii_letters + string.digits
 URLSAFE = ALNUM + "-_"
 HEX = "0123456789abcdef"
 UPPER = string.ascii_uppercase + string.digits
+LOWER = string.ascii_lowercase + string.digits
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+BECH32 = "023456789acdefghjklmnpqrstuvwxyz"
 
 
 class Maker:
@@ -40,6 +44,13 @@ class Maker:
         kind = self.random.choice(("RSA ", "EC ", "OPENSSH ", ""))
         lines = "\n".join(self.of(ALNUM + "+/", 64) for _ in range(6))
         return f"-----BEGIN {kind}PRIVATE KEY-----\n{lines}\n-----END {kind}PRIVATE KEY-----"
+
+    def lines(self, count: int) -> str:
+        text = self.of(ALNUM + "+/", 64 * count - 4)
+        return "\n".join(text[max(0, at - 4) : at + 60] for at in range(0, len(text), 64))
+
+    def drawing(self, strokes: int) -> str:
+        return "".join(self.random.choice("hvHVlmcsqta") + self.of("123456789", 1) for _ in range(strokes))
 
     def card(self) -> str:
         start, length = self.random.choice((("4", 16), ("51", 16), ("34", 15), ("6011", 16), ("2221", 16)))
@@ -203,6 +214,48 @@ ALIKE: dict[str, dict[str, Callable[[Maker], str]]] = {
         "order": lambda m: f"order 1{m.of(string.digits, 15)} shipped",
         "float": lambda m: f"loss 0.{m.of(string.digits, 16)}",
         "counts": lambda m: f"max_tokens={m.of('123456789', 4)}, prompt_tokens: {m.of('123456789', 3)}",
+    },
+    "public things drawn by lot": {
+        "address of a content": lambda m: f"pinned Qm{m.of(BASE58, 44)} and bafybei{m.of(BASE32, 52)}",
+        "document": lambda m: f"see https://docs.google.com/document/d/{m.of(URLSAFE, 44)}/edit#gid=0",
+        "video": lambda m: f"https://www.youtube.com/watch?v={m.of(URLSAFE, 11)}",
+        "service of a swarm": lambda m: f"{m.of(LOWER, 25)}  web  replicated  3/3",
+        "request": lambda m: f"RequestId: {m.of(UPPER, 52)}, HostId: {m.of(ALNUM + '+/', 76)}=",
+        "version of an object": lambda m: f'"VersionId": "{m.of(URLSAFE, 32)}", "ETag": "{m.of(HEX, 32)}"',
+        "nanoid": lambda m: f"room {m.of(URLSAFE, 21)} is open",
+        "track": lambda m: f"spotify:track:{m.of(ALNUM, 22)}",
+        "text in base64": lambda m: base64.b64encode(
+            f"row {m.of(string.digits, 4)} of the table, done".encode()
+        ).decode(),
+        "GIF": lambda m: f'src="R0lGODlh{m.of(ALNUM + "+/", 90)}=="',
+        "RSA public key": lambda m: f"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC{m.of(ALNUM + '+/', 330)} bob@host",
+        "fingerprint": lambda m: f"Host key fingerprint is SHA256:{m.of(ALNUM + '+/', 43)}",
+        "script's integrity": lambda m: f'integrity="sha384-{m.of(ALNUM + "+/", 64)}" crossorigin="anonymous"',
+        "chunk": lambda m: f"/_next/static/{m.of(URLSAFE, 21)}/_buildManifest.js main.{m.of(HEX, 20)}.chunk.js",
+        "bundle": lambda m: f"dist/assets/Settings-{m.of(URLSAFE, 8)}.js  12.4 kB",
+        "package of conda": lambda m: f"numpy-1.26.{m.of(string.digits, 1)}-py311h{m.of(HEX, 7)}_0.conda",
+        "container": lambda m: f"containerID: docker://{m.of(HEX, 64)}",
+        "pull": lambda m: f"Digest: sha256:{m.of(HEX, 64)} Status: Image is up to date",
+        "cuid": lambda m: f"user c{m.of(LOWER, 24)} signed up",
+        "KSUID": lambda m: f"event 2{m.of(ALNUM, 26)} handled",
+        "address of money": lambda m: f"sent to bc1q{m.of(BECH32, 38)}, address: {m.of(BASE58, 44)}",
+        "drawing": lambda m: f'<path d="M12 {m.of("hvHVz", 1)}{m.drawing(30)}z"/>',
+        "lock of cargo": lambda m: f'checksum = "{m.of(HEX, 64)}"',
+        "commit of a build": lambda m: f"image registry.local/shop:{m.of(HEX, 40)} built from main@{m.of(HEX, 12)}",
+        "minified": lambda m: (
+            f'!function(e,t){{var n="{m.of(HEX, 8)}";e.exports={{a{m.of(string.digits, 2)}:t(17)}}}}();'
+        ),
+        "model": lambda m: (
+            f"gpt-4o-mini-2024-07-{m.of('12', 2)} claude-sonnet-4-202505{m.of('12', 2)} Qwen2.5-72B-Instruct-AWQ"
+        ),
+        "name of a class": lambda m: (
+            f"com.acme.HttpV{m.of(string.digits, 1)}RequestFactoryBeanPostProcessor$$Lambda/0x{m.of(HEX, 16)}"
+        ),
+        "span": lambda m: f"trace_id={m.of(HEX, 32)} span_id={m.of(HEX, 16)} flags=01",
+        "store path": lambda m: f"/nix/store/{m.of(LOWER, 32)}-python3-3.11.{m.of(string.digits, 1)}",
+        "certificate's middle": lambda m: (
+            "-----BEGIN CERTIFICATE-----\nMIID" + m.lines(3) + "\n-----END CERTIFICATE-----"
+        ),
     },
     "files": {
         "image": lambda m: f"data:image/png;base64,iVBORw0KGgo{m.of(ALNUM + '+/', 120)}==",

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.redaction import left
-from benchmarks.redaction_corpus import INNOCENT, secrets
+from benchmarks.redaction_corpus import INNOCENT, alike, secrets
+from benchmarks.redaction_tokens import TOKENS, made
 from otel_episodes import Redactor, configure, current_step, episode, log_step, step
-from otel_episodes._redaction import cards, commands, forms, hints, kinds, named, tables, tokens
+from otel_episodes._redaction import alone, cards, commands, forms, hints, kinds, named, tables, tokens
 from otel_episodes._settings import from_environment
 from otel_episodes.testing import capture_episodes
 
@@ -38,6 +39,18 @@ def test_texts_that_only_look_like_it_are_left_alone() -> None:
     redactor = Redactor()
     assert len(set(INNOCENT)) >= 150
     assert [text for text in INNOCENT if redactor.text(text) != text] == []
+
+
+def test_tokens_of_unknown_services_are_masked_where_nothing_tells_of_them() -> None:
+    chance, redactor = random.Random(3), Redactor()
+    tokens = [made(template, chance) for template in TOKENS["others"].split() for _ in range(3)]
+    missed = [token for token in tokens if left(redactor.text(f"401 for {token}: no"), token)]
+    assert len(missed) < len(tokens) / 8
+
+
+def test_what_else_is_drawn_by_lot_is_left_alone() -> None:
+    redactor = Redactor()
+    assert [text for _, text in alike(seed=5, rounds=3) if redactor.text(text) != text] == []
 
 
 def test_what_is_masked_is_masked_once() -> None:
@@ -75,6 +88,15 @@ def test_the_quick_look_is_true_for_whatever_the_table_of_kinds_matches(text: st
 def test_the_quick_look_is_true_for_whatever_a_form_matches(text: str) -> None:
     redactor, folded = Redactor(), text.lower()
     assert redactor.suspects(text) or list(forms.formed(text, folded)) == []
+
+
+ALONE = [alone._WORD, alone._BASE64, alone._GROUPS]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.sampled_from(ALONE).flatmap(made_from))
+def test_the_quick_look_is_true_for_whatever_stands_alone(text: str) -> None:
+    assert Redactor().suspects(text) or list(alone.find(text)) == []
 
 
 def test_the_quick_look_knows_the_programs_and_the_tokens_in_base64() -> None:
@@ -303,6 +325,7 @@ ADVERSARIAL = [
     "a@a.", "_aaaaaaaaaaaaaaaa", 'password\\"', "ghp_", "figd_-", "glsa_" + "a" * 30 + "_", "SG." + "a" * 16 + ".",
     "://?sig=", "password=a.", "-eyJ", "a,password\n", "key=", '("a","', "-ghp_" + "a1" * 16, "mysql ",
     "12345678:AA", "mysql -", "password is ", "-", "_", "\\", '"',
+    "a1B2c3", "a1b2-", "Ab1.", "A1B2C-", "a1+/",
 ]  # fmt: skip
 
 
@@ -328,7 +351,7 @@ def test_the_steps_grow_with_the_length_of_a_text_and_no_faster(piece: str) -> N
     assert calls(16_000) < 5 * calls(4_000) + 200
 
 
-@pytest.mark.parametrize("module", [cards, commands, forms, named, tables, tokens])
+@pytest.mark.parametrize("module", [alone, cards, commands, forms, named, tables, tokens])
 def test_no_pattern_repeats_without_a_bound_within_a_repetition(module: Any) -> None:
     finder = tokens.Finder()
     found = [value for value in (*vars(module).values(), *vars(finder).values()) if isinstance(value, re.Pattern)]

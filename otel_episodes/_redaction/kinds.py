@@ -255,7 +255,7 @@ IDENTIFIERS: Final = set_of(
     checkout checkpoint chunk claim class client clip cluster cmpl code coll collection column com comment commit
     company component compl completion component computer con config connection contact container content context
     contract conv conversation copy core coupon cr cs css ctx cus customer cursor cust dashboard data dataset
-    datasource date day db deal default delivery demo deployment desc device dir disk dispute dist div doc docker
+    datasource date day db deal default delivery demo deployment desc device diff dir disk dispute dist div doc docker
     document domain download draft dp drive edge edit eipalloc element embedding email endpoint eni entity entry env
     episode error etag eval event evt example exec execution exp experiment export expression ext fc feature
     feedback field fig file flow folder font form frame ft ftjob ftevent ftckpt func function game gen generation

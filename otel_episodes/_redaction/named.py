@@ -254,7 +254,8 @@ def _fits_after_blank(said: _Said) -> bool:
             return False
         around = said.text[max(0, said.hint - 256) : said.hint]
         in_netrc = "login " in around and "machine " in around
-        return said.is_value() and (in_netrc or (is_chosen(value) and len(value) >= _LEAST_IN_PROSE))
+        is_name = len(value) >= _LEAST_AFTER_BLANK and value.isidentifier() and strength(value) != NONE
+        return said.is_value() and (in_netrc or (is_chosen(value) and len(value) >= _LEAST_IN_PROSE and not is_name))
     if words(said.name)[-1] == "pw":
         return is_chosen(value) and len(value) >= _LEAST_IN_PROSE
     if sure in (TOKEN, RANDOM) and said.name.lower().rpartition("_")[2] in _NAMES_BEFORE_BLANK:

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from otel_episodes._redaction.drawn import is_random
 from otel_episodes._redaction.kinds import set_of
-from otel_episodes._redaction.tokens import is_random
 
 # How sure a name is of its value.
 NONE: Final = 0
@@ -92,6 +92,8 @@ _ABOUT: Final = set_of(
     seconds latency bucket
     """
 )
+# The digest of a key is none.
+_DIGESTS: Final = set_of("sha md checksum digest fingerprint thumbprint")
 
 _PLACEHOLDER: Final = re.compile(
     r"""(?ix)
@@ -150,6 +152,8 @@ def strength(name: str) -> int:
     """Return how sure a name is that its value is a secret."""
     parts = words(name)
     if not parts:
+        return NONE
+    if parts[-1] in _DIGESTS:
         return NONE
     about = len(parts) > 1 and parts[-1] in _ABOUT
     found = max((_of_word(part, parts[:at]) for at, part in enumerate(parts)), default=NONE)

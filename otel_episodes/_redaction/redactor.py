@@ -109,7 +109,7 @@ class Redactor(NamedTuple):
             return text
         # Each rule is imported with the first text that asks for it: many a process never meets one.
         folded = _lowered(text)
-        for rule in (_formed, _tokens, _named, _in_commands):
+        for rule in (_formed, _tokens, _named, _in_commands, _alone):
             text = masked(text, rule(text, folded), self.masked)
             folded = folded if len(folded) == len(text) else _lowered(text)
         text = masked(text, _cards(text), lambda number: self.masked(number.replace(" ", "").replace("-", "")))
@@ -153,10 +153,12 @@ def _formed(text: str, folded: str) -> Iterator[tuple[int, int]]:
 
 
 def _tokens(text: str, folded: str) -> Iterator[tuple[int, int]]:
-    if _RUN in folded.encode("utf-8", "replace").translate(_CLASSES).decode("latin-1").replace(
-        "0", "x"
-    ) or hints.has_base64(folded):
+    if _has_run(folded) or hints.has_base64(folded):
         yield from _finder().find(text)
+
+
+def _has_run(folded: str) -> bool:
+    return _RUN in folded.encode("utf-8", "replace").translate(_CLASSES).decode("latin-1").replace("0", "x")
 
 
 @cache
@@ -182,6 +184,13 @@ def _in_commands(text: str, folded: str) -> Iterator[tuple[int, int]]:
         from otel_episodes._redaction import commands  # noqa: PLC0415  # likewise
 
         yield from commands.in_commands(text, folded)
+
+
+def _alone(text: str, folded: str) -> Iterator[tuple[int, int]]:
+    if _has_run(folded):
+        from otel_episodes._redaction import alone  # noqa: PLC0415  # likewise
+
+        yield from alone.find(text)
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:

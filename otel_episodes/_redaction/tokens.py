@@ -7,7 +7,8 @@ from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_episodes._redaction import kinds
+from otel_episodes._redaction import alone, kinds
+from otel_episodes._redaction.drawn import LEAST, PARTS, TELLING_CHARACTERS, is_random
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,13 +21,12 @@ _EDGE: Final = (
 # What goes on with a token beyond what it is known by.
 _REST: Final = re.compile(r"[\w~-]{0,65536}(?:\.[\w-]{2,256}){0,5}(?:=[0-9A-F]{8}(?![\w=])|={0,2})", re.ASCII)
 _REST_OF_BASE64: Final = re.compile(r"[\w+/=~-]{0,65536}", re.ASCII)
+_MORE_PARTS: Final = re.compile(r"(?:\.[\w-]{16,256}){0,5}", re.ASCII)
 # What a token can be part of: nothing else in a text is looked at for tokens.
 _WORD_OF_ONE: Final = re.compile(r"[\w.~+/=:%$-]{16,}", re.ASCII)
 # A word with parts, at least twenty characters long; the rule for tokens of services that are not known.
 _PIECE: Final = re.compile(r"(?<![A-Za-z0-9_~-])[A-Za-z][A-Za-z0-9]*(?=[_-])[\w-]{12,}", re.ASCII)
 _ESCAPE: Final = re.compile(r"[nrtbfv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}")
-_TELLING_CHARACTERS: Final = re.compile(r"[0-9]|[a-z][A-Z]|[A-Z]{2}[a-z]")
-_PARTS: Final = re.compile(r"[_-]+")
 _HEX: Final = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")
 _FILE_OR_HOST: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,}|@[A-Za-z]")
 # Identifiers that sort by time: ULID, TypeID, KSUID.
@@ -34,70 +34,17 @@ _SORTED_IDENTIFIER: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-7][0-9a-
 _DIGEST_BEFORE: Final = re.compile(
     r"(?i)(?:sha-?\d{1,3}|md5|h1|digest|checksum|integrity|etag|blake\w{1,4})[\"']?[=:-] ?[\"']?$"
 )
-_PREFIX_OF_ONE: Final = re.compile(r"[a-z]{2,}\d{0,2}|[A-Z]{2,}\d{0,2}|[a-z]\d[a-z]?")
+_PREFIX_OF_ONE: Final = re.compile(r"[a-z]{2,}\d{0,2}|[A-Z]{2,}\d{0,2}|[A-Z]\d|[a-z]{1,4}\d[a-z]{0,3}")
 _LONGEST_PREFIX: Final = 3
 _PREFIX: Final = 12
 _WORD: Final = 8
 _LEAST: Final = 20
-_LEAST_TELLING: Final = 16
-# A UUID has 32, and is what identifiers are made of.
-_LEAST_HEX: Final = 40
+# A digest, or a UUID; after a short name and a dash it is a commit.
+_LEAST_HEX: Final = 32
+_LONGEST_BEFORE_HEX: Final = {"_": 14, "-": 6}
 _LEAST_HEX_TELLING: Final = 24
-_DISTINCT: Final = 8
 _LEAST_SHAPED: Final = 32
 _LONG: Final = 28
-
-# How many bits each pair of characters says, where English and the names in programs are spoken: a row for each letter
-# and one for digits (last), counted over the names in Python's standard library.
-_BITS: Final = (
-    "654497595963449593436576696", "364647884583674595573989474", "386737835934682795635799795",
-    "467526793895784795564899794", "474465698985537673248664796", "476543792994873894654999794",
-    "577728544994745894365799975", "288628983986673995745999797", "564556598984524595439696969",
-    "478727864746873497573787774", "476615673984856686466959796", "377527993994883698545899598",
-    "258628994986573399565999697", "484335384966864698435699897", "664486697965425493544657997",
-    "287638874983983593545789496", "577799776996867675560879995", "386527593966563794445679598",
-    "595838754976785598414989698", "486717943997684694556989597", "545645695993436494437998994",
-    "277917883999686897789989885", "387647952995644793479976996", "554545975897698497739996681",
-    "665756885995436296337556665", "476717763996585687677865565", "666556998898988799888994980",
-)  # fmt: skip
-_CAMEL_BITS: Final = 4
-# Of random letters and digits one in a hundred says less a pair; of names in programs one in a hundred says more.
-_RANDOM_BITS: Final = 4.55
-_RANDOM_BITS_OF_LETTERS: Final = 5.0
-
-
-def _pairs() -> dict[str, int]:
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    symbols = [(letter, letter.upper()) for letter in letters] + [tuple("0123456789")]
-    bits = {}
-    for row, first in zip(_BITS, symbols, strict=True):
-        for number, second in zip(row, symbols, strict=True):
-            for one in first:
-                for other in second:
-                    is_camel = one.islower() and other.isupper()
-                    bits[one + other] = _CAMEL_BITS if is_camel else int(number)
-    return bits
-
-
-_PAIRS: Final = _pairs()
-
-
-def surprise(word: str) -> float:
-    """Return the bits that a pair of neighbouring characters says on average: much for what is drawn by lot."""
-    pairs = _PAIRS
-    return sum(pairs.get(word[at : at + 2], _WORD) for at in range(len(word) - 1)) / max(len(word) - 1, 1)
-
-
-def is_random(text: str, least: int = _LEAST_TELLING) -> bool:
-    """Return True if a text of letters, digits, - and _ looks drawn by lot: no words, no number, no digest."""
-    parts = [part for part in _PARTS.split(text) if len(part) >= _WORD]
-    joined = "".join(parts)
-    if len(joined) < min(least, 12) or len(text) < least or len(set(joined)) < _DISTINCT:
-        return False
-    if not _TELLING_CHARACTERS.search(joined):
-        return False
-    bits = sum(surprise(part) * len(part) for part in parts) / len(joined)
-    return bits >= (_RANDOM_BITS if any(map(str.isdigit, joined)) else _RANDOM_BITS_OF_LETTERS)
 
 
 class _Body(NamedTuple):
@@ -176,7 +123,8 @@ def _alike(text: str, piece: re.Match[str]) -> Iterator[tuple[int, int]]:
     if start and text[start - 1] in "\\%[;":
         start += _left_of_an_escape(text, start)
     if _is_built_like_one(text[start:end], text, end) and not _DIGEST_BEFORE.search(text, max(0, start - 16), start):
-        rest = _REST_OF_BASE64.match(text, end).group()  # type: ignore[union-attr]  # matches anything
+        end = _MORE_PARTS.match(text, end).end()  # type: ignore[union-attr]  # matches anything
+        rest = _REST_OF_BASE64.match(text, end).group()  # type: ignore[union-attr]  # likewise
         yield start, end + len(rest) if "+" in rest or is_random(rest.replace("/", "-")) else end
 
 
@@ -194,9 +142,9 @@ def _left_of_an_escape(text: str, start: int) -> int:
 
 def _is_built_like_one(piece: str, text: str, end: int) -> bool:
     """Return True for a short prefix, a separator, and what is drawn by lot: ``acme_pat_`` and forty characters."""
-    if not _TELLING_CHARACTERS.search(piece):
+    if not TELLING_CHARACTERS.search(piece):
         return False
-    parts = _PARTS.split(piece)
+    parts = PARTS.split(piece)
     first = parts[0].lower()
     if first in kinds.DIGESTS or len(first) > _PREFIX:
         return False
@@ -218,14 +166,15 @@ def _is_built_like_one(piece: str, text: str, end: int) -> bool:
 
 
 def _is_body(body: str, prefix: str, *, telling: bool) -> bool:
-    if _HEX.fullmatch(body):
-        digits = len(body.replace("-", ""))
+    if _HEX.fullmatch(body.replace("_", "-")):
+        digits = len(body.replace("-", "").replace("_", ""))
         if telling:
             return digits >= _LEAST_HEX_TELLING
-        return digits >= _LEAST_HEX and "-" not in body and len(prefix) < _WORD and prefix.count("_") == 1
+        longest = max(map(len, PARTS.split(body)))
+        return longest >= _LEAST_HEX and len(prefix) <= _LONGEST_BEFORE_HEX[prefix[-1]]
     if not telling and _SORTED_IDENTIFIER.fullmatch(body):
         return False
-    return is_random(body, _LEAST_TELLING if telling else _LEAST)
+    return is_random(body, LEAST if telling else _LEAST) or any(map(alone.is_surprising, PARTS.split(body)))
 
 
 def trie(words: Iterable[str]) -> str:
