@@ -67,6 +67,10 @@ def test_patterns_are_listed_and_shown_with_their_episodes(command: Callable[...
     shown = parsed(command("patterns", "show", rows[0]["PatternId"][:8], "--json"))
     assert len(shown["Episodes"]) == 5
     assert "look > act" in command("patterns", "--type", "tool_sequence")
+    # Five runs went one way and five the other: two claims, in however many words.
+    everything = parsed(command("patterns", "--json"))
+    told = command("patterns")
+    assert len(everything) > sum(row["PatternId"][:8] in told for row in everything) == 2
     heuristics = command("patterns", "--type", "heuristic")
     assert "after look (ok): act" in " ".join(heuristics.split())
     with pytest.raises(SystemExit):

@@ -10,6 +10,7 @@ from otel_episodes_clickhouse.cli import options, output
 from otel_episodes_clickhouse.cli.choices import PatternType, Verdict
 from otel_episodes_clickhouse.cli.opening import reading
 from otel_episodes_clickhouse.errors import StoreError
+from otel_episodes_clickhouse.learning import claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _WIDE = 110
 # More that may be chance is a list nobody can act on.
 _PROMISING = 10
+# So many patterns are read for one that is listed: most are other wordings of one that is.
+_WORDINGS = 10
 
 patterns_app = typer.Typer(invoke_without_command=True, help="List what was learned across episodes.")
 
@@ -49,18 +52,16 @@ def patterns(  # options
     """List what was learned across episodes: what is sure, then the ten most promising.
 
     Sure is what chance explains in one of ten such lists at most. Of what looks promising it is
-    said how many runs more would settle the best.
+    said how many runs more would settle the best. What the same runs show in several wordings is
+    listed once.
     """
     if context.invoked_subcommand is not None:
         return
+    whole = bool(everything or kind or verdict or q < 1 or support > 2 or json or csv)  # noqa: PLR2004  # the least there is
     parameters = {
-        "type": kind or "",
-        "domain": domain,
-        "verdict": verdict or "",
-        "support": support,
-        "q": q,
-        "limit": limit,
-    }
+        "type": kind or "", "domain": domain, "verdict": verdict or "", "support": support, "q": q,
+        "limit": limit if whole else limit * _WORDINGS,
+    }  # fmt: skip
     with reading(dsn) as store:
         rows = store.query_named("patterns_list", parameters)
     if output.rows(rows, as_json=json, as_csv=csv):
@@ -68,8 +69,7 @@ def patterns(  # options
     if not rows:
         output.line("Nothing learned yet that fits: otel-episodes jobs run (a pattern needs two episodes).")
         return
-    whole = everything or kind or verdict or q < 1 or support > 2  # noqa: PLR2004  # the least there is
-    _print_patterns(rows if whole else _worth_a_look(rows), hidden=not whole)
+    _print_patterns(rows if whole else _worth_a_look(claims.distinct(rows))[:limit], hidden=not whole)
 
 
 def _worth_a_look(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

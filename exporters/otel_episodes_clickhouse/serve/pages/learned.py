@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_episodes_clickhouse.learning import claims
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,14 +15,16 @@ Row = dict[str, Any]
 
 # Of each verdict, the surest; of what is still open only the most promising.
 _SHOWN: Final = {"good": 30, "pitfall": 30, "open": 10}
+# So many patterns are read for one that is shown: most are other wordings of one that is.
+_WORDINGS: Final = 4
 _MOST: Final = 100
 _EVIDENCE: Final = 20
 
 
 def load(store: Store, domain: str = "", kind: str = "") -> Row:
     """Return patterns by verdict under ``Patterns``, the ``Weeks`` of each domain, ``Effects`` and ``Skills``."""
-    asked = {"type": kind, "domain": domain, "limit": max(_SHOWN.values())}
-    rows = [_worded(row) for row in store.query_named("page_patterns", asked)]
+    asked = {"type": kind, "domain": domain, "limit": max(_SHOWN.values()) * _WORDINGS}
+    rows = [_worded(row) for row in claims.distinct(store.query_named("page_patterns", asked))]
     patterns = {
         verdict: [row for row in rows if row["Verdict"] == verdict][:limit] for verdict, limit in _SHOWN.items()
     }

@@ -244,7 +244,7 @@ ORDER BY SameTask DESC, Alike DESC, StartTime DESC, EpisodeId
 LIMIT {limit:UInt32};
 
 -- name: page_patterns
--- Of each verdict the surest; of what is still open the most promising ten.
+-- Of each verdict the surest; of what is still open the most promising.
 SELECT *
 FROM patterns
 WHERE ({type:String} = '' OR Type = {type:String}) AND ({domain:String} = '' OR Domain = {domain:String})
