@@ -179,7 +179,7 @@ class _Runner:
         self._progress = progress
         self._overlap = overlap
         self._batch = batch
-        self._lows: list[dict[str, Any]] = []
+        self._lows: list[dict[str, Any]] | None = None
         self._run = uuid.uuid4().hex
 
     def prices(self, file: str | None, *, asked: bool) -> list[JobReport]:
@@ -265,20 +265,21 @@ class _Runner:
         if context["full"]:
             table = "internal_known_episodes" if job == "facts" else "internal_facts"
             # Those of one job do for the next: where they lie does not matter, only that all ids are between them.
-            self._lows = self._lows or self._store.query_named("job_ranges", {"table": table, "size": self._batch})
-            lows = [row["Low"] for row in self._lows[:: self._times(job)]]
-            scopes = [{"batch": 0, "low": low, "high": high} for low, high in pairwise(["", *lows[1:], ""])]
-            return self._store.query_named("job_episodes", {"table": table})[0]["Episodes"], scopes
+            episodes = self._store.query_named("job_episodes", {"table": table})[0]["Episodes"]
+            if self._lows is None:
+                self._lows = self._store.query_named("job_ranges", {"table": table, "size": self._batch})
+            lows = [row["Low"] for row in self._lows[:: self._times(job, foreign=context["foreign"])]]
+            return episodes, [{"batch": 0, "low": low, "high": high} for low, high in pairwise(["", *lows[1:], ""])]
         self._store.execute(sql.named("worklist_write"), {**context, "size": BATCH_EPISODES})
         found = self._store.query_named("worklist_batches", context)[0]
         return found["Episodes"], [{"batch": batch, "low": "", "high": ""} for batch in range(found["Batches"])]
 
-    def _times(self, job: str) -> int:
+    def _times(self, job: str, *, foreign: bool) -> int:
         """Return how many times a batch's episodes one of this job may take."""
         # A user's formula may read the steps, and so is not light.
         if job == "rewards" and self._formula.text is not None:
             return 1
-        if job == "facts" and self._store.query_named("foreign_spans")[0]["Spans"]:
+        if job == "facts" and foreign:
             return _FACTS_WITH_FOREIGN
         return _LIGHT.get(job, 1)
 
@@ -328,6 +329,7 @@ class _Runner:
         return chunks
 
     def _begin(self, job: str, formula: str, *, exclusive: bool) -> dict[str, Any]:
+        snapshot = self._snapshot()
         # An exclusive job keeps the result of one formula only: another one since then means starting over.
         last = self._store.query_named(
             "job_last", {"job": job, "formula": "" if exclusive else formula, "overlap": self._overlap}
@@ -338,7 +340,7 @@ class _Runner:
         since = _EPOCH if full else min(self._since or last["Since"], last["Since"])
         context = {
             "run": self._run, "job": job, "formula": formula, "under": formula, "full": full, "since": since,
-            "snapshot": self._snapshot(), "started": time.monotonic(),
+            "snapshot": snapshot, "started": time.monotonic(), "foreign": last["Foreign"],
         }  # fmt: skip
         self._record(context, "running")
         return context

@@ -13,14 +13,14 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_02_facts REFRESH EVERY 1
 DEPENDS ON internal_refresh_01_worklist
 APPEND TO internal_facts
 AS SELECT *, now64(6, 'UTC') AS Version
-FROM internal_facts_changed(run = 'refresh', batch = 0, full = false, low = '', high = '');
+FROM internal_facts_changed(run = 'refresh', batch = 0, full = false, low = '', high = '', foreign = true);
 
 -- name: internal_refresh_03_sequences
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_03_sequences REFRESH EVERY 1 MINUTE
 DEPENDS ON internal_refresh_02_facts
 APPEND TO internal_sequences
 AS SELECT *, now64(6, 'UTC') AS Version
-FROM internal_sequences_changed(run = 'refresh', batch = 0, full = false, low = '', high = '');
+FROM internal_sequences_changed(run = 'refresh', batch = 0, full = false, low = '', high = '', foreign = true);
 
 -- name: internal_refresh_04_scales
 CREATE MATERIALIZED VIEW IF NOT EXISTS internal_refresh_04_scales REFRESH EVERY 1 MINUTE

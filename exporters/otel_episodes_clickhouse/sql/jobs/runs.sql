@@ -8,7 +8,9 @@ SELECT toString(greatest(now64(6, 'UTC'), addMicroseconds((SELECT max(SnapshotAt
 SELECT
     toString(subtractSeconds(greatest(max(r.SnapshotAt), toDateTime64('1970-01-02 00:00:00', 6, 'UTC')), {overlap:UInt32})) AS Since,
     argMax(r.Formula, r.SnapshotAt) AS Formula,
-    count() AS Runs
+    count() AS Runs,
+    -- Whether other instrumentations record here: what reads their spans takes most of the time that planning takes.
+    assumeNotNull((SELECT count() FROM internal_agent_spans)) > 0 AS Foreign
 FROM internal_job_runs AS r FINAL
 WHERE r.Job = {job:String} AND r.State = 'done' AND ({formula:String} = '' OR r.Formula = {formula:String});
 

@@ -265,8 +265,9 @@ FROM
     FROM internal_trace_steps
 );
 
--- name: internal_roots_of_episodes
-CREATE OR REPLACE VIEW internal_roots_of_episodes
+-- name: internal_own_roots
+-- Roots of our own. A view for itself, as are our own steps: where no other instrumentation records anything, the jobs plan no more.
+CREATE OR REPLACE VIEW internal_own_roots
 AS SELECT
     EpisodeId, TraceId, SpanId, Ended, Segment, Task, TaskType, Domain, Language, Framework, Complexity, Tags,
     if(Ended AND Outcome = '', 'unknown', Outcome) AS Outcome, OutcomeSource, EndedHow, Verdict, Artifacts, Completed, Failed,
@@ -275,7 +276,11 @@ AS SELECT
 FROM internal_roots FINAL
 WHERE EpisodeId != ''
 -- The same span always has the same start, so its copies are in one partition; likewise below.
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1;
+
+-- name: internal_roots_of_episodes
+CREATE OR REPLACE VIEW internal_roots_of_episodes
+AS SELECT * FROM internal_own_roots
 UNION ALL
 SELECT
     EpisodeId, TraceId, SpanId, Ended, 0, Task, '', '', '', '', '', [], Outcome, if(Ended AND Outcome != 'unknown', 'rule', ''), '', Verdict,
@@ -284,6 +289,16 @@ SELECT
     '', AgentName, ConversationId, ServiceName, map('episode.convention', Convention), Tenant
 FROM internal_agent_traces
 WHERE IsEpisode;
+
+-- name: internal_own_steps
+CREATE OR REPLACE VIEW internal_own_steps
+AS SELECT
+    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Arguments, Template, Action, Observation, Success,
+    ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName,
+    Convention, Tenant
+FROM internal_steps FINAL
+WHERE EpisodeId != '' AND Convention = ''
+SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 -- name: steps
 -- Every step of an episode once, no matter which instrumentation recorded it.
@@ -315,13 +330,7 @@ CREATE OR REPLACE VIEW steps
     Convention LowCardinality(String) COMMENT 'empty: recorded by otel-episodes; else attribute=value by which it was recognised',
     Tenant LowCardinality(String) COMMENT 'tenant.id of the resource; empty: none'
 )
-AS SELECT
-    EpisodeId, TraceId, SpanId, ParentSpanId, Segment, StepIndex, Kind, Tool, Arguments, Template, Action, Observation, Success,
-    ErrorType, ErrorMessage, StartTime, DurationNs, InputTokens, OutputTokens, BatchCount, BatchErrors, AgentName, ServiceName,
-    Convention, Tenant
-FROM internal_steps FINAL
-WHERE EpisodeId != '' AND Convention = ''
-SETTINGS do_not_merge_across_partitions_select_final = 1
+AS SELECT * FROM internal_own_steps
 UNION ALL
 SELECT
     EpisodeId, TraceId, step.SpanId, step.ParentSpanId, Segment, 0, step.Kind, step.Tool, step.Arguments, '', step.Action,

@@ -51,12 +51,12 @@ FROM
     WHERE Formula = {formula:String} AND WrittenAt >= {since:DateTime64(6, 'UTC')} AND {job:String} = 'observations'
 );
 
--- name: internal_placed_steps
+-- name: internal_steps_placed
 -- Steps with a number to put them in order: segment, index, start, a hash of the span's id, each the higher part of it; its
 -- lowest bit is whether the step succeeded. Sorting numbers takes a third of the time that sorting tuples does. The order
 -- is the one the recording process counted; where some step of an episode could not be counted it is that of the clock,
 -- which is the number without the index (bits 80 to 111).
-CREATE OR REPLACE VIEW internal_placed_steps
+CREATE OR REPLACE VIEW internal_steps_placed
 AS SELECT
     -- A step of which nobody can tell is not a failed one.
     * REPLACE (ifNull(Success, true) AS Success),
@@ -64,7 +64,22 @@ AS SELECT
         + bitShiftLeft(toUInt128(toUnixTimestamp64Nano(StartTime)), 17)
         + bitAnd(cityHash64(SpanId), 131070) + ifNull(Success, true) AS Position,
     bitAnd(Position, bitNot(bitShiftLeft(toUInt128(4294967295), 80))) AS PositionByClock
-FROM steps;
+FROM merge(currentDatabase(), if({foreign:Bool}, '^steps$', '^internal_own_steps$'));
+
+-- name: internal_placed_steps
+CREATE OR REPLACE VIEW internal_placed_steps
+AS SELECT * FROM internal_steps_placed(foreign = true);
+
+-- name: internal_trace_costs
+-- What the calls of models in a trace cost.
+CREATE OR REPLACE VIEW internal_trace_costs
+AS SELECT EpisodeId, Unpriced, Cost
+FROM internal_agent_traces
+WHERE (Own OR IsEpisode) AND ModelCalls > 0;
+
+-- name: internal_no_costs
+CREATE OR REPLACE VIEW internal_no_costs
+AS SELECT '' AS EpisodeId, false AS Unpriced, CAST(NULL, 'Nullable(Float64)') AS Cost WHERE false;
 
 -- name: internal_headers_of
 -- What the roots of an episode have. An end outranks its start marker, the first segment the later ones: one number, since
@@ -80,7 +95,7 @@ AS WITH
             bitShiftLeft(toUInt64(4095 - least(Segment, 4095)), 52) + bitShiftLeft(toUInt64(Ended), 51) + EndedAt AS Rank,
             bitShiftLeft(toUInt64(least(Segment, 4095)), 52) + EndedAt AS Latest,
             bitShiftLeft(toUInt128(Completed), 64) + bitShiftLeft(toUInt64(Failed), 32) + StoppedAtStep AS Counts
-        FROM internal_roots_of_episodes
+        FROM merge(currentDatabase(), if({foreign:Bool}, '^internal_roots_of_episodes$', '^internal_own_roots$'))
         WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String})
             AND ({full:Bool} OR EpisodeId IN work)
     )
@@ -137,7 +152,7 @@ FROM
     SELECT
         EpisodeId, StepIndex, Tool, Success, InputTokens, OutputTokens, Position, PositionByClock,
         addNanoseconds(StartTime, DurationNs) AS EndTime
-    FROM internal_placed_steps
+    FROM internal_steps_placed(foreign = {foreign:Bool})
     WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String})
         AND ({full:Bool} OR EpisodeId IN work)
 )
@@ -148,9 +163,8 @@ CREATE OR REPLACE VIEW internal_costs_of
 AS WITH
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'facts', batch = {batch:UInt32}))
 SELECT EpisodeId, if(max(Unpriced), NULL, sum(Cost)) AS Cost
-FROM internal_agent_traces
-WHERE (Own OR IsEpisode) AND ModelCalls > 0
-    AND ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String})
+FROM merge(currentDatabase(), if({foreign:Bool}, '^internal_trace_costs$', '^internal_no_costs$'))
+WHERE ({low:String} = '' OR EpisodeId >= {low:String}) AND ({high:String} = '' OR EpisodeId < {high:String})
     AND ({full:Bool} OR EpisodeId IN work)
 GROUP BY EpisodeId;
 
@@ -202,15 +216,15 @@ AS WITH
             if(h.OutputTokens > 0, h.OutputTokens, s.OutputTokens) AS OutputTokens,
             c.Cost AS Cost
         FROM internal_headers_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String}) AS h
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool}) AS h
         LEFT JOIN internal_step_counts_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String}) AS s
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool}) AS s
             ON s.EpisodeId = h.EpisodeId
         LEFT JOIN internal_judgements_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
             low = {low:String}, high = {high:String}) AS e
             ON e.EpisodeId = h.EpisodeId
         LEFT JOIN internal_costs_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String}) AS c
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool}) AS c
             ON c.EpisodeId = h.EpisodeId
     )
 SELECT
@@ -224,7 +238,8 @@ CREATE OR REPLACE VIEW internal_facts_changed
 AS WITH
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'facts', batch = {batch:UInt32}))
 SELECT *
-FROM internal_facts_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
+FROM internal_facts_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+    low = {low:String}, high = {high:String}, foreign = {foreign:Bool})
 -- One number of 128 bits is looked up in half the time that an id and another take.
 WHERE sipHash128(EpisodeId, Fingerprint) NOT IN
 (
@@ -252,14 +267,14 @@ AS WITH
                 '(?:[a-z]:)?(?:[\\w.~-]*[/\\\\])+[\\w.~-]*', '<path>'),
                 '[0-9]+(?:[.,][0-9]+)*', '<n>'),
                 '[\\s[:cntrl:]]+', ' ')), 1, 160) AS Error
-        FROM internal_placed_steps
+        FROM internal_steps_placed(foreign = {foreign:Bool})
         WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     ),
     templates AS
     (
         SELECT StepId AS StepOf, Made
         FROM internal_templates_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String})
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool})
     ),
     gathered AS
     (
@@ -294,7 +309,7 @@ AS WITH
     (
         SELECT EpisodeId AS StepsOf, Steps AS InOrder
         FROM internal_ordered_steps_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String})
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool})
     ),
     decisions AS
     (
@@ -325,7 +340,8 @@ CREATE OR REPLACE VIEW internal_sequences_changed
 AS WITH
     work AS (SELECT EpisodeId FROM internal_work(run = {run:String}, job = 'sequences', batch = {batch:UInt32}))
 SELECT *
-FROM internal_sequences_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
+FROM internal_sequences_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+    low = {low:String}, high = {high:String}, foreign = {foreign:Bool})
 WHERE sipHash128(EpisodeId, Fingerprint) NOT IN
 (
     SELECT sipHash128(EpisodeId, argMax(Fingerprint, Version)) FROM internal_sequences

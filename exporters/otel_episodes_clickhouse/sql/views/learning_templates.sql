@@ -13,7 +13,7 @@ SELECT
     min(StepIndex) OVER (PARTITION BY EpisodeId) > 0 AS Counted,
     if(StepIndex > 0, Position, PositionByClock) AS At, PositionByClock AS AtByClock,
     row_number() OVER (PARTITION BY EpisodeId, Tool, Given ORDER BY At) > 1 AS Again
-FROM internal_placed_steps AS s
+FROM internal_steps_placed(foreign = {foreign:Bool}) AS s
 WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work)
     AND Tool != '' AND startsWith(Given, '{') AND isValidJSON(Given);
 
@@ -49,7 +49,8 @@ AS SELECT
     arrayExists(word -> lengthUTF8(word) >= 3, Words) AS Telling,
     if(empty(Words), [0], arrayMap(word -> cityHash64(word), Words)) AS Hashes,
     arrayJoin(Hashes) AS Word
-FROM internal_calls_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool}, low = {low:String}, high = {high:String})
+FROM internal_calls_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
+    low = {low:String}, high = {high:String}, foreign = {foreign:Bool})
 LEFT ARRAY JOIN arraySlice(arraySort(JSONExtractKeysAndValuesRaw(Given)), 1, 20) AS Argument;
 
 -- name: internal_templates_of
@@ -73,9 +74,9 @@ AS WITH
                 startsWith(Value, '"'), 'text',
                 'number') AS Kind
         FROM internal_argument_words_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String}) AS a
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool}) AS a
         LEFT JOIN internal_words_of(run = {run:String}, batch = {batch:UInt32}, full = {full:Bool},
-            low = {low:String}, high = {high:String}) AS w
+            low = {low:String}, high = {high:String}, foreign = {foreign:Bool}) AS w
             ON w.EpisodeId = a.EpisodeId AND w.Word = a.Word
         GROUP BY a.StepId, a.Name
     )
