@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import Asked as Made
-from otel_episodes_clickhouse.learning.ranking import Done, calls, contexts, grounding, hashed, mixed
+from otel_episodes_clickhouse.learning.ranking import Done, calls, contexts, failed, grounding, hashed, mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from otel_episodes_clickhouse.learning.values import Values
 
-# Contexts in which templates are counted, and the one in which it is how well arguments are grounded.
-_TEMPLATES, _GROUNDED = (0, 1, 4, 5), 0
+# Contexts in which templates are counted, and the ones in which it is how well arguments are grounded, and failures.
+_TEMPLATES, _GROUNDED, _FAILURES = (0, 1, 4, 5), 0, 0
 # What a run earns that went well.
 WON = 0.5
 
@@ -57,12 +57,15 @@ class Counted:
             past.append(Done(step.tool, failed=not step.ok))
 
     def _keys(self, task: str, past: Sequence[Done], step: Taken) -> Iterator[tuple[int, int]]:
-        tool, *templates = calls(Made(step.tool, step.template))
+        made = Made(step.tool, step.template)
+        tool, *templates = calls(made)
         grounded = grounding(step.template)
         for level, context in enumerate(contexts(self._domain, task, past[-3:])):
             yield context, tool
             if level in _TEMPLATES:
                 yield from ((context, call) for call in templates)
+            if not step.ok and level == _FAILURES:
+                yield from ((context, call) for call in failed(made))
             if grounded and level == _GROUNDED:
                 yield context, mixed(hashed(""), hashed(grounded))
 

@@ -5,8 +5,12 @@ Of a call in a context are counted ``n`` steps of runs that were judged, ``gain`
 Contexts go from the general to the specific: any step of the domain, after the last call, the last two, the last
 three; then, for a task that recurs, any of its steps, after the last, the last two. A context's value V is
 (gain + 0.1) / (n + 1) at the top and (gain + 3 V of its parent) / (n + 3) below. A call there is worth
-q = (gain + 3 m) / (n + 3) with m = V times its lift so far, and its lift becomes q / V. So what nobody has tried keeps
-the lift of what is more general, and a habit earns nothing by being one: **lift** ranks.
+q = (runs gain / n + k m) / (runs + k) with m = V times its lift so far and k = 5 + 0.1 / V, and its lift becomes q / V.
+So what nobody has tried keeps the lift of what is more general, and a habit earns nothing by being one: **lift** ranks.
+A step counts in the most specific of the contexts that contain each other: what was seen once is one proof, not four.
+Where outcomes are noise, or lies, k keeps lifts near 1; where next to nothing ever succeeds, 0.1 / V does: there, that
+a call did not succeed either says nothing of it. What a lift begins with is 1 less three quarters of how often the call
+fails, which is known of steps whatever the run's outcome.
 
 Below the tool come the template of the call and then the template with its literals, in the same contexts.
 """
@@ -21,13 +25,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _MASK: Final = (1 << 64) - 1
 # What stands before the first step, and for the domain: see internal_followed.
 _NOTHING: Final = 94
+# A context's value is that of its parent, as if seen in so many steps of it.
 _STRENGTH: Final = 3.0
-_LEAST: Final = 0.001
+# What is believed of a call before it was seen here counts as so many runs, and as many more as earn a tenth.
+_RUNS: Final = 5.0
+_EARNING: Final = 0.1
+# How much less a call is worth, before it is known what it led to, where it always fails: a step is lost.
+_LOST: Final = 0.75
+# That it works is believed as if seen so often.
+_WORKED: Final = 2
 _MOST: Final = 0.98
 _Z: Final = 1.96
 # Parents of the seven contexts, and from how many steps on each says what is usual.
@@ -35,6 +46,8 @@ _PARENTS: Final = (-1, 0, 1, 2, 0, 4, 5)
 _USUAL_FROM: Final = (1, 3, 3, 3, 1, 1, 1)
 # Which of two is more specific to the task or to what was done.
 _SPECIFIC: Final = (1, 3, 4, 5, 2, 6, 7)
+# Those that are followed by one of theirs.
+_SPLIT: Final = (0, 1, 2, 4, 5)
 # Of a template only the contexts are counted in which it is seen often enough to say anything.
 _TEMPLATE_CONTEXTS: Final = (0, 1, 4, 5)
 # A literal that one run used may have been luck, or a slip of the pen.
@@ -142,6 +155,14 @@ def calls(asked: Asked) -> tuple[int, ...]:
     return ids if coarse == asked.template else (*ids, mixed(tool, hashed(asked.template)))
 
 
+def failed(asked: Asked) -> tuple[int, ...]:
+    """Return the ids under which the failures of a call are counted, by tool, template, and template with literals."""
+    tool = hashed(asked.tool)
+    coarse = without_literals(asked.template)
+    kinds = ("", coarse, asked.template) if coarse != asked.template else ("", coarse) if coarse else ("",)
+    return tuple(mixed(tool, hashed(f"failed {kind}")) for kind in kinds)
+
+
 @lru_cache(maxsize=65536)
 def grounding(template: str) -> str:
     """Return how far the arguments of a call are grounded in the task and in what was observed; empty: it has none."""
@@ -204,19 +225,22 @@ class Place:
 
     def _judge(self, asked: Asked) -> Worth:
         tool, *finer = calls(asked)
+        fails, *finer_fails = self._failing((tool, *finer), failed(asked))
         found = self._tools.get(tool)
         if found is None:
-            found = self._tools[tool] = self._tool(tool)
+            found = self._tools[tool] = self._tool(tool, 1 - _LOST * fails)
         usual = self._usual(found.counts)
-        grounded = self._grounded(grounding(asked.template))
-        for number, call in enumerate(finer):
-            ratio, runs = (1.0, _LITERAL_RUNS) if number else (grounded, 1)
-            found = self._finer(call, found, ratio, least_runs=runs)
+        ratio = self._grounded(grounding(asked.template))
+        for number, (call, often) in enumerate(zip(finer, finer_fails, strict=True)):
+            ratio *= (1 - _LOST * often) / (1 - _LOST * fails)
+            found = self._finer(call, found, ratio, least_runs=_LITERAL_RUNS if number else 1)
+            ratio, fails = 1.0, often
         deepest = found.deepest
         share = deepest.runs / deepest.n if deepest.n else 0.0
         # One run with forty looks is one proof, not forty.
-        alpha = share * deepest.gain + _STRENGTH * found.prior
-        beta = share * (deepest.n - deepest.gain) + _STRENGTH * (1 - found.prior)
+        strength = _strength(self._value)
+        alpha = share * deepest.gain + strength * found.prior
+        beta = share * (deepest.n - deepest.gain) + strength * (1 - found.prior)
         low, high = wilson(alpha, alpha + beta)
         known = found.counts[found.level - 1] if found.level else None
         runs, won = (known.runs, known.won) if known else (0, 0)
@@ -232,40 +256,54 @@ class Place:
         """Return True if this tool ever came after the last call."""
         return self._known.call(self.contexts[1], hashed(tool)) is not None
 
-    def _tool(self, call: int) -> _Found:
-        counts: list[Counts | None] = []
+    def _failing(self, made: Sequence[int], failures: Sequence[int]) -> Iterator[float]:
+        """Yield how often a call fails, by tool and then by each template, of which the coarser is the prior."""
+        often = 0.0
+        for call, failure in zip(made, failures, strict=True):
+            whole = self._known.call(self.contexts[0], call)
+            bad = self._known.call(self.contexts[0], failure)
+            if whole:
+                often = ((bad.seen if bad else 0) + _WORKED * often) / (whole.seen + _WORKED)
+            yield often
+
+    def _tool(self, call: int, lift: float) -> _Found:
         means: list[float] = []
-        lift, prior, deepest, level = 1.0, _bounded(self._value), Counts(), 0
-        for place, (context, total, value) in enumerate(zip(self.contexts, self.totals, self._values, strict=True)):
-            here = self._known.call(context, call) if total else None
+        prior, deepest, level = min(_MOST, self._value * lift), Counts(), 0
+        counts = [
+            self._known.call(context, call) if total else None
+            for context, total in zip(self.contexts, self.totals, strict=True)
+        ]
+        for place, (here, total, value) in enumerate(zip(counts, self.totals, self._values, strict=True)):
             if total:
-                prior = _bounded(value * lift)
-                lift, deepest = _moved(here, prior) / value, here or Counts()
+                prior = min(_MOST, value * lift)
+                below = counts[place + 1] if place in _SPLIT else None
+                lift, deepest = _moved(_without(here, below), prior, value) / value, here or Counts()
                 level = place + 1 if here else level
-            counts.append(here)
             means.append(value * lift)
         return _Found(counts, means, lift, prior, deepest, level)
 
     def _grounded(self, kind: str) -> float:
         """Return how many times better runs went after calls that are as well grounded, whatever the tool."""
         here = self._known.call(self.contexts[0], mixed(hashed(""), hashed(kind))) if kind else None
-        return _moved(here, _bounded(self._values[0])) / self._values[0] if here else 1.0
+        value = self._values[0]
+        return _moved(here, value, value) / value
 
     def _finer(self, call: int, coarser: _Found, ratio: float, *, least_runs: int) -> _Found:
         """Return the same for a template of a call: how much better it did than the call as a whole, place by place."""
         counts: list[Counts | None] = [None] * len(self.contexts)
         means = list(coarser.means)
-        prior, deepest, level = _bounded(self._value * coarser.lift * ratio), Counts(), 0
+        prior, deepest, level = min(_MOST, self._value * coarser.lift * ratio), Counts(), 0
         for place in _TEMPLATE_CONTEXTS:
             whole = coarser.counts[place] if place < len(counts) else None
             here = self._known.call(self.contexts[place], call) if whole else None
             if here is None or here.runs < least_runs:
                 continue
-            mean = coarser.means[place]
-            prior = _bounded(mean * ratio)
-            means[place] = _moved(here, prior)
+            mean, below = coarser.means[place], place + 1
+            prior, value = min(_MOST, mean * ratio), self._values[place]
+            inner = self._known.call(self.contexts[below], call) if below in _TEMPLATE_CONTEXTS else None
+            means[place] = _moved(_without(here, inner), prior, value)
             # What the whole would come to if it were moved likewise: where there is one template only, it is the whole.
-            ratio = means[place] / _moved(whole, mean)
+            ratio = means[place] / _moved(_without(whole, coarser.counts[below] if inner else None), mean, value)
             counts[place], deepest, level = here, here, place + 1
         if not level:
             return coarser._replace(lift=coarser.lift * ratio, prior=prior, deepest=deepest)
@@ -295,14 +333,28 @@ class Place:
         return chance / weight
 
 
-def _bounded(mean: float) -> float:
-    return min(_MOST, max(_LEAST, mean))
+def _strength(value: float) -> float:
+    """Return as how many runs counts what is believed of a call beforehand, where others earn this much."""
+    return _RUNS + _EARNING / value
 
 
-def _moved(here: Counts | None, mean: float) -> float:
-    if here is None:
+def _without(here: Counts | None, below: Counts | None) -> Counts | None:
+    """Return what was seen here but not in a context of this one, where it counts: what is seen once is one proof."""
+    if here is None or below is None:
+        return here
+    n, runs = here.n - below.n, here.runs - below.runs
+    return Counts(here.seen - below.seen, n, max(0.0, here.gain - below.gain), max(runs, min(n, 1)))
+
+
+def _moved(here: Counts | None, mean: float, value: float) -> float:
+    """Return what a call is worth by what is believed and what was seen of it, where others earn ``value``.
+
+    Of one run with forty looks each is a fortieth of a proof.
+    """
+    if here is None or not here.n:
         return mean
-    return (here.gain + _STRENGTH * mean) / (here.n + _STRENGTH)
+    strength = _strength(value)
+    return (here.runs * here.gain / here.n + strength * mean) / (here.runs + strength)
 
 
 def wilson(successes: float, n: float) -> tuple[float, float]:

@@ -42,10 +42,10 @@ ORDER BY Template != '', Seen DESC, Tool, Template
 LIMIT {limit:UInt32};
 
 -- name: values_of_contexts
--- What is known of some contexts of a domain, by tool.
+-- What is known of some contexts of a domain, by tool, and how often each failed.
 SELECT ContextId, CallId, toString(Tool) AS Tool, Seen, Counted, Gain, Runs, Won
 FROM internal_domain_values(domain = {domain:String}, tenant = {tenant:String})
-WHERE ContextId IN {contexts:Array(UInt64)} AND Template = ''
+WHERE ContextId IN {contexts:Array(UInt64)} AND Template IN ('', 'failed ')
 ORDER BY ContextId, CallId;
 
 -- name: mishaps_write

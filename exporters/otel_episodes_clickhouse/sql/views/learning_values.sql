@@ -46,6 +46,12 @@ SELECT
     -- 0: no such template, and left out below.
     arrayMap((call, template) -> if(template = '', 0, mixed(call, halfMD5(template))), Calls, Coarse) AS CoarseCalls,
     arrayMap((call, template) -> if(template = '', 0, mixed(call, halfMD5(template))), Calls, Exact) AS ExactCalls,
+    -- What failed, as ranking.failed has it.
+    arrayMap((call, ok) -> if(ok, 0, mixed(call, halfMD5('failed '))), Calls, Oks) AS FailedCalls,
+    arrayMap((call, ok, template) -> if(ok OR template = '', 0, mixed(call, halfMD5(concat('failed ', template)))),
+        Calls, Oks, Coarse) AS FailedCoarse,
+    arrayMap((call, ok, template) -> if(ok OR template = '', 0, mixed(call, halfMD5(concat('failed ', template)))),
+        Calls, Oks, Exact) AS FailedExact,
     arrayMap(grounding -> if(grounding = '', 0, mixed(halfMD5(''), halfMD5(grounding))), Grounding) AS GroundedCalls
 FROM internal_valued_runs(weeks = {weeks:Array(Date)});
 
@@ -62,11 +68,14 @@ FROM
         arrayConcat(arrayResize(CoarseCalls, TaskPlaces), arrayResize(ExactCalls, TaskPlaces)) AS TaskTemplates,
         arrayResize(Gains, TaskPlaces) AS TaskGains,
         arrayConcat(Anywhere, AfterOne, AfterTwo, AfterThree, InTask, TaskAfterOne, TaskAfterTwo,
-                    Anywhere, Anywhere, AfterOne, AfterOne, InTask, InTask, TaskAfterOne, TaskAfterOne, Anywhere) AS ContextIds,
+                    Anywhere, Anywhere, AfterOne, AfterOne, InTask, InTask, TaskAfterOne, TaskAfterOne,
+                    Anywhere, Anywhere, Anywhere, Anywhere) AS ContextIds,
         arrayConcat(Calls, Calls, Calls, Calls, TaskCalls, TaskCalls, TaskCalls,
-                    Templates, Templates, TaskTemplates, TaskTemplates, GroundedCalls) AS CallIds,
+                    Templates, Templates, TaskTemplates, TaskTemplates,
+                    GroundedCalls, FailedCalls, FailedCoarse, FailedExact) AS CallIds,
         arrayConcat(Gains, Gains, Gains, Gains, TaskGains, TaskGains, TaskGains,
-                    Gains, Gains, Gains, Gains, TaskGains, TaskGains, TaskGains, TaskGains, Gains) AS AllGains,
+                    Gains, Gains, Gains, Gains, TaskGains, TaskGains, TaskGains, TaskGains,
+                    Gains, Gains, Gains, Gains) AS AllGains,
         arrayEnumerateUniq(ContextIds, CallIds) AS Nth
     FROM internal_valued_places(weeks = {weeks:Array(Date)})
 )
@@ -84,7 +93,9 @@ AS WITH
             arrayMap(tool -> (toString(tool), ''), Tools),
             arrayFilter((tool, grounding) -> grounding != '', arrayMap(grounding -> ('', grounding), Grounding)),
             arrayFilter((tool, template) -> template != '', arrayMap((tool, coarse) -> (toString(tool), coarse), Tools, Coarse)),
-            arrayFilter((tool, template) -> template != '', arrayMap((tool, exact) -> (toString(tool), exact), Tools, Exact)))) AS Made
+            arrayFilter((tool, template) -> template != '', arrayMap((tool, exact) -> (toString(tool), exact), Tools, Exact)),
+            arrayFlatten(arrayMap((tool, ok, coarse, exact) -> if(ok, [], arrayMap(kind -> (toString(tool), concat('failed ', kind)),
+                arrayDistinct(['', coarse, exact]))), Tools, Oks, Coarse, Exact)))) AS Made
         FROM internal_valued_runs(weeks = {weeks:Array(Date)})
     )
 SELECT
