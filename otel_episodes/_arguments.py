@@ -30,7 +30,7 @@ _NAMELESS = "*"
 # Whose decorators pass on the arguments as they get them.
 _PASS_ON = frozenset(("functools", "contextlib", "wrapt", "tenacity", "backoff", "cachetools", "otel_episodes"))
 # Defaults of these types are worth telling; of others, mostly, a framework makes something of.
-_TOLD_DEFAULTS = frozenset((str, int, float, bool, type(None), list, tuple, dict))
+_TOLD_DEFAULTS = _looking.ids_of(str, int, float, bool, type(None), list, tuple, dict)
 
 
 class _Field(NamedTuple):
@@ -168,7 +168,7 @@ class Arguments:
                 ordered[name] = values.pop(name)
             elif name not in skipped and _NAMELESS not in given:
                 default = self._defaults.get(name, _looking.MISSING)
-                if type(default) in _TOLD_DEFAULTS:
+                if id(type(default)) in _TOLD_DEFAULTS:
                     ordered[name] = default
         return {**ordered, **values}
 

@@ -202,7 +202,7 @@ def cleaned_attribute(key: str, value: Any) -> Any:
 
 
 def _attribute_scalar(value: Any, redactor: Redactor | None) -> Any:
-    if type(value) in (bool, int, float):
+    if type(value) is bool or type(value) is int or type(value) is float:
         return value
     if isinstance(value, str):
         return _rendering.text(value, CONTENT_LIMIT, redactor)

@@ -190,7 +190,7 @@ def _function(
             if not recording.begin():
                 return wrapped(*args, **kwargs)
             result = wrapped(*args, **kwargs)
-            if type(result) not in PLAIN:
+            if id(type(result)) not in PLAIN:
                 # It may be yet to run: a coroutine that a lambda returns, a generator, a task, a stream.
                 return finish(recording, result)
             recording.close(None, result)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 G = TypeVar("G")
 
 _FUTURES: Final = frozenset((("_asyncio", "Future"), ("asyncio", "Future"), ("concurrent", "Future")))
+_RUNS_ON: Final = _looking.ids_of(CoroutineType, GeneratorType, AsyncGeneratorType)
+_GENERATORS: Final = _looking.ids_of(GeneratorType, AsyncGeneratorType)
 _ITERATES: Final = ("__next__", "__anext__", "__iter__", "__aiter__")
 # References to a result, in the call that counts them.
 _HELD_HERE: Final = 3
@@ -61,7 +63,7 @@ def named(result: G, function: Any) -> G:
     return result
 
 
-def close_with(recording: Recording, error: BaseException, items: int | None = None) -> None:
+def close_with(recording: Recording, error: BaseException | None, items: int | None = None) -> None:
     """Close a recording with an error, also where a signal handler interrupts that."""
     try:
         recording.close(error, items=items)
@@ -142,7 +144,7 @@ def finish(recording: Recording, result: Any) -> Any:
     kind = type(result)
     # Held by nobody but this frame and its caller's, it cannot be told from another one.
     others = getrefcount(result) - _HELD_HERE
-    if kind in PLAIN or not _goes_on(recording, result, kind, others):
+    if id(kind) in PLAIN or not _goes_on(recording, result, kind, others):
         recording.close(None, result)
         return result
     recording.suspend()
@@ -157,7 +159,7 @@ def finish(recording: Recording, result: Any) -> Any:
 
 def _goes_on(recording: Recording, result: Any, kind: type, others: int) -> bool:
     """Return True if what was returned has yet to run; see to it that the recording ends with it."""
-    if kind in (CoroutineType, GeneratorType, AsyncGeneratorType):
+    if id(kind) in _RUNS_ON:
         return others <= 0
     with Boundary("looking for a stream"):
         return _is_pending(recording, result, kind) or _is_stream(recording, result, kind, others)
@@ -195,7 +197,7 @@ def _is_stream(recording: Recording, result: Any, kind: type, others: int) -> bo
         return False
     held = _looking.own_dict(result)
     for name, value in islice(held.items(), _LOOKED_AT):
-        if type(value) in (GeneratorType, AsyncGeneratorType) and others <= _holds(value, result):
+        if id(type(value)) in _GENERATORS and others <= _holds(value, result):
             drive: Any = drive_generator if type(value) is GeneratorType else drive_async_generator
             held[name] = named(drive(recording, value, _EndWhenDropped(recording)), value)
             return True
@@ -213,6 +215,7 @@ async def drive_async_generator(
 ) -> AsyncGenerator[Any, Any]:
     """Run an async generator with the recording around each of its pieces; see `drive_generator`."""
     guard = begun or _EndWhenDropped(recording)
+    thrown: BaseException | None = None
     try:
         # There is no ``yield from`` to hand over with: one that records nothing is driven all the same.
         if begun is not None:
@@ -220,7 +223,6 @@ async def drive_async_generator(
         else:
             recording.begin()
         sent: Any = None
-        thrown: BaseException | None = None
         while True:
             try:
                 item = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
@@ -242,7 +244,9 @@ async def drive_async_generator(
                 thrown = error
             recording.resume()
     except BaseException as error:
-        close_with(recording, error, guard.items)
+        # An event loop that ends cancels what was left early where it waits for its caller: that is no failure.
+        is_left = error is thrown and _looking.name_of(type(error)) == "CancelledError"
+        close_with(recording, None if is_left else error, guard.items)
         raise
     finally:
         guard.disarm()

@@ -84,11 +84,11 @@ class Failure(NamedTuple):
 
 def ending_of(error: BaseException, expected: tuple[type[BaseException], ...] = ()) -> str:
     """Return how an exception ends what it escapes from: `FAILED`, `STEERED`, `AGAIN` or `ENDED`."""
-    if expected and isinstance(error, expected):
+    if expected and issubclass(type(error), expected):
         return ENDED
-    if isinstance(error, SystemExit):
-        return FAILED if error.code else ENDED
-    if isinstance(error, BaseExceptionGroup):
+    if issubclass(type(error), SystemExit):
+        return FAILED if vars(SystemExit)["code"].__get__(error) else ENDED
+    if issubclass(type(error), BaseExceptionGroup):
         endings = {ending_of(part, expected) for part in _leaves(error)}
         return FAILED if FAILED in endings or not endings else min(endings)
     for base in _looking.mro(type(error)):
@@ -103,7 +103,7 @@ def ending_of(error: BaseException, expected: tuple[type[BaseException], ...] = 
 def failure_of(error: BaseException, settings: Settings) -> Failure:
     """Return an exception as a failure, with what led to it."""
     message = said_by(error)
-    parts = list(_leaves(error)) if isinstance(error, BaseExceptionGroup) else []
+    parts = list(_leaves(error)) if issubclass(type(error), BaseExceptionGroup) else []
     if parts:
         message = f"{message}: {'; '.join(said_by(part) for part in parts[:_MOST])}"
     types = {error_type_of(part) for part in parts}
@@ -113,7 +113,7 @@ def failure_of(error: BaseException, settings: Settings) -> Failure:
     told: dict[str, list[str]] = {
         semconv.ERROR_PARTS: [said_by(part) for part in parts[:_MOST]],
         semconv.ERROR_CAUSES: [said_by(cause) for cause in _causes(error)],
-        semconv.ERROR_NOTES: [note for note in getattr(error, "__notes__", ())[:_MOST] if type(note) is str],
+        semconv.ERROR_NOTES: _notes(error),
     }
     details = {
         key: [_rendering.one_line(text, ACTION_LIMIT, settings.redactor) for text in texts]
@@ -121,6 +121,12 @@ def failure_of(error: BaseException, settings: Settings) -> Failure:
         if texts
     }
     return Failure(error_type, message, details, error if settings.stacks else None)
+
+
+def _notes(error: BaseException) -> list[str]:
+    # From where `add_note` puts them: a property of that name is code of the program's.
+    notes = _looking.stored(error, "__notes__")
+    return [note for note in notes[:_MOST] if type(note) is str] if type(notes) is list else []
 
 
 def said_by(error: BaseException) -> str:
@@ -144,17 +150,24 @@ def describe(span: Span, failure: Failure, settings: Settings) -> None:
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    for part in group.exceptions:
-        if isinstance(part, BaseExceptionGroup):
+    for part in vars(BaseExceptionGroup)["exceptions"].__get__(group):
+        if issubclass(type(part), BaseExceptionGroup):
             yield from _leaves(part)
         else:
             yield part
 
 
+def _told(error: BaseException, name: str) -> Any:
+    return vars(BaseException)[name].__get__(error)
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen = {id(error)}
     for _ in range(_MOST):
-        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        # By what every exception has, not by what its class makes of it.
+        cause = _told(error, "__cause__")
+        if cause is None and not _told(error, "__suppress_context__"):
+            cause = _told(error, "__context__")
         if cause is None or id(cause) in seen:
             return
         seen.add(id(cause))
@@ -168,7 +181,7 @@ def _stack(error: BaseException, settings: Settings) -> str:
 
     frames = [
         (frame, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
+        for frame, line in traceback.walk_tb(_told(error, "__traceback__"))
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in _OURS
     ]
     lines = traceback.format_list(traceback.StackSummary.extract(iter(frames[-_MOST:])))

@@ -56,7 +56,7 @@ _ANNOTATION: Final = re.compile(
     r"|StreamWriter|CallbackManagerForToolRun|BackgroundTasks|HTTPConnection|Runtime\[)"
 )
 _DEFAULTS: Final = frozenset(("Depends", "Security", "Dependency", "_DependencyFactory", "_CurrentContext"))
-_BUILTIN: Final = frozenset((str, int, float, bool, bytes, list, tuple, dict, set, frozenset, type(None)))
+_BUILTIN: Final = _looking.ids_of(str, int, float, bool, bytes, list, tuple, dict, set, frozenset, type(None))
 
 
 def asks_for_it(annotation: object, default: object) -> bool:
@@ -79,7 +79,7 @@ def _annotation_text(annotation: object) -> str:
 def is_injected(name: str, value: object) -> bool:
     """Return True if a value is what a framework hands to a tool."""
     kind = type(value)
-    if kind in _BUILTIN:
+    if id(kind) in _BUILTIN:
         return kind is dict and name == "config" and not _CONFIG_KEYS.isdisjoint(value)  # type: ignore[arg-type]
     for base in _looking.mro(kind):
         packages = _CLASSES.get(_looking.name_of(base))

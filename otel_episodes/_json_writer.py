@@ -57,7 +57,7 @@ _BYTES: Final = (bytes, bytearray, memoryview, array)
 _ITERABLES: Final[tuple[Any, ...]] = (
     list, tuple, set, frozenset, deque, type({}.keys()), type({}.values()), type({}.items()),
 )  # fmt: skip
-_CALLED_BY_NAME: Final = frozenset((FunctionType, BuiltinFunctionType))
+_CALLED_BY_NAME: Final = _looking.ids_of(FunctionType, BuiltinFunctionType)
 # Arrays and frames, by class and package: what is told of them is their shape and type, never their content.
 _SHAPED: Final = {
     "ndarray": ("numpy", "cupy"),
@@ -71,7 +71,7 @@ _SHAPED: Final = {
     "DataArray": ("xarray",),
 }
 # An exception made of nothing else can say what it is without running anybody's code.
-_EXACT: Final = frozenset((str, int, float, bool, bytes, type(None)))
+_EXACT: Final = _looking.ids_of(str, int, float, bool, bytes, type(None))
 
 
 class JsonWriter:
@@ -142,7 +142,7 @@ class JsonWriter:
             self._string(f"{name}: {message}" if message else name, self.left)
         elif issubclass(kind, type):
             self._string(f"<class {_looking.name_of(value)}>", self.left)
-        elif kind in _CALLED_BY_NAME:
+        elif id(kind) in _CALLED_BY_NAME:
             self._named(kind, value.__name__)
         elif kind is ModuleType:
             self._named(kind, dict.get(_looking.own_dict(value), "__name__", ""))
@@ -319,7 +319,7 @@ def exception_message(error: BaseException) -> str:
     kind = type(error)
     arguments: tuple[object, ...] = _arguments_of(error)
     if type(_looking.class_value(kind, "__str__")) is WrapperDescriptorType and not all(
-        type(argument) in _EXACT for argument in arguments
+        id(type(argument)) in _EXACT for argument in arguments
     ):
         writer = JsonWriter(_EXCEPTION_LIMIT, None)
         writer.write(arguments[0] if len(arguments) == 1 else arguments, 0)

@@ -43,10 +43,16 @@ def class_value(kind: type, name: str) -> Any:  # whatever the class holds
     return MISSING
 
 
+def ids_of(*kinds: type) -> frozenset[int]:
+    """Return what tells kinds apart that last: ``id(type(value)) in ids`` asks no metaclass for hash or equality."""
+    return frozenset(map(id, kinds))
+
+
 def own_dict(value: object) -> dict[str, Any]:
     """Return the dict of an instance; empty if it has none or hides it."""
     descriptor = class_value(type(value), "__dict__")
-    if type(descriptor) in (GetSetDescriptorType, MemberDescriptorType):
+    kind = type(descriptor)
+    if kind is GetSetDescriptorType or kind is MemberDescriptorType:
         found = descriptor.__get__(value)
         if issubclass(type(found), dict):
             return found  # type: ignore[no-any-return]
@@ -112,7 +118,7 @@ def _field_names(kind: type) -> Iterable[str] | None:
         return [stored(field, "name") for field in attributes if stored(field, "repr") is not False]
     for marker in ("__struct_fields__", "__fields__"):
         names = class_value(kind, marker)
-        if type(names) in (tuple, dict):
+        if type(names) is tuple or type(names) is dict:
             return [name for name in names if type(name) is str]
     if name_of(kind) == "CompletedProcess" and module_of(kind) == "subprocess":
         return "returncode", "stdout", "stderr"

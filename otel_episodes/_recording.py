@@ -285,7 +285,7 @@ class StepRecording:
         """
         if self.spec.reduce is not None and self._span is not None:
             self._items.append(item)
-        if type(item) in _usage.PLAIN or self._span is None:
+        if id(type(item)) in _usage.PLAIN or self._span is None:
             return
         try:
             found = _usage.found_on_item(item)
@@ -645,7 +645,7 @@ class StepRecording:
             self._read_result(self.spec.reduce(yielded), settings)
 
     def _read_result(self, result: Any, settings: Settings) -> None:
-        if type(result) not in _usage.PLAIN:
+        if id(type(result)) not in _usage.PLAIN:
             self._find_usage(_usage.found_on(result))
             if self._failure is None and _usage.reports_error(result):
                 self._failure = Failure(semconv.TOOL_ERROR, "")

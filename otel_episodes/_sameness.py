@@ -9,7 +9,7 @@ from otel_episodes import _looking
 # Of a larger value its beginning and its size are compared.
 _MOST_PARTS: Final = 1000
 _MAX_DEPTH: Final = 12
-_SCALARS: Final = frozenset((str, int, float, bool, bytes, type(None)))
+_SCALARS: Final = _looking.ids_of(str, int, float, bool, bytes, type(None))
 
 
 def fingerprint(value: object) -> int:
@@ -24,7 +24,7 @@ def fingerprint(value: object) -> int:
 
 def _collect(value: Any, parts: list[Any], depth: int) -> None:
     kind = type(value)
-    if kind in _SCALARS:
+    if id(kind) in _SCALARS:
         parts.append(value)
         return
     if len(parts) > _MOST_PARTS or depth > _MAX_DEPTH:
@@ -51,7 +51,9 @@ def _items(value: Any, kind: type) -> tuple[Any, int]:
         # Their order is not that of equal ones: only the size, and what can be hashed at no risk.
         base: Any = set if issubclass(kind, set) else frozenset
         scalars = [
-            item for item, _ in zip(base.__iter__(value), range(_MOST_PARTS), strict=False) if type(item) in _SCALARS
+            item
+            for item, _ in zip(base.__iter__(value), range(_MOST_PARTS), strict=False)
+            if id(type(item)) in _SCALARS
         ]
         return [hash(frozenset(scalars))], base.__len__(value)
     if issubclass(kind, (str, bytes, int, float)):

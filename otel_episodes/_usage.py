@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 # Results of these types carry neither; nearly all results are one of them.
-PLAIN = frozenset((str, int, float, bool, bytes, list, tuple, set, type(None)))
+PLAIN = _looking.ids_of(str, int, float, bool, bytes, list, tuple, set, type(None))
 
 # Where responses keep their counts: the APIs of OpenAI, Anthropic, Gemini, Bedrock, Mistral; LangChain's messages.
 _CONTAINERS = ("usage", "usage_metadata", "usageMetadata")
@@ -151,7 +151,7 @@ def found_on_item(item: object) -> Found | None:
         return found
     for name in _RESPONSES:
         response = _get(item, name)
-        if type(response) not in PLAIN:
+        if id(type(response)) not in PLAIN:
             found = found_on(response)
             if found is not None:
                 return found
@@ -221,7 +221,7 @@ def _finish_of(result: object) -> str:
         if found is not None:
             return _word(found)
     answers = _first(result, _ANSWERS)
-    return _word(_first(answers[0], _FINISHES)) if type(answers) in (list, tuple) and answers else ""
+    return _word(_first(answers[0], _FINISHES)) if (type(answers) is list or type(answers) is tuple) and answers else ""
 
 
 def _word(value: object) -> str:

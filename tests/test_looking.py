@@ -1,6 +1,7 @@
 """Values are told by their type and by what lies in them: nothing that is looked at is run."""
 
 import collections
+import contextlib
 import decimal
 import enum
 import fractions
@@ -310,3 +311,58 @@ def test_deep_in_the_stack_a_step_is_still_recorded():
         echo(1)
     assert recorded.steps[-1].attributes["episode.step.action"] == '{"value": 1}'
     assert current_step().recording is False
+
+
+class Asking(type):
+    """A metaclass whose classes cannot be put into a set or compared."""
+
+    def __hash__(cls) -> int:
+        raise RuntimeError("hash")
+
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError("eq")
+
+
+class Unhashed(metaclass=Asking):
+    """Nothing but its class."""
+
+
+@pytest.mark.parametrize("make", [Unhashed, lambda: Unhashed, lambda: [Unhashed()], lambda: {"a": Unhashed()}])
+def test_a_class_that_can_be_neither_hashed_nor_compared_is_named(make: typing.Callable[[], object]) -> None:
+    value = make()
+
+    @step
+    def f(x: object) -> object:
+        return x
+
+    with capture_episodes() as recorded, episode("t"):
+        assert f(value) is value
+        with step("g") as one:
+            one.observe(value)
+    assert all("Unhashed" in str(span.attributes["gen_ai.tool.call.result"]) for span in recorded.steps)
+
+
+class Hidden(Exception):
+    """An exception with notes that are code."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise RuntimeError("notes")
+
+
+class Closed(Exception):
+    """An exception that cannot be asked for anything."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("kind", [Hidden, Closed])
+def test_an_exception_that_cannot_be_looked_at_is_still_a_failure(kind: type[Exception]) -> None:
+    @step
+    def f() -> None:
+        raise kind("why")
+
+    with capture_episodes() as recorded, episode("t"), contextlib.suppress(kind):
+        f()
+    assert [span.attributes["episode.step.success"] for span in recorded.steps] == [False]

@@ -301,3 +301,19 @@ def test_usage_of_a_stream_that_is_handed_up_counts_once():
     with capture_episodes() as recorded, episode("t"):
         list(outer())
     assert recorded.episodes[0].attributes["episode.tokens.input"] == 11
+
+
+def test_an_async_stream_that_is_left_when_the_loop_ends_has_not_failed():
+    @step
+    async def read():
+        for number in range(9):
+            yield number
+
+    async def first():
+        async for _ in read():
+            break
+
+    with capture_episodes() as recorded, episode("t"):
+        asyncio.run(first())
+        gc.collect()
+    assert [span.attributes["episode.step.success"] for span in recorded.steps] == [True]
