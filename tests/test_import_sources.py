@@ -125,6 +125,17 @@ def test_a_named_format_alone_is_read(tmp_path):
     assert problems[0].startswith("not in the form of anthropic: an object with run_id")
 
 
+def test_sessions_without_an_id_are_not_one(tmp_path):
+    session = (OWN / "gemini-cli" / "session-2.jsonl").read_text().splitlines(keepends=True)[1:]
+    (tmp_path / "a.jsonl").write_text("".join(session))
+    (tmp_path / "b.jsonl").write_text("".join(session).replace("flour", "salt"))
+
+    one, other = read(tmp_path)
+
+    assert (one.task, other.task) == ("Weigh the flour", "Weigh the salt")
+    assert one.id != other.id != ""
+
+
 # --- Claude Code ---------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +217,19 @@ def test_the_file_of_an_agent_alone_names_its_parent(tmp_path):
     (agent,) = read(tmp_path)
 
     assert (agent.task, agent.parent_id) == ("Where do we round?", "3e0d0f10-1111-4222-8333-000000000001")
+
+
+@pytest.mark.parametrize("name", ["type", "message"])
+def test_a_line_of_odd_values_costs_itself_alone(tmp_path, name):
+    lines = [line("a", None, "user", "Do it"), line("b", "a", "assistant", use("t1", "Bash", command="ls"))]
+    odd = {**line("c", "b", "user", result("t1", "no")), name: [{}]}
+    path = written(tmp_path / "s.jsonl", [*lines, odd, line("d", "b", "user", result("t1", "a.txt"))])
+    problems: list[str] = []
+
+    (run,) = read(path, problems=problems)
+
+    assert [(step.tool, step.observation) for step in run.steps] == [("Bash", "a.txt")]
+    assert all("not in the form it seems to have" in problem for problem in problems)
 
 
 def test_a_line_that_is_being_written_costs_itself_alone(tmp_path):

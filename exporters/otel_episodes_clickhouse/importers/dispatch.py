@@ -21,7 +21,7 @@ import orjson
 
 from otel_episodes_clickhouse.importers import registry, sources
 from otel_episodes_clickhouse.importers.documents import records
-from otel_episodes_clickhouse.importers.reading import Place, Refused
+from otel_episodes_clickhouse.importers.reading import ODD, Place, Refused
 from otel_episodes_clickhouse.importers.rules import with_outcome
 from otel_episodes_clickhouse.importers.run import RecordError, Run
 from otel_episodes_clickhouse.importers.trials import with_result
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from otel_episodes_clickhouse.spool.row import Row
 
 _LINE_NS: Final = 1_000_000
-# What a record that is not what it seems to be can make of any reader.
-ODD: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 # Fields that tell runs of the same task apart from their beginning on; what a run ended with is not among them.
 _IDENTIFYING: Final = re.compile(
     r"(?:^|[_.])(?:id|uuid|trial|attempt|epoch|seed|run|index|idx|case|name|split|rollout|sample|task|instance|key|hash)s?$",
@@ -166,7 +164,8 @@ class Reading:
                 if isinstance(one, Refused):
                     self.refuse(place, one.reason, one.line)
                 else:
-                    yield place, one
+                    # A session without an id, which lost its first line say.
+                    yield place, replace(one, id=beginning_of(one)) if isinstance(one, Run) and not one.id else one
         except RecordError as error:
             self.refuse(place, str(error))
         except ODD as error:

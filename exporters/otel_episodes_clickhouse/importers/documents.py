@@ -125,7 +125,7 @@ def is_message(value: Any) -> bool:
     """Return True for a message, an item or an event; False for a record with messages in it."""
     if not isinstance(value, dict) or any(isinstance(value.get(name), (list, dict)) for name in _OF_RECORDS):
         return False
-    if not _OF_MESSAGES.isdisjoint(value) or value.get("type") in _MESSAGE_TYPES:
+    if not _OF_MESSAGES.isdisjoint(value) or str(value.get("type")) in _MESSAGE_TYPES:
         return True
     return "source" in value and not _OF_EVENTS.isdisjoint(value)
 

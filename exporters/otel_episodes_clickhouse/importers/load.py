@@ -15,14 +15,15 @@ from uuid import uuid4
 from otel_episodes import semconv
 from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.errors import QueryError
-from otel_episodes_clickhouse.importers.dispatch import ODD, Reading
 from otel_episodes_clickhouse.importers.divided import by_prompt
+from otel_episodes_clickhouse.importers.reading import ODD
 from otel_episodes_clickhouse.importers.run_rows import RowMaker, RunIds
 from otel_episodes_clickhouse.spool.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from otel_episodes_clickhouse.importers.dispatch import Reading
     from otel_episodes_clickhouse.importers.reading import Place
     from otel_episodes_clickhouse.importers.run import Run
     from otel_episodes_clickhouse.importers.sources import Source

@@ -83,3 +83,25 @@ class Reader:
 
 LOOKED_AT: Final = 50
 """How many records of a file are looked at to find out whether it is a session."""
+
+ODD: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What a record that is not what it seems to be can make of any reader."""
+
+
+def recognised(check: Callable[[Any], bool], value: Any) -> bool:
+    """Return whether a reader takes a value for its own; what makes its look go wrong is not."""
+    try:
+        return check(value)
+    except RecursionError:
+        raise
+    except ODD:
+        return False
+
+
+def each(records: Iterable[Record], take: Callable[[Record], object]) -> Iterator[Refused]:
+    """Have each record of a session taken; one that is not in the form it seems to have costs itself alone."""
+    for record in records:
+        try:
+            take(record)
+        except ODD as error:
+            yield Refused(record.line, f"a line that is not in the form it seems to have: {error}")

@@ -30,7 +30,7 @@ from otel_episodes_clickhouse.importers.readers import (
     tau2_bench,
     vercel,
 )
-from otel_episodes_clickhouse.importers.reading import LOOKED_AT
+from otel_episodes_clickhouse.importers.reading import LOOKED_AT, recognised
 from otel_episodes_clickhouse.importers.run import RecordError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def of_session(records: Iterator[Record], format_: str) -> tuple[Reader | None, 
     first = list(islice(records, LOOKED_AT))
     everything = chain(first, records)
     for reader in readers(format_):
-        told = [reader.is_session(record.value) for record in first if not record.problem]
+        told = [recognised(reader.is_session, record.value) for record in first if not record.problem]
         if told and (all(told) if reader.every else any(told)):
             return reader, everything
     return None, everything
@@ -84,7 +84,7 @@ def of_session(records: Iterator[Record], format_: str) -> tuple[Reader | None, 
 def of_record(value: Any, format_: str) -> Reader:
     """Return the reader of a record; raise `RecordError` with what it is where it is none of those known."""
     for reader in readers(format_):
-        if reader.is_record(value):
+        if recognised(reader.is_record, value):
             return reader
     if format_ != "auto":
         raise RecordError(f"not in the form of {format_}: {described(value)}")

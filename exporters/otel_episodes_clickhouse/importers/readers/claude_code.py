@@ -18,7 +18,7 @@ from otel_episodes_clickhouse.importers.builder import RunBuilder, cut
 from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.documents import records as records_of
 from otel_episodes_clickhouse.importers.folders import domain_of
-from otel_episodes_clickhouse.importers.reading import Place, Reader
+from otel_episodes_clickhouse.importers.reading import Place, Reader, Refused, each
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run
 from otel_episodes_clickhouse.importers.sources import from_file
 from otel_episodes_clickhouse.importers.transcripts import INJECTED
@@ -50,9 +50,10 @@ def is_session(record: Any) -> bool:
     return known and isinstance(message, dict) and "content" in message and "role" in message
 
 
-def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
+def session(records: Iterator[Record], place: Place) -> Iterator[Run | Refused]:
     """Read a session with its sub-agents, or the file of a sub-agent alone."""
-    talks = _read(records, place)
+    talks: dict[str, _Talk] = {}
+    yield from _read(records, place, talks)
     main = talks.pop("", None)
     agent_file = _AGENT_FILE.search(place.source.path.name) if place.source.path is not None else None
     if main is None:
@@ -61,24 +62,27 @@ def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
         return
     if main.is_empty():
         raise RecordError("no prompt, no call and no answer in this session")
-    yield main.with_agents(_Agents(main, talks, place)).run(place, agent_file)
+    agents = _Agents(main, talks, place)
+    yield main.with_agents(agents).run(place, agent_file)
+    yield from agents.refused
 
 
-def _read(records: Iterable[Record], place: Place) -> dict[str, _Talk]:
-    """Return the talks in a file: of the session itself (under an empty name) and of agents in the same file."""
-    talks: dict[str, _Talk] = {}
+def _read(records: Iterable[Record], place: Place, talks: dict[str, _Talk]) -> Iterator[Refused]:
+    """Fill in the talks of a file: of the session itself (under an empty name) and of agents in the same file."""
     chains: dict[str, str] = {}
-    for record in records:
+
+    def take(record: Record) -> None:
         line = record.value
         if not isinstance(line, dict):
-            continue
+            return
         name = _talk_of(line, chains)
         if name not in talks:
             talks[name] = _Talk(place.fallback_time, name)
         talks[name].read(line, place.seen)
+
+    yield from each(records, take)
     if "" in talks and len(talks) > 1 and talks[""].is_empty():
         del talks[""]
-    return talks
 
 
 def _talk_of(line: dict[str, Any], chains: dict[str, str]) -> str:
@@ -336,6 +340,7 @@ class _Agents:
         self._place = place
         self._session = main.session_id
         self._files: dict[str, Path] = {}
+        self.refused: list[Refused] = []
         path = place.source.path
         if path is None:
             return
@@ -374,8 +379,10 @@ class _Agents:
     def _of_file(self, file: Path, agent_id: str, kind: str, call_id: str) -> Run | None:
         self._place.claimed.add(file)
         source = from_file(file)
+        talks: dict[str, _Talk] = {}
         with source.open() as opened:
-            talks = _read(records_of(opened), self._place)
+            bad = list(_read(records_of(opened), self._place, talks))
+        self.refused += [Refused(one.line, f"{file.name}: {one.reason}") for one in bad]
         talk = talks.get(agent_id) or next(iter(talks.values()), None)
         if talk is None or talk.is_empty():
             return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_episodes_clickhouse.importers import items, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder, cut
 from otel_episodes_clickhouse.importers.folders import domain_of
-from otel_episodes_clickhouse.importers.reading import Place, Reader
+from otel_episodes_clickhouse.importers.reading import Place, Reader, Refused, each
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run, Step, Usage
 from otel_episodes_clickhouse.importers.transcripts import INJECTED, Said, compact
 
@@ -45,12 +45,10 @@ def is_session(record: Any) -> bool:
     return record.keys() >= {"id", "timestamp", "instructions"} and "messages" not in record and "type" not in record
 
 
-def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
+def session(records: Iterator[Record], place: Place) -> Iterator[Run | Refused]:
     """Read one rollout."""
     reading = _Rollout(place)
-    for record in records:
-        if isinstance(record.value, dict):
-            reading.read(record.value)
+    yield from each(records, lambda record: reading.read(values.fields(record.value)))
     yield reading.run()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_episodes_clickhouse.importers import parts, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder
 from otel_episodes_clickhouse.importers.folders import domain_of
-from otel_episodes_clickhouse.importers.reading import Place, Reader
+from otel_episodes_clickhouse.importers.reading import Place, Reader, Refused, each
 from otel_episodes_clickhouse.importers.run import ModelCall, RecordError, Run, Usage
 from otel_episodes_clickhouse.importers.transcripts import Dialect, Said, answered
 
@@ -73,11 +73,12 @@ def read_cli(record: Any, place: Place) -> Iterator[Run]:
     yield _cli_run(record, values.objects(record["messages"]), place)
 
 
-def cli_session(records: Iterator[Record], place: Place) -> Iterator[Run]:
+def cli_session(records: Iterator[Record], place: Place) -> Iterator[Run | Refused]:
     """Read a session a line a message: a later line with the same id replaces the earlier."""
     head: dict[str, Any] = {}
     messages: dict[str, dict[str, Any]] = {}
-    for record in records:
+
+    def take(record: Record) -> None:
         line = values.fields(record.value)
         if isinstance(line.get("$set"), dict):
             head.update(line["$set"])
@@ -89,6 +90,8 @@ def cli_session(records: Iterator[Record], place: Place) -> Iterator[Run]:
             _take(line, messages)
         elif _is_head(line):
             head.update(line)
+
+    yield from each(records, take)
     yield _cli_run(head, list(messages.values()), place)
 
 

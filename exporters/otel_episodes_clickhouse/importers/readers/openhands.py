@@ -39,7 +39,10 @@ _ABOUT: Final = frozenset((
 _KINDS: Final = frozenset((
     "SystemPromptEvent", "MessageEvent", "ActionEvent", "ObservationEvent", "AgentErrorEvent", "UserRejectObservation",
     "Condensation", "CondensationRequest", "PauseEvent", "ConversationStateUpdateEvent", "ConversationErrorEvent",
+    "ACPToolCallEvent", "InterruptEvent",
 ))  # fmt: skip
+_STATUS: Final = "execution_status"
+_FULL_STATE: Final = "full_state"
 
 
 # --- what is recognised --------------------------------------------------------------------------------------------
@@ -58,6 +61,11 @@ def _is_new_event(event: Any) -> bool:
     return isinstance(event, dict) and event.get("kind") in _KINDS and "source" in event
 
 
+def _may_be_new_event(event: Any) -> bool:
+    """Return True also for a kind that only later versions have: of a hook, of a token."""
+    return isinstance(event, dict) and isinstance(event.get("kind"), str) and "source" in event and "timestamp" in event
+
+
 def _events(history: Any) -> list[dict[str, Any]]:
     """Return events in order; older evaluations pair each action with its observation."""
     flat: list[Any] = []
@@ -70,14 +78,16 @@ def is_record(record: Any) -> bool:
     """Return True for a list of events, or a row of an evaluation with such a history."""
     history = record.get("history") if isinstance(record, dict) else record
     events = _events(history)[:5]
-    return bool(events) and (all(map(_is_event, events)) or all(map(_is_new_event, events)))
+    if not events:
+        return False
+    return all(map(_is_event, events)) or (any(map(_is_new_event, events)) and all(map(_may_be_new_event, events)))
 
 
 def read(record: Any, place: Place) -> Iterator[Run]:
     """Read one conversation in one document."""
     frame = record if isinstance(record, dict) else {}
     events = _events(frame.get("history") if frame else record)
-    yield _new_run(events, {}, place) if _is_new_event(events[0]) else _old_run(events, frame, place)
+    yield _new_run(events, {}, place) if _may_be_new_event(events[0]) else _old_run(events, frame, place)
 
 
 def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
@@ -232,6 +242,7 @@ class _Old:
 
 def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) -> Run:
     builder, said = RunBuilder(place.fallback_time), Said()
+    state = {**_state_in(events), **state}
     for event in events:
         _new_event(event, builder, said)
     steps = builder.steps()
@@ -241,8 +252,8 @@ def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) 
     used = (values.usage_of(values.fields(one.get("accumulated_token_usage"))) for one in metrics)
     usage: Usage = sum(used, NO_USAGE)
     cost = sum(values.amount(one.get("accumulated_cost")) or 0 for one in metrics)
-    status = values.string(state.get("execution_status")) or values.string(state.get("agent_status"))
-    failed = status in ("error", "stuck") or said.how == "ConversationErrorEvent"
+    status = values.string(state.get(_STATUS)) or values.string(state.get("agent_status"))
+    failed = status in ("error", "stuck") if status else bool(said.how)
     return Run(
         task=said.task,
         start_time=builder.start_time,
@@ -253,8 +264,8 @@ def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) 
         model=values.string(values.lookup(state, "agent.llm.model")) or builder.first_model(),
         outcome="failure" if failed else "",
         outcome_source="exception" if failed else "",
-        verdict=status or said.how if failed else "",
-        ended_how=status,
+        verdict=said.how or status if failed else "",
+        ended_how=status or said.how,
         cost=cost or None,
         usage=usage or builder.usage,
         options={"conversation_id": state["id"]} if isinstance(state.get("id"), str) else {},
@@ -265,6 +276,28 @@ def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) 
     )
 
 
+def _state_in(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the last that events say of the conversation's state."""
+    state: dict[str, Any] = {}
+    for event in events:
+        if event.get("kind") == "ConversationStateUpdateEvent":
+            key, value = event.get("key"), event.get("value")
+            state |= values.fields(value) if key == _FULL_STATE else {key: value} if key in (_STATUS, "stats") else {}
+    return state
+
+
+def _acp_call(event: dict[str, Any], builder: RunBuilder, time: int | None) -> None:
+    """Take a call that another agent made, which answers in the same event or in a later one with its id."""
+    call_id, status = values.string(event.get("tool_call_id")), event.get("status")
+    builder.call(
+        values.string(event.get("title")) or "unknown", event.get("raw_input") or "", call_id=call_id, time=time
+    )
+    if status in ("completed", "failed"):
+        given = event.get("raw_output") or event.get("content")
+        success = status == "completed" and event.get("is_error") is not True
+        builder.answer(values.text_of(given), call_id=call_id, success=success, time=time)
+
+
 def _new_event(event: dict[str, Any], builder: RunBuilder, said: Said) -> None:
     kind, before = event.get("kind"), builder.now
     time = values.nanoseconds(event.get("timestamp"))
@@ -273,6 +306,7 @@ def _new_event(event: dict[str, Any], builder: RunBuilder, said: Said) -> None:
     if kind == "MessageEvent":
         message = values.fields(event.get("llm_message"))
         if message.get("role") == "user":
+            said.how = ""
             said.user(values.text_of(message.get("content")), builder.now)
         else:
             said.turns += 1
@@ -298,8 +332,11 @@ def _new_event(event: dict[str, Any], builder: RunBuilder, said: Said) -> None:
     elif kind == "UserRejectObservation":
         reason = values.text_of(event.get("rejection_reason"))
         builder.answer(reason, call_id=call_id, success=False, time=time, error_type="rejected")
+    elif kind == "ACPToolCallEvent":
+        _acp_call(event, builder, time)
     elif kind == "ConversationErrorEvent":
-        said.how = str(kind)
+        told = (values.string(event.get(name)) for name in ("code", "detail"))
+        said.how = ": ".join(filter(None, told)) or str(kind)
 
 
 def _new_observation(event: dict[str, Any], builder: RunBuilder, call_id: str, time: int | None) -> None:

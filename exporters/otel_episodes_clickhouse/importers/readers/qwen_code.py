@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_episodes_clickhouse.importers import parts, values
 from otel_episodes_clickhouse.importers.builder import RunBuilder
 from otel_episodes_clickhouse.importers.folders import domain_of
-from otel_episodes_clickhouse.importers.reading import Place, Reader
+from otel_episodes_clickhouse.importers.reading import Place, Reader, Refused, each
 from otel_episodes_clickhouse.importers.run import ModelCall, RecordError, Run
 from otel_episodes_clickhouse.importers.transcripts import Said
 
@@ -26,20 +26,23 @@ def is_session(record: Any) -> bool:
     return isinstance(values.fields(record.get("message")).get("parts"), list)
 
 
-def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
+def session(records: Iterator[Record], place: Place) -> Iterator[Run | Refused]:
     """Read one session."""
     builder, said = RunBuilder(place.fallback_time), Said()
     about: dict[str, Any] = {}
     seen: set[str] = set()
-    for record in records:
+
+    def take(record: Record) -> None:
         line = values.fields(record.value)
         uuid = values.string(line.get("uuid"))
         if uuid in seen:
-            continue
+            return
         seen.update(filter(None, (uuid,)))
         for name in ("sessionId", "cwd", "version", "gitBranch"):
             about.setdefault(name, line.get(name))
         _line(line, builder, said)
+
+    yield from each(records, take)
     steps, session_id = builder.steps(), values.string(about.get("sessionId"))
     if not (said.task or steps or said.turns):
         raise RecordError("no prompt, no call and no answer in this session")
