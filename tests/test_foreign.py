@@ -236,6 +236,177 @@ def test_an_agent_that_has_not_ended_yet_runs(storage_store: Store) -> None:
     assert (found(storage_store, "running") or {})["Outcome"] == "success"
 
 
+def messages_of_two_calls(form: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what two model spans say of a search that worked and an edit that did not, in one form of messages."""
+    search, text, found_it, refused = {"pattern": "x"}, {"path": "a.py"}, "3 hits", "Error: a.py is locked"
+    if form == "parts":
+        calls = [
+            {"type": "tool_call", "id": "1", "name": "grep", "arguments": search},
+            {"type": "tool_call", "id": "2", "name": "edit", "arguments": text},
+        ]
+        said: list[dict[str, Any]] = [{"role": "assistant", "parts": calls}]
+        told = [
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": number, "response": answer}]}
+            for number, answer in (("1", found_it), ("2", refused))
+        ]
+        return {"gen_ai.output.messages": json.dumps(said)}, {
+            "gen_ai.input.messages": json.dumps([{"role": "user", "parts": []}, *said, *told])
+        }
+    if form == "beside the text":
+        calls = [
+            {"id": "1", "type": "function", "function": {"name": "grep", "arguments": json.dumps(search)}},
+            {"id": "2", "type": "function", "function": {"name": "edit", "arguments": json.dumps(text)}},
+        ]
+        said = [{"role": "assistant", "content": None, "tool_calls": calls}]
+        told = [
+            {"role": "tool", "tool_call_id": "1", "content": found_it},
+            {"role": "tool", "tool_call_id": "2", "content": refused},
+        ]
+        return {"output.value": json.dumps({"choices": [{"message": said[0]}]})}, {
+            "input.value": json.dumps({"messages": said + told})
+        }
+    if form == "blocks":
+        calls = [
+            {"type": "tool_use", "id": "1", "name": "grep", "input": search},
+            {"type": "tool_use", "id": "2", "name": "edit", "input": text},
+        ]
+        said = [{"role": "assistant", "content": calls}]
+        told = [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "1", "content": found_it},
+                    {"type": "tool_result", "tool_use_id": "2", "content": "locked", "is_error": True},
+                ],
+            }
+        ]
+        return {"output.value": json.dumps(said[0])}, {"input.value": json.dumps({"messages": said + told})}
+    if form == "items":  # the answer has another id than what answers it
+        said = [
+            {"type": "function_call", "id": "f1", "name": "grep", "arguments": json.dumps(search)},
+            {"type": "function_call", "id": "f2", "name": "edit", "arguments": json.dumps(text)},
+        ]
+        told = [
+            {**said[0], "call_id": "1"},
+            {**said[1], "call_id": "2"},
+            {"type": "function_call_output", "call_id": "1", "output": found_it},
+            {"type": "function_call_output", "call_id": "2", "output": refused},
+        ]
+        return {"output.value": json.dumps({"output": said})}, {"input.value": json.dumps({"input": told})}
+    if form == "without ids":
+        said = [
+            {
+                "role": "model",
+                "parts": [
+                    {"functionCall": {"name": "grep", "args": search}},
+                    {"functionCall": {"name": "edit", "args": text}},
+                ],
+            }
+        ]
+        told = [
+            {
+                "role": "user",
+                "parts": [
+                    {"functionResponse": {"name": "grep", "response": found_it}},
+                    {"functionResponse": {"name": "edit", "response": refused}},
+                ],
+            }
+        ]
+        return {"output.value": json.dumps({"candidates": [{"content": said[0]}]})}, {
+            "input.value": json.dumps({"contents": said + told})
+        }
+    piece = "llm.{}_messages.{}.message."
+    calls_of = {
+        f"{piece.format(side, place)}tool_calls.{number}.tool_call.{key}": value
+        for side, place in (("output", 0), ("input", 1))
+        for number, (name, arguments) in enumerate((("grep", search), ("edit", text)))
+        for key, value in (("id", str(number)), ("function.name", name), ("function.arguments", json.dumps(arguments)))
+    }
+    answers = {
+        f"{piece.format('input', 2 + number)}{key}": value
+        for number, answer in enumerate((found_it, refused))
+        for key, value in (("tool_call_id", str(number)), ("content", answer))
+    }
+    return {k: v for k, v in calls_of.items() if "output" in k}, {
+        k: v for k, v in calls_of.items() if "input" in k
+    } | answers
+
+
+def test_calls_of_models_under_a_plain_root_are_a_run_with_the_steps_of_their_messages(storage_store: Store) -> None:
+    forms = ["parts", "beside the text", "blocks", "items", "without ids", "attributes"]
+    for form in forms:
+        first, second = messages_of_two_calls(form)
+        asked, told = model(form, "m1", "root", start=1), model(form, "m2", "root", start=30)
+        storage_store.insert_rows([
+            asked._replace(span_attributes={**asked.span_attributes, **first}),
+            told._replace(span_attributes={**told.span_attributes, **second}),
+        ])  # fmt: skip
+    assert (found(storage_store, "parts") or {})["Outcome"] == "unknown"  # silent, and nobody says that it ended
+    storage_store.insert_rows(
+        [span(form, "root", kind="Server", ms=100, http__request__method="POST") for form in forms]
+    )
+    for form in forms:
+        episode = found(storage_store, form) or {}
+        assert (form, episode["Outcome"], episode["steps"]) == (form, "success", [["grep", True], ["edit", False]])
+        grep, edit = storage_store.query_named("steps_of_episode", {"id": form, "limit": 1000, "offset": 0})
+        assert (json.loads(grep["Action"]), grep["Observation"]) == ({"pattern": "x"}, "3 hits"), form
+        assert "locked" in edit["ErrorMessage"], form
+        # From the first answer to the next question; where the answer has another id, nobody knows when it was asked for.
+        assert grep["DurationNs"] == (0 if form == "items" else 19_000_000), form
+    times = storage_store.query(
+        "SELECT DISTINCT DurationNs FROM episodes WHERE EpisodeId IN {forms:Array(String)}", {"forms": forms}
+    )
+    assert times == [{"DurationNs": 100_000_000}]
+
+
+def test_a_plain_root_that_failed_fails_the_run_inside(storage_store: Store) -> None:
+    storage_store.insert_rows([
+        model("answered", "m1", "root", start=1), model("answered", "m2", "root", start=20),
+        span("answered", "root", kind="Server", status="Error", message="500", ms=100),
+        agent("inside", "agent", "root", start=1), tool("inside", "grep", start=2), span("inside", "root", status="Error", ms=100),
+        model("one", "m1", "root", start=1), span("one", "root", ms=100),
+    ])  # fmt: skip
+    answered = found(storage_store, "answered") or {}
+    assert (answered["Outcome"], answered["Verdict"]) == ("failure", "500")
+    assert (found(storage_store, "inside") or {})["Outcome"] == "failure"
+    assert found(storage_store, "one") is None
+
+
+def test_a_form_that_an_answer_has_is_no_step_and_an_unanswered_call_is(storage_store: Store) -> None:
+    call = json.dumps(
+        [{"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "Invoice", "arguments": {}}]}]
+    )
+    for trace, why in (("form", "stop"), ("asked", "tool_calls")):
+        said = {"gen_ai__output__messages": call, "gen_ai__response__finish_reasons": f'["{why}"]'}
+        storage_store.insert_rows([
+            model(trace, "m1", "root", start=1), model(trace, "m2", "root", start=20, **said), span(trace, "root", ms=100),
+        ])  # fmt: skip
+    assert (found(storage_store, "form") or {})["steps"] == []
+    assert (found(storage_store, "asked") or {})["steps"] == [["Invoice", None]]
+
+
+def test_values_in_quotes_and_counts_in_an_answer_are_read(storage_store: Store) -> None:
+    usage = '{"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}'
+    storage_store.insert_rows([
+        span("quoted", "root", mlflow__spanType='"AGENT"', mlflow__spanInputs='{"question": "fix it"}', ms=100),
+        span("quoted", "m", "root", mlflow__spanType='"CHAT_MODEL"', mlflow__spanOutputs=usage, start=1),
+        span("quoted", "Tool.grep", "root", mlflow__spanType='"TOOL"', mlflow__spanOutputs='"3 hits"', start=20),
+    ])  # fmt: skip
+    episode = found(storage_store, "quoted") or {}
+    assert (episode["Task"], episode["Outcome"], episode["steps"]) == ("fix it", "success", [["grep", True]])
+    assert (episode["ModelCalls"], episode["InputTokens"], episode["OutputTokens"]) == (1, 7, 3)
+
+
+def test_a_model_span_in_which_tools_ran_leaves_the_tokens_to_the_agent(storage_store: Store) -> None:
+    storage_store.insert_rows([
+        span("looped", "agent", entity__type="agent", entity__name="fixer", usage__prompt_tokens="70", usage__completion_tokens="9", ms=90),
+        span("looped", "llm", "agent", span__type="llm", llm__usage__prompt_tokens="20", llm__usage__completion_tokens="4", start=1, ms=80),
+        span("looped", "t", "agent", span__type="tool", tool__name="grep", input="{}", start=20),
+    ])  # fmt: skip
+    episode = found(storage_store, "looped") or {}
+    assert (episode["AgentName"], episode["InputTokens"], episode["OutputTokens"]) == ("fixer", 70, 9)
+
+
 def ours(row: Row, **attributes: str) -> Row:
     """Return a span as our own library writes it."""
     return row._replace(span_attributes={key.replace("__", "."): value for key, value in attributes.items()})

@@ -31,6 +31,8 @@ INSERT INTO internal_conventions_shipped (Attribute, Value, Role, Rank) VALUES
     ('gen_ai.operation.name', 'delete_memory_store', 'housekeeping', 10),
     ('gen_ai.operation.name', 'handoff', 'structure', 10),
     ('gen_ai.operation.name', 'goto', 'structure', 10),
+    ('gen_ai.operation.name', 'model_generation', 'structure', 10),
+    ('gen_ai.operation.name', 'model_chunk', 'housekeeping', 10),
     ('gen_ai.operation.name', 'chain', 'structure', 120),
     ('gen_ai.operation.name', '*', 'structure', 500),
     ('mcp.method.name', 'tools/call', 'tool', 240),
@@ -63,6 +65,10 @@ INSERT INTO internal_conventions_shipped (Attribute, Value, Role, Rank) VALUES
     ('span.type', 'tool.blocked_on_user', 'structure', 30), ('span.type', 'interaction', 'structure', 30),
     ('span.type', 'chain', 'structure', 30), ('span.type', 'task', 'structure', 30), ('span.type', 'turn', 'structure', 30),
     ('span.type', 'workflow', 'structure', 30), ('span.type', 'hook', 'structure', 30),
+    -- x.span.type: words that mean nothing else.
+    ('*.span.type', 'agent_run', 'agent', 145), ('*.span.type', 'tool_call', 'tool', 145), ('*.span.type', 'mcp_tool_call', 'tool', 145),
+    ('*.span.type', 'llm_generation', 'model', 145), ('*.span.type', 'llm', 'model', 145), ('*.span.type', 'tool', 'tool', 145),
+    ('*.span.type', 'agent', 'agent', 145), ('*.span.type', 'workflow_run', 'structure', 145), ('*.span.type', 'workflow_step', 'structure', 145),
     ('tool.name', '', 'tool', 210), ('llm.request.type', '', 'model', 255), ('agent_name', '', 'weak agent', 260);
 
 -- name: roles_of_frameworks

@@ -70,6 +70,8 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans
     CacheReadTokens UInt64,
     CacheWriteTokens UInt64,
     ReasoningTokens UInt64,
+    Calls Array(Tuple(Id String, Tool String, Arguments String, Earlier Bool)) COMMENT 'of a model: the calls of tools in its messages; Earlier: in what it was sent, not in its answer',
+    Answers Array(Tuple(Id String, Said String, Failed Bool)) COMMENT 'of a model: what tools answered, in the messages it was sent',
     ConversationId String,
     ScopeName LowCardinality(String) COMMENT 'the instrumentation',
     ServiceName LowCardinality(String),
@@ -170,7 +172,9 @@ AS WITH
     (
         SELECT
             * EXCEPT (EventNames, EventAttributes), EventAttributes[indexOf(EventNames, 'exception')] AS Exception,
-            CAST(SpanAttributes, 'Array(Tuple(String, String))') AS own,
+            -- Some write every value as JSON: a text in quotes.
+            arrayMap(pair -> (pair.1, if(startsWith(pair.2, '"') AND endsWith(pair.2, '"') AND isValidJSON(pair.2),
+                JSONExtractString(pair.2), pair.2)), CAST(SpanAttributes, 'Array(Tuple(String, String))')) AS own,
             CAST(arrayConcat(
                 [('span name', toString(SpanName))], own,
                 arrayFlatten(arrayMap((event, attributes) -> arrayMap(
@@ -210,9 +214,9 @@ FROM matched AS m
 INNER JOIN internal_conventions AS c ON c.Attribute = m.Attribute AND c.Value = m.Word
 GROUP BY ALL;
 
--- name: internal_agent_spans_read
--- Keeps nothing: the same with names and messages made out.
-CREATE TABLE IF NOT EXISTS internal_agent_spans_read
+-- name: internal_agent_spans_named
+-- Keeps nothing: the same with names made out, and with the messages one by one.
+CREATE TABLE IF NOT EXISTS internal_agent_spans_named
 (
     StartTime DateTime64(9),
     TraceId String,
@@ -228,17 +232,99 @@ CREATE TABLE IF NOT EXISTS internal_agent_spans_read
     StatusMessage String,
     Own Map(LowCardinality(String), String) COMMENT 'its attributes',
     Exception Map(LowCardinality(String), String),
-    Role String,
+    Pairs Array(Tuple(Name String, Said String)),
     Attribute String,
     Value String,
     Known Bool,
     Fields Map(String, String),
+    Role String,
     IsStep Bool,
     Tool String,
     Named Bool,
     AgentName String,
+    AskedIn String COMMENT 'the text in which the messages are',
+    Sent Array(String) COMMENT 'the messages',
+    Items Array(Tuple(Item String, Earlier Bool)) COMMENT 'of a model: messages and their parts, those it was sent and those of its answer'
+)
+ENGINE = Null;
+
+-- name: internal_agent_spans_named_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_named_mv TO internal_agent_spans_named
+AS WITH
+    message -> arrayConcat([message], arrayFlatten(arrayMap(name -> JSONExtractArrayRaw(message, name), [
+        'content', 'parts', 'tool_calls', 'toolCalls', 'blocks'])), JSONExtractArrayRaw(message, 'kwargs', 'tool_calls')) AS items_of,
+    text -> if(startsWith(text, '['), JSONExtractArrayRaw(text), arrayConcat(
+        [text, JSONExtractRaw(text, 'message')], JSONExtractArrayRaw(text, 'output'), JSONExtractArrayRaw(text, 'messages'),
+        arrayMap(choice -> if(JSONHas(choice, 'message'), JSONExtractRaw(choice, 'message'), JSONExtractRaw(choice, 'content')),
+            arrayConcat(JSONExtractArrayRaw(text, 'choices'), JSONExtractArrayRaw(text, 'candidates'),
+                JSONExtractArrayRaw(text, 'generations', 1))))) AS messages_of,
+    Fields['asked'] AS text_in,
+    -- {"a component": {"messages": ...}}
+    if(startsWith(text_in, '{') AND NOT JSONHas(text_in, 'messages'), arrayFirst(
+        value -> JSONHas(value, 'messages'), arrayMap(pair -> pair.2, JSONExtractKeysAndValuesRaw(text_in))), '') AS inside,
+    if(startsWith(AskedIn, '['), JSONExtractArrayRaw(AskedIn), arrayFirst(list -> notEmpty(list), [
+        JSONExtractArrayRaw(AskedIn, 'messages'), JSONExtractArrayRaw(AskedIn, 'contents'), JSONExtractArrayRaw(AskedIn, 'input'),
+        JSONExtractArrayRaw(AskedIn, 'prompt'), []])) AS listed
+SELECT
+    StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ScopeName, Tenant, Duration, StatusCode,
+    StatusMessage, SpanAttributes AS Own, Exception, Pairs, Attribute, Value, Known, Fields,
+    multiIf(s.Role = 'weak agent', if(Fields['model'] = '', 'ignored', 'agent'),
+        -- A known structure that names a tool is one; what stands for several tools is none.
+        s.Role = 'structure' AND Known AND Fields['tool'] != '', 'tool',
+        s.Role = 'tool' AND startsWith(Fields['tool'], '('), 'housekeeping',
+        s.Role) AS Role,
+    Role IN ('tool', 'step') AS IsStep,
+    multiIf(Role NOT IN ('tool', 'step'), '', Fields['tool'] != '', Fields['tool'], Role = 'step', '', replaceRegexpOne(extract(
+        if(Fields['entity'] = '', SpanName, Fields['entity']), '^(?:execute_tool |tools/call |running tool:? |[Tt]ool[.:] ?)?(.*)'),
+        '\\.(__call__|_?run|_?a?call|_?a?invoke|_?execute|tool)$', '')) AS Tool,
+    Fields['agent'] != '' OR (Role = 'agent' AND Attribute IN ('langfuse.observation.type', 'traceloop.span.kind')) AS Named,
+    -- Of a run without an agent the outermost chain has a name.
+    multiIf(Fields['agent'] != '', Fields['agent'], Role = 'agent',
+        extract(SpanName, '^(?:invoke_agent |agent_run )?\\[?(.*?)\\]?(?:\\.run|\\.agent|\\.team|\\.kickoff)?$'),
+        Fields['workflow'] = '' AND Role = 'structure' AND ParentSpanId = '', Fields['entity'],
+        Fields['workflow']) AS AgentName,
+    if(inside = '', text_in, inside) AS AskedIn,
+    arrayFlatten(arrayMap(message -> if(startsWith(message, '[{'), JSONExtractArrayRaw(message), [message]), listed)) AS Sent,
+    if(s.Role != 'model', [], arrayConcat(
+        arrayMap(item -> (item, true), arrayFlatten(arrayMap(message -> items_of(message), Sent))),
+        arrayMap(item -> (item, false), arrayFlatten(arrayMap(message -> items_of(message), arrayFlatten(arrayMap(
+            text -> messages_of(text), arrayFilter(text -> match(text, '^[\\[{]'), [
+                Fields['answer'], Fields['result'], Fields['called']])))))))) AS Items
+FROM internal_agent_spans_said AS s
+WHERE Role != 'ignored';
+
+-- name: internal_agent_spans_read
+-- Keeps nothing: the same with what was asked and what came of it.
+CREATE TABLE IF NOT EXISTS internal_agent_spans_read
+(
+    StartTime DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    SpanName String,
+    SpanKind String,
+    ServiceName LowCardinality(String),
+    ScopeName String,
+    Tenant LowCardinality(String),
+    Duration UInt64,
+    StatusCode String,
+    StatusMessage String,
+    Own Map(LowCardinality(String), String),
+    Exception Map(LowCardinality(String), String),
+    Pairs Array(Tuple(Name String, Said String)),
+    Attribute String,
+    Value String,
+    Known Bool,
+    Fields Map(String, String),
+    Role String,
+    IsStep Bool,
+    Tool String,
+    Named Bool,
+    AgentName String,
+    Items Array(Tuple(Item String, Earlier Bool)),
     Asked String COMMENT 'the first message of the user',
     Message String COMMENT 'of a result that is a message, the message',
+    Arguments String,
     Result String
 )
 ENGINE = Null;
@@ -249,8 +335,8 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_read_mv TO internal_
 AS WITH
     text -> JSONExtractString(concat('[', text, ']'), 1) AS unquoted,
     names -> arrayFirst(name -> name != '', names) AS first_of,
-    part -> multiIf(startsWith(part, '"'), unquoted(part), first_of([JSONExtractString(part, 'text'), JSONExtractString(part,
-        'content')])) AS text_of_part,
+    part -> multiIf(startsWith(part, '"'), unquoted(part), first_of([
+        JSONExtractString(part, 'text'), JSONExtractString(part, 'content')])) AS text_of_part,
     content -> multiIf(
         startsWith(content, '"'), unquoted(content),
         startsWith(content, '['), arrayStringConcat(arrayFilter(part -> part != '', arrayMap(part -> text_of_part(part),
@@ -265,64 +351,14 @@ AS WITH
         JSONExtractRaw(message, 'content'), JSONExtractRaw(message, 'parts'), JSONExtractRaw(message, 'blocks'),
         JSONExtractRaw(message, 'kwargs', 'content'), JSONExtractRaw(message, 'data', 'content'), JSONExtractRaw(message,
             'text')])) AS content_of,
-    Fields['asked'] AS text_in,
-    -- {"a component": {"messages": ...}}
-    if(startsWith(text_in, '{') AND NOT JSONHas(text_in, 'messages'), arrayFirst(
-        value -> JSONHas(value, 'messages'), arrayMap(pair -> pair.2, JSONExtractKeysAndValuesRaw(text_in))), '') AS inside,
-    if(inside = '', text_in, inside) AS asked_in,
-    if(startsWith(asked_in, '['), JSONExtractArrayRaw(asked_in), arrayFirst(list -> notEmpty(list), [
-        JSONExtractArrayRaw(asked_in, 'messages'), JSONExtractArrayRaw(asked_in, 'contents'), JSONExtractArrayRaw(asked_in,
-            'input'),
-        JSONExtractArrayRaw(asked_in, 'prompt'), []])) AS listed,
-    arrayFlatten(arrayMap(message -> if(startsWith(message, '[{'), JSONExtractArrayRaw(message), [message]), listed)) AS messages,
-    arrayFirst(message -> role_of(message) IN ('user', 'human', 'humanmessage'), messages) AS user,
+    arrayFirst(message -> role_of(message) IN ('user', 'human', 'humanmessage'), Sent) AS user,
     -- llm.input_messages.0.message.role, gen_ai.prompt.0.role
     arrayFirst(pair -> pair.2 IN ('user', 'human') AND match(pair.1,
         '^(llm\\.input_messages|gen_ai\\.prompt)\\.\\d+\\..*role$'), Pairs).1 AS user_key,
     substring(user_key, 1, length(user_key) - 4) AS user_prefix,
-    first_of([SpanAttributes[concat(user_prefix, 'content')], SpanAttributes[concat(user_prefix,
-        'contents.0.message_content.text')],
-        SpanAttributes[concat(user_prefix, 'contents.1.message_content.text')]]) AS user_text,
-    Fields['result'] AS result_in,
-    multiIf(startsWith(result_in, '{"type": "tool",'), JSONExtractRaw(result_in, 'data'),
-        JSONHas(result_in, 'output', 'kwargs'), JSONExtractRaw(result_in, 'output', 'kwargs'),
-        JSONHas(result_in, 'output', 'content'), JSONExtractRaw(result_in, 'output'),
-        JSONHas(result_in, 'messages', 1, 'content'), JSONExtractRaw(result_in, 'messages', 1), '') AS message
-SELECT
-    StartTime, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, ScopeName, Tenant, Duration, StatusCode,
-        StatusMessage,
-    SpanAttributes AS Own, Exception, Attribute, Value, Known, Fields,
-    multiIf(s.Role = 'weak agent', if(Fields['model'] = '', 'ignored', 'agent'),
-        -- A known structure that names a tool is one; what stands for several tools is none.
-        s.Role = 'structure' AND Known AND Fields['tool'] != '', 'tool',
-        s.Role = 'tool' AND startsWith(Fields['tool'], '('), 'housekeeping',
-        s.Role) AS Role,
-    Role IN ('tool', 'step') AS IsStep,
-    multiIf(Role NOT IN ('tool', 'step'), '', Fields['tool'] != '', Fields['tool'], Role = 'step', '', replaceRegexpOne(extract(
-        if(Fields['entity'] = '', SpanName, Fields['entity']), '^(?:execute_tool |tools/call |running tool:? )?(.*)'),
-        '\\.(__call__|_?run|_?a?call|_?a?invoke|_?execute|tool)$', '')) AS Tool,
-    Fields['agent'] != '' OR (Role = 'agent' AND Attribute IN ('langfuse.observation.type', 'traceloop.span.kind')) AS Named,
-    multiIf(Fields['agent'] != '', Fields['agent'], Role = 'agent',
-        extract(SpanName, '^(?:invoke_agent |agent_run )?\\[?(.*?)\\]?(?:\\.run|\\.agent|\\.team|\\.kickoff)?$'),
-        Fields['workflow']) AS AgentName,
-    first_of([multiIf(user_text != '', user_text, user != '', text_of(content_of(user)),
-        startsWith(asked_in, '['), if(arrayExists(m -> role_of(m) != '' AND role_of(m) != 'text', messages), '', text_of(asked_in)),
-        JSONType(asked_in, 'args', 1) = 'String', JSONExtractString(asked_in, 'args', 1),
-        startsWith(asked_in, '{'), first_of(arrayMap(name -> if(JSONType(asked_in, name) = 'String', JSONExtractString(asked_in,
-            name), ''), [
-            'task', 'question', 'query', 'prompt', 'user_prompt', 'input', 'message', 'text', 'description', 'goal'])),
-        startsWith(asked_in, '"'), unquoted(asked_in),
-        asked_in), Fields['asked otherwise']]) AS Asked,
-    message AS Message,
-    first_of([if(message = '', text_of(result_in), text_of(JSONExtractRaw(message, 'content'))), result_in]) AS Result
-FROM internal_agent_spans_said AS s
-WHERE Role != 'ignored';
-
--- name: internal_agent_spans_mv
--- Arguments and results may be wrapped: in quotes, in those of the call, in the message made of them.
-CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_mv TO internal_agent_spans
-AS WITH
-    text -> JSONExtractString(concat('[', text, ']'), 1) AS unquoted,
+    first_of([Own[concat(user_prefix, 'content')], Own[concat(user_prefix, 'contents.0.message_content.text')],
+        Own[concat(user_prefix, 'contents.1.message_content.text')]]) AS user_text,
+    -- Arguments and results may be wrapped: in quotes, in those of the call, in the message made of them.
     text -> multiIf(
         startsWith(text, '"'), unquoted(text),
         JSONHas(text, 'kwargs') AND JSONLength(text, 'kwargs') > 0, JSONExtractRaw(text, 'kwargs'),
@@ -331,12 +367,128 @@ AS WITH
             JSONExtractString(text, 'input'), JSONExtractRaw(text, 'input')),
         startsWith(text, '{"input_str":'), JSONExtractString(text, 'input_str'),
         text) AS unwrapped,
+    Fields['result'] AS result_in,
+    multiIf(startsWith(result_in, '{"type": "tool",'), JSONExtractRaw(result_in, 'data'),
+        JSONHas(result_in, 'output', 'kwargs'), JSONExtractRaw(result_in, 'output', 'kwargs'),
+        JSONHas(result_in, 'output', 'content'), JSONExtractRaw(result_in, 'output'),
+        JSONHas(result_in, 'messages', 1, 'content'), JSONExtractRaw(result_in, 'messages', 1), '') AS message
+SELECT
+    * EXCEPT (AskedIn, Sent),
+    first_of([multiIf(user_text != '', user_text, user != '', text_of(content_of(user)),
+        startsWith(AskedIn, '['), if(arrayExists(m -> role_of(m) != '' AND role_of(m) != 'text', Sent), '', text_of(AskedIn)),
+        JSONType(AskedIn, 'args', 1) = 'String', JSONExtractString(AskedIn, 'args', 1),
+        startsWith(AskedIn, '{'), first_of(arrayMap(name -> if(JSONType(AskedIn, name) = 'String', JSONExtractString(AskedIn,
+            name), ''), [
+            'task', 'question', 'query', 'prompt', 'user_prompt', 'input', 'message', 'text', 'description', 'goal'])),
+        startsWith(AskedIn, '"'), unquoted(AskedIn),
+        AskedIn), Fields['asked otherwise']]) AS Asked,
+    message AS Message,
+    if(IsStep, substring(unwrapped(unwrapped(Fields['arguments'])), 1, 16384), '') AS Arguments,
+    first_of([if(message = '', text_of(result_in), text_of(JSONExtractRaw(message, 'content'))), result_in]) AS Result
+FROM internal_agent_spans_named;
+
+-- name: internal_agent_spans_called
+-- Keeps nothing: the same with the calls of tools that are in the messages of models.
+CREATE TABLE IF NOT EXISTS internal_agent_spans_called
+(
+    StartTime DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    SpanName String,
+    SpanKind String,
+    ServiceName LowCardinality(String),
+    ScopeName String,
+    Tenant LowCardinality(String),
+    Duration UInt64,
+    StatusCode String,
+    StatusMessage String,
+    Own Map(LowCardinality(String), String),
+    Exception Map(LowCardinality(String), String),
+    Attribute String,
+    Value String,
+    Known Bool,
+    Fields Map(String, String),
+    Role String,
+    IsStep Bool,
+    Tool String,
+    Named Bool,
+    AgentName String,
+    Asked String,
+    Message String,
+    Arguments String,
+    Result String,
+    Calls Array(Tuple(Id String, Tool String, Arguments String, Earlier Bool)),
+    Answers Array(Tuple(Id String, Said String, Failed Bool)),
+    Used Tuple(Input UInt64, Output UInt64) COMMENT 'tokens by what a model answered'
+)
+ENGINE = Null;
+
+-- name: internal_agent_spans_called_mv
+-- A call and its answer are parts of a message, beside its text, or messages by themselves; or attributes, each a piece of one. What
+-- has no id is known by its name and how many of that name there were.
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_called_mv TO internal_agent_spans_called
+AS WITH
+    texts -> arrayFirst(text -> text NOT IN ('', 'null', '""'), texts) AS first_of,
+    (item, names) -> first_of(arrayMap(name -> JSONExtractRaw(item, name), names)) AS raw_of,
+    text -> multiIf(
+        startsWith(text, '"'), JSONExtractString(text),
+        startsWith(text, '{') AND JSONType(text, 'value') = 'String', JSONExtractString(text, 'value'),
+        startsWith(text, '[') AND JSONType(text, 1, 'text') = 'String',
+        arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'text'), JSONExtractArrayRaw(text)), '\n'),
+        text) AS plain,
+    -- {"toolRequest": {...}}, {"functionCall": {...}}: what is in there.
+    item -> multiIf(
+        JSONHas(item, 'function', 'name') OR JSONExtractString(item, 'type') IN ('tool_call', 'tool_use', 'tool-call', 'function_call')
+            OR (JSONHas(item, 'toolName') AND (JSONHas(item, 'input') OR JSONHas(item, 'args')) AND JSONExtractString(item,
+                'type') != 'tool-result'), item,
+        raw_of(item, ['toolRequest', 'functionCall', 'function_call', 'toolUse'])) AS call_in,
+    item -> multiIf(
+        JSONExtractString(item, 'type') IN ('tool_call_response', 'tool_result', 'tool-result', 'function_call_output')
+            OR (JSONHas(item, 'tool_call_id') AND NOT JSONHas(item, 'function')), item,
+        JSONHas(item, 'kwargs', 'tool_call_id'), JSONExtractRaw(item, 'kwargs'),
+        raw_of(item, ['toolResponse', 'functionResponse', 'function_response', 'toolResult'])) AS answer_in,
+    item -> plain(raw_of(item, [
+        'call_id', 'tool_call_id', 'toolCallId', 'tool_use_id', 'toolUseId', 'ref', 'id'])) AS id_of,
+    -- llm.output_messages.0.message.tool_calls.0.tool_call.function.name, gen_ai.prompt.2.tool_call_id
+    arrayMap(pair -> (toJSONString(map(
+        'type', 'tool_call', 'id', Own[concat(pair.2, 'id')], 'name', pair.1,
+        'arguments', first_of([Own[concat(pair.2, 'function.arguments')], Own[concat(pair.2, 'arguments')]]))),
+        NOT match(pair.2, 'output|completion')), arrayMap(pair -> (pair.2, replaceRegexpOne(pair.1, '(function\\.)?name$', '')),
+        arrayFilter(pair -> match(pair.1, 'tool_calls?\\.\\d+\\.(tool_call\\.)?(function\\.)?name$'), Pairs))) AS pieces,
+    arrayMap(pair -> toJSONString(map('tool_call_id', pair.1, 'content', first_of([
+        Own[concat(pair.2, 'content')], Own[concat(pair.2, 'contents.0.message_content.text')]]))),
+        arrayMap(pair -> (pair.2, substring(pair.1, 1, length(pair.1) - 12)),
+        arrayFilter(pair -> match(pair.1, '\\.\\d+\\.(message\\.)?tool_call_id$'), Pairs))) AS replies,
+    arrayFilter(call -> call.1 != '', arrayMap(item -> (call_in(item.1), item.2), arrayConcat(Items, pieces))) AS called,
+    arrayMap(call -> (id_of(call.1), first_of([JSONExtractString(call.1, 'function', 'name'), JSONExtractString(call.1, 'name'),
+        JSONExtractString(call.1, 'toolName')]), plain(first_of([JSONExtractRaw(call.1, 'function', 'arguments'),
+        raw_of(call.1, ['arguments', 'input', 'args'])])), call.2), called) AS calls,
+    arrayFilter(item -> item != '', arrayMap(item -> answer_in(item), arrayConcat(Items.Item, replies))) AS answered,
+    arrayMap(item -> (id_of(item), plain(raw_of(item, ['name'])), plain(raw_of(item, ['response', 'result', 'output', 'content'])),
+        JSONExtractBool(item, 'is_error') OR JSONExtractBool(item, 'isError') OR JSONExtractString(item, 'status') = 'error'), answered) AS answers,
+    first_of(arrayMap(text -> raw_of(text, ['usage', 'usageMetadata', 'usage_metadata']), [Fields['result'], Fields['answer']])) AS usage,
+    names -> arrayFirst(count -> count > 0, arrayMap(name -> JSONExtractUInt(usage, name), names)) AS used
+SELECT
+    * EXCEPT (Items, Pairs),
+    arraySlice(arrayMap((call, number) -> (if(call.1 = '', concat(call.2, '#', toString(number)), call.1), call.2,
+        substring(call.3, 1, 4096), call.4), calls, arrayEnumerateUniq(calls.2)), -40) AS Calls,
+    arraySlice(arrayMap((said, number) -> (if(said.1 = '', concat(said.2, '#', toString(number)), said.1), substringUTF8(said.3, 1, 1024),
+        said.4 OR match(said.3, '^(?i)\\W*(error|exception|traceback)\\b')), answers, arrayEnumerateUniq(answers.2)), -40) AS Answers,
+    (used(['inputTokens', 'input_tokens', 'prompt_tokens', 'promptTokens', 'promptTokenCount']),
+        used(['outputTokens', 'output_tokens', 'completion_tokens', 'completionTokens', 'candidatesTokenCount'])) AS Used
+FROM internal_agent_spans_read;
+
+-- name: internal_agent_spans_mv
+CREATE MATERIALIZED VIEW IF NOT EXISTS internal_agent_spans_mv TO internal_agent_spans
+AS WITH
+    toUInt64OrZero(Fields['input']) + toUInt64OrZero(Fields['output']) > 0 AS counted,
     -- Exceptions that came as log records, before their spans.
     logged AS
     (
         SELECT TraceId AS Trace, SpanId AS Span, ErrorType AS Type, ErrorMessage AS Said
         FROM internal_log_events
-        WHERE TraceId IN (SELECT TraceId FROM internal_agent_spans_read) AND Event = 'exception'
+        WHERE TraceId IN (SELECT TraceId FROM internal_agent_spans_called) AND Event = 'exception'
     )
 SELECT
     if(Own['episode.id'] = '', TraceId, Own['episode.id']) AS EpisodeId,
@@ -352,7 +504,7 @@ SELECT
     Named AND (Role = 'agent' OR (Role = 'structure' AND ParentSpanId = '')) AS Named,
     AgentName,
     if(Role IN ('agent', 'model', 'structure'), substringUTF8(Asked, 1, 1024), '') AS Task,
-    if(IsStep, substring(unwrapped(unwrapped(Fields['arguments'])), 1, 16384), '') AS Arguments,
+    Arguments,
     if(IsStep, substringUTF8(multiIf(Own['episode.step.action'] != '', Own['episode.step.action'],
         startsWith(Arguments, '{"action": "') AND JSONLength(Arguments) = 1, JSONExtractString(Arguments, 'action'),
         Arguments), 1, 256), '') AS Action,
@@ -377,14 +529,15 @@ SELECT
     Fields['model'] AS Model,
     Fields['response'] AS ResponseId,
     if(startsWith(Fields['finish'], '['), JSONExtractString(Fields['finish'], 1), Fields['finish']) AS FinishReason,
-    toUInt64OrZero(Fields['input']) AS InputTokens,
-    toUInt64OrZero(Fields['output']) AS OutputTokens,
+    if(Role = 'model' AND NOT counted, Used.Input, toUInt64OrZero(Fields['input'])) AS InputTokens,
+    if(Role = 'model' AND NOT counted, Used.Output, toUInt64OrZero(Fields['output'])) AS OutputTokens,
     toUInt64OrZero(Fields['cache read']) AS CacheReadTokens,
     toUInt64OrZero(Fields['cache write']) AS CacheWriteTokens,
     toUInt64OrZero(Fields['reasoning']) AS ReasoningTokens,
+    Calls, Answers,
     Fields['conversation'] AS ConversationId,
     ScopeName, ServiceName, Tenant
-FROM internal_agent_spans_read
+FROM internal_agent_spans_called
 LEFT ANY JOIN logged ON logged.Trace = TraceId AND logged.Span = SpanId;
 
 -- name: internal_steps_foreign_mv
