@@ -44,8 +44,8 @@ STATEMENTS = {
 }
 COPIES = {
     "copy_facts": ("internal_facts", "internal_sequences"),
-    "copy_spans": ("internal_steps", "internal_roots"),
-    "copy_results": ("internal_rewards", "internal_reflections", "internal_changes"),
+    "copy_spans": ("internal_steps", "internal_roots"), "forget_arrivals": ("",), "old_arrivals": ("",),
+    "copy_results": ("internal_rewards", "internal_reflections"),
     "copy_observations": ("",), "copy_buckets": ("",),
 }  # fmt: skip
 # 100,000 episodes are of five.

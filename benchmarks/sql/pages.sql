@@ -19,8 +19,18 @@ SELECT * EXCEPT (n) REPLACE (
 FROM {table:Identifier}
 CROSS JOIN (SELECT number + 1 AS n FROM numbers({copies:UInt32})) AS copies;
 
+-- name: forget_arrivals
+-- To the views copies of spans are spans that have just arrived, of which the jobs have seen nothing yet.
+TRUNCATE TABLE internal_changes;
+
+-- name: old_arrivals
+INSERT INTO internal_changes (EpisodeId, InsertedAt)
+SELECT EpisodeId, now64(6) - INTERVAL 1 DAY
+FROM internal_facts
+CROSS JOIN numbers(2) AS twice;
+
 -- name: copy_results
--- {table}: internal_rewards, internal_reflections or internal_changes.
+-- {table}: internal_rewards or internal_reflections.
 INSERT INTO {table:Identifier}
 SELECT * EXCEPT (n) REPLACE (lower(hex(sipHash128(EpisodeId, n))) AS EpisodeId)
 FROM {table:Identifier}
