@@ -399,7 +399,10 @@ def test_what_is_recorded_appears_by_itself(site: Site, browser: Any) -> None:
             with step("second"):
                 pass
             page.locator(".steps li", has_text="second").wait_for()
+            assert site.get("/handle", episode=running.id) == (200, running.handle.encode())
         page.locator(".over .pill.success").wait_for()
+        assert site.get("/handle", episode=running.id) == (200, running.handle.encode())
+        assert site.get("/handle", episode=FOREIGN)[0] == 404
 
 
 def test_the_outlook_is_worked_out_when_it_is_asked_for(site: Site, browser: Any) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes import semconv
+from otel_episodes._for_store import Handle
 from otel_episodes_clickhouse.learning.formulas import active_formula
 from otel_episodes_clickhouse.serve.pages import listing
 
@@ -67,6 +69,17 @@ def steps_of(store: Store, identifier: str, first: int = 1, limit: int = PAGE) -
 def alike(store: Store, identifier: str, outcome: str = "", limit: int = 6) -> list[Row]:
     """Return the runs most like this one, of one outcome or any, as the jobs last saw them."""
     return store.query_named("page_alike", {"id": identifier, "outcome": outcome, "limit": limit})
+
+
+def handle(store: Store, identifier: str) -> str:
+    """Return the handle by which somebody goes on with an episode; empty for one that we did not record."""
+    for root in store.query_named("page_handle", {"id": identifier}):
+        with suppress(ValueError):
+            return str(Handle(
+                int(root["TraceId"], 16), int(root["SpanId"], 16), sampled=True, start_time=root["StartTime"],
+                segment=root["Segment"], ended=root["Ended"], episode_id=identifier, agent=root["AgentName"],
+            ))  # fmt: skip
+    return ""
 
 
 def outlook(store: Store, identifier: str) -> list[Row]:

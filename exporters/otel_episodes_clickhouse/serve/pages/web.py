@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from urllib.parse import parse_qs
 
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from otel_episodes import UsageError
@@ -82,7 +82,7 @@ class Views:
             Route(path, _guarded(handler), methods=["GET"])
             for path, handler in (
                 ("/", self.front), ("/episodes", self.episodes), ("/episodes/{episode:path}", self.episode),
-                ("/compare", self.compare), ("/alike", self.alike), ("/outlook", self.outlook),
+                ("/compare", self.compare), ("/alike", self.alike), ("/outlook", self.outlook), ("/handle", self.handle),
                 ("/learned", self.learned), ("/learned/{pattern}", self.pattern), ("/tools", self.tools),
                 ("/health", self.health), ("/pulse", self.pulse), ("/demo", self.demo),
             )
@@ -148,6 +148,13 @@ class Views:
         episode = request.query_params.get("episode", "")
         rows = await self._ask.do(run.alike, episode)
         return _json({"Alike": rows}) if _as_json(request) else _html("alike.html", request, rows=rows, episode=episode)
+
+    async def handle(self, request: Request) -> Response:
+        """Say by which handle somebody goes on with an episode."""
+        found = await self._ask.do(run.handle, request.query_params.get("episode", ""))
+        if not found:
+            return _missing(request, "Only an episode that otel-episodes recorded has a handle.")
+        return _json({"Handle": found}) if _as_json(request) else PlainTextResponse(found, headers=HEADERS)
 
     async def outlook(self, request: Request) -> Response:
         """Show how likely a run was to succeed along it."""

@@ -214,6 +214,19 @@ WHERE TraceId IN {traces:Array(String)}
 -- The episodes that an episode's steps started.
 SELECT DISTINCT EpisodeId FROM internal_roots WHERE ParentEpisodeId = {id:String} ORDER BY EpisodeId LIMIT 200;
 
+-- name: page_handle
+-- What a handle says of an episode's last segment. A start marker lies below the span that is not there yet.
+SELECT
+    r.TraceId AS TraceId, if(r.Ended, r.SpanId, s.ParentSpanId) AS SpanId, r.Ended AS Ended, r.Segment AS Segment,
+    r.StartTime AS StartTime, r.AgentName AS AgentName
+FROM (SELECT * FROM internal_roots FINAL WHERE EpisodeId = {id:String} ORDER BY Segment DESC, Ended DESC LIMIT 1) AS r
+LEFT JOIN
+(
+    SELECT SpanId, ParentSpanId FROM otel_traces
+    WHERE (TraceId, Timestamp) IN (SELECT TraceId, StartTime FROM internal_roots WHERE EpisodeId = {id:String} AND NOT Ended)
+) AS s ON s.SpanId = r.SpanId
+LIMIT 1;
+
 -- name: page_reward
 SELECT Formula, Total, Base, Abstention, Efficiency, ComplexityBonus, Quality, LearningBonus, ExternalReward, Reward
 FROM internal_scores

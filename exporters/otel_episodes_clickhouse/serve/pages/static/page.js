@@ -55,7 +55,12 @@
   };
 
   const copy = async (button) => {
-    const text = button.dataset.copy ?? await (await fetch(button.dataset.copyFrom)).text();
+    let text = button.dataset.copy;
+    if (text === undefined) {
+      const answer = await fetch(button.dataset.copyFrom);
+      if (!answer.ok) throw new Error("there is none");
+      text = await answer.text();
+    }
     await navigator.clipboard.writeText(text);
     const label = button.textContent;
     button.textContent = "Copied";
@@ -65,7 +70,7 @@
   const arm = (within) => {
     for (const button of within.querySelectorAll("[data-copy], [data-copy-from]")) {
       button.hidden = false;
-      button.addEventListener("click", () => { copy(button).catch(() => { button.textContent = "Not allowed"; }); });
+      button.addEventListener("click", () => { copy(button).catch(() => { button.textContent = "Not there"; }); });
     }
   };
 
