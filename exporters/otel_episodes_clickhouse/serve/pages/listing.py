@@ -24,6 +24,8 @@ PAGE: Final = 50
 _MOST: Final = 500
 # Episodes that the jobs have not seen yet are read one by one: so many of them at most, the latest.
 _MOST_FRESH: Final = 200
+# So many are looked at first.
+_LIKELY: Final = 150
 # Of the history drawn above the list.
 _DAYS: Final = 60
 # What the engine has as whole numbers, and how long they are.
@@ -123,7 +125,7 @@ def load(store: Store, filters: Filters) -> Row:
     """Return a page of episodes: ``Episodes`` (with ``Reward`` and ``Rank``), ``Next`` (filters or None), ``Fresh``."""
     formula = active_formula(store)
     fresh = [row["EpisodeId"] for row in store.query_named("page_changed", {"limit": _MOST_FRESH + 1})]
-    settled = store.query_named("page_ids", _parameters(filters, fresh, formula))
+    settled = _settled(store, _parameters(filters, fresh, formula))
     ranks = {row["EpisodeId"]: row["Rank"] for row in settled}
     rows = _tagged(store, store.query_named("page_facts", {"ids": list(ranks)})) if ranks else []
     rows += [row for row in of_ids(store, fresh) if _fits(row, filters)]
@@ -146,6 +148,30 @@ def load(store: Store, filters: Filters) -> Row:
         "Fresh": len(fresh),
         "MoreFresh": len(fresh) > _MOST_FRESH,
     }
+
+
+def _settled(store: Store, asked: Row) -> list[Row]:
+    """Return the first episodes that fit, as the jobs last saw them, with their ranks.
+
+    Which of all episodes used a tool, and how each is rewarded, takes the engine long. The first few without that
+    question have mostly enough among them that fit.
+    """
+    few = {**asked, "limit": max(_LIKELY, 3 * asked["limit"]), "tool": ""}
+    if asked["sort"] == "reward":
+        likely = store.query_named("page_best", few)
+    elif asked["tool"]:
+        likely = store.query_named("page_ids", few)
+    else:
+        return store.query_named("page_ids", asked)
+    among = [row["EpisodeId"] for row in likely]
+    if asked["tool"]:
+        using = store.query_named("page_using_tool", {"ids": among, "tool": asked["tool"]})
+        among = [row["EpisodeId"] for row in using]
+    if len(among) >= asked["limit"]:
+        found = store.query_named("page_ids", {**asked, "among": among, "tool": ""})
+        if len(found) == asked["limit"]:
+            return found
+    return store.query_named("page_ids", asked)
 
 
 def of_ids(store: Store, ids: list[str]) -> list[Row]:
@@ -196,7 +222,7 @@ def _parameters(filters: Filters, fresh: list[str], formula: str) -> Row:
     asked = {name: value for name, value in asdict(filters).items() if name not in ("order", "limit")}
     return {
         **asked, "since": _moment(filters.since), "until": _moment(filters.until), "fresh": fresh,
-        "formula": formula, "rewarded": filters.rewarded, "direction": -1 if filters.order == "asc" else 1,
+        "formula": formula, "rewarded": filters.rewarded, "among": [], "direction": -1 if filters.order == "asc" else 1,
         "limit": filters.limit + 1,
     }  # fmt: skip
 
@@ -229,16 +255,17 @@ def _in_place(row: Row, filters: Filters) -> bool:
 
 
 def _rank(row: Row, filters: Filters) -> int:
-    reward = row["Reward"]
-    started: int = row["StartTime"]
-    ranks: dict[str, int] = {
+    """Return the place of an episode, as the statement page_ids has it."""
+    fractions = {"cost": row["Cost"], "reward": row["Reward"]}
+    figures = {
         "duration": row["DurationNs"], "steps": row["Steps"], "failed": row["FailedSteps"],
-        "tokens": row["InputTokens"] + row["OutputTokens"],
-        "cost": _NO_FIGURE if row["Cost"] is None else round(row["Cost"] * 1e6),
-        "reward": _NO_FIGURE if reward is None else round(reward * 1e6),
+        "tokens": row["InputTokens"] + row["OutputTokens"], "started": row["StartTime"],
+        **{name: value if value is None else round(value * 1e6) for name, value in fractions.items()},
     }  # fmt: skip
-    rank = ranks.get(filters.sort, started)
-    return -rank if filters.order == "asc" else rank
+    figure: int | None = figures[filters.sort]
+    if figure is None:
+        return _NO_FIGURE
+    return -figure if filters.order == "asc" else figure
 
 
 def _rewards(store: Store, formula: str, ids: list[str]) -> dict[str, float]:

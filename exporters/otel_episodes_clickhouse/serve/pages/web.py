@@ -82,7 +82,8 @@ class Views:
             Route(path, _guarded(handler), methods=["GET"])
             for path, handler in (
                 ("/", self.front), ("/episodes", self.episodes), ("/episodes/{episode:path}", self.episode),
-                ("/compare", self.compare), ("/alike", self.alike), ("/outlook", self.outlook), ("/handle", self.handle),
+                ("/compare", self.compare), ("/alike", self.alike), ("/outlook", self.outlook),
+                ("/handle", self.handle),
                 ("/learned", self.learned), ("/learned/{pattern}", self.pattern), ("/tools", self.tools),
                 ("/health", self.health), ("/pulse", self.pulse), ("/demo", self.demo),
             )

@@ -34,22 +34,35 @@ FROM internal_roots
 WHERE EpisodeId != '' AND (startsWith(EpisodeId, {prefix:String}) OR startsWith(TraceId, {prefix:String}))
 LIMIT 2;
 
+-- name: page_best
+-- The episodes that come first by their reward, after that rank and id.
+WITH toInt64({direction:Int8} * round(1e6 * Reward)) AS rank
+SELECT EpisodeId
+FROM internal_scores
+WHERE Formula = {formula:String}
+    AND ({after:String} = '' OR rank < {after_rank:Int64} OR (rank = {after_rank:Int64} AND EpisodeId > {after:String}))
+ORDER BY rank DESC, EpisodeId
+LIMIT {limit:UInt32};
+
 -- name: page_ids
--- Episodes as the jobs last saw them that fit, in order; empty strings and zeros do not filter. A page goes on after the last
--- rank and id of the one before.
+-- Episodes as the jobs last saw them that fit, in order; empty strings, arrays and zeros do not filter. A page goes on after the
+-- last rank and id of the one before. What has no figure to sort by comes last. Of nested ifs only one branch is worked out.
 WITH
-    {direction:Int8} * multiIf(
-        {sort:String} = 'duration', toInt64(DurationNs), {sort:String} = 'steps', toInt64(Steps),
-        {sort:String} = 'failed', toInt64(FailedSteps), {sort:String} = 'tokens', toInt64(InputTokens + OutputTokens),
-        {sort:String} = 'cost', toInt64(round(1e6 * ifNull(Cost, -1e9))),
-        {sort:String} = 'reward', toInt64(round(1e6 * ifNull(Reward, -1e9))), toUnixTimestamp64Nano(StartTime)) AS rank
+    if({sort:String} = 'duration', {direction:Int8} * toInt64(DurationNs),
+    if({sort:String} = 'steps', {direction:Int8} * toInt64(Steps),
+    if({sort:String} = 'failed', {direction:Int8} * toInt64(FailedSteps),
+    if({sort:String} = 'tokens', {direction:Int8} * toInt64(InputTokens + OutputTokens),
+    if({sort:String} = 'cost', ifNull(toInt64({direction:Int8} * round(1e6 * Cost)), -1000000000000000),
+    if({sort:String} = 'reward', ifNull(toInt64({direction:Int8} * round(1e6 * Reward)), -1000000000000000),
+        {direction:Int8} * toUnixTimestamp64Nano(StartTime))))))) AS rank
 SELECT EpisodeId, rank AS Rank
 FROM (SELECT * FROM internal_facts FINAL) AS f
 LEFT JOIN
 (
-    SELECT EpisodeId AS Of, toNullable(Reward) AS Reward FROM internal_scores WHERE {rewarded:Bool} AND Formula = {formula:String}
+    SELECT EpisodeId AS Of, toNullable(Reward) AS Reward FROM internal_scores
+    WHERE {rewarded:Bool} AND Formula = {formula:String} AND (empty({among:Array(String)}) OR EpisodeId IN {among:Array(String)})
 ) AS r ON r.Of = f.EpisodeId
-WHERE EpisodeId NOT IN {fresh:Array(String)}
+WHERE EpisodeId NOT IN {fresh:Array(String)} AND (empty({among:Array(String)}) OR EpisodeId IN {among:Array(String)})
     AND ({text:String} = '' OR positionCaseInsensitiveUTF8(Task, {text:String}) > 0 OR startsWith(EpisodeId, {text:String}))
     AND ({outcome:String} = '' OR Outcome = {outcome:String})
     AND ({agent:String} = '' OR AgentName = {agent:String})
