@@ -36,6 +36,7 @@ from serving import INTAKE, Serving, children, serving, spooled
 from storage_fixtures import STEP, T0, Keep, provider
 
 from otel_episodes._for_store import read_span
+from otel_episodes_clickhouse import sql
 from otel_episodes_clickhouse.cli.app import run
 from otel_episodes_clickhouse.config import Target
 from otel_episodes_clickhouse.errors import QueryError, StoreError
@@ -468,6 +469,14 @@ def test_commands_find_what_was_sent_while_it_is_served(
     capsys.readouterr()
     assert run(["--dsn", str(target), "doctor", "--json"]) in (0, 1)
     assert "otel-episodes serve has it open" in capsys.readouterr().out
+
+
+def test_who_asks_goes_before_what_writes(store: Store) -> None:
+    text = "INSERT INTO internal_settings (Name, Value) SELECT 'tried', toString(getSetting('priority'))"
+    (write,) = sql.parse(f"-- name: tried\n{text};\n")
+    store.execute(write)
+    asked = "SELECT Value, toString(getSetting('priority')) AS Own FROM internal_settings WHERE Name = 'tried'"
+    assert store.query(asked) == [{"Value": "10", "Own": "1"}]
 
 
 def test_what_was_sent_is_learned_from(store: Store, episode: str) -> None:

@@ -29,6 +29,9 @@ _READS: Final = re.compile(r"\s*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN
 # The one thing that a question can write. `read_only_sql` does not let it pass; who asks past that meets this.
 _WRITES: Final = re.compile(r"\bOUTFILE\b", re.IGNORECASE)
 _SETTING: Final = re.compile(r"\w+")
+# By whether a statement reads: between its blocks it waits, a second at the most, while there are others with a smaller
+# number. Who asks does not wait for the jobs: twice to three times as fast beside one that has both processors.
+_PRIORITIES: Final = {True: 1, False: 10}
 # Statements at once: what one command asks does not wait for what a job takes long over.
 _THREADS: Final = 16
 
@@ -100,7 +103,7 @@ class Engine:
     def __init__(self, path: Path, temporary: Path) -> None:
         self._path = str(path)
         self._temporary = temporary
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._idle: dict[bool, SimpleQueue[Any]] = {reads: SimpleQueue() for reads in _PRIORITIES}
         self._threads = ThreadPoolExecutor(_THREADS, "engine", initializer=confinement.forbid_calls)
         self._kept_open = self._threads.submit(self._open).result()
 
@@ -117,13 +120,13 @@ class Engine:
         with chdb_engine.signals_kept():
             chdb_engine.load()
             # The engine closes with its last connection.
-            return self._connect()
+            return self._connect(reads=True)
 
-    def _connect(self) -> Any:
+    def _connect(self, *, reads: bool) -> Any:
         import chdb  # noqa: PLC0415  # behind the walls
 
         session = chdb.connect(self._path)
-        for name, value in chdb_engine.SETTINGS.items():
+        for name, value in {**chdb_engine.SETTINGS, "priority": _PRIORITIES[reads]}.items():
             session.query(f"SET {name} = {value}")
         return session
 
@@ -149,10 +152,10 @@ class Engine:
         preparations = list(_preparations(request))
         if not preparations:
             try:
-                return self._idle.get_nowait()
+                return self._idle[bool(request.format)].get_nowait()
             except Empty:
                 pass
-        session = self._connect()
+        session = self._connect(reads=bool(request.format))
         with ExitStack() as failed:
             failed.callback(session.close)
             for statement in preparations:
@@ -163,8 +166,9 @@ class Engine:
     def _let_go(self, session: Any, request: Request) -> None:
         plain = not request.settings and not request.arguments.get("database")
         # What SET or USE may have left behind is not for the next.
-        if plain and (request.format or request.inserts_rows) and self._idle.qsize() < _THREADS:
-            self._idle.put(session)
+        idle = self._idle[bool(request.format)]
+        if plain and (request.format or request.inserts_rows) and idle.qsize() < _THREADS:
+            idle.put(session)
         else:
             session.close()
 
@@ -177,11 +181,9 @@ class Engine:
             session.query(f"{match[1]} FROM INFILE '{file.name}' FORMAT {match[2]}")
 
     def _close(self) -> None:
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except Empty:
-                break
+        for idle in self._idle.values():
+            while not idle.empty():
+                idle.get_nowait().close()
         self._kept_open.close()
 
 
