@@ -22,6 +22,7 @@ from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.cli.app import run as cli
 from otel_episodes_clickhouse.cli.opening import recording
 from otel_episodes_clickhouse.learning import jobs, marks
+from otel_episodes_clickhouse.learning.formulas import active_formula
 from otel_episodes_clickhouse.serve.pages import drawing, listing, run
 from otel_episodes_clickhouse.serve.pages.aligning import align
 from otel_episodes_clickhouse.spool.row import Row
@@ -191,6 +192,17 @@ def test_pages_of_a_list_hold_each_episode_once(site: Site, sort: str, order: st
         paged += [row["EpisodeId"] for row in found["Episodes"]]
         following = found["Next"]
     assert paged == whole
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_the_first_by_reward_are_the_first_of_all(site: Site, order: str) -> None:
+    """With very many episodes these are asked for first."""
+    with Store.open(Target.resolve(site.dsn)) as store:
+        asked = listing._parameters(listing.Filters(sort="reward", order=order), [], active_formula(store))
+        whole = store.query_named("page_ids", asked)
+        best = [row["EpisodeId"] for row in store.query_named("page_best", {**asked, "limit": 4})]
+        assert store.query_named("page_ids", {**asked, "among": best}) == whole[:4]
+    assert best == [row["EpisodeId"] for row in whole[:4]]
 
 
 def test_filters_narrow_the_list(site: Site) -> None:

@@ -26,6 +26,7 @@ _MOST: Final = 500
 _MOST_FRESH: Final = 200
 # So many are looked at first.
 _LIKELY: Final = 150
+_VERY_MANY: Final = 300_000
 # Of the history drawn above the list.
 _DAYS: Final = 60
 # What the engine has as whole numbers, and how long they are.
@@ -153,23 +154,22 @@ def load(store: Store, filters: Filters) -> Row:
 def _settled(store: Store, asked: Row) -> list[Row]:
     """Return the first episodes that fit, as the jobs last saw them, with their ranks.
 
-    Which of all episodes used a tool, and how each is rewarded, takes the engine long. The first few without that
-    question have mostly enough among them that fit.
+    Which of all episodes used a tool takes the engine long, and so does, where there are very many, how each is
+    rewarded. The first few without that question have mostly enough among them that fit.
     """
-    few = {**asked, "limit": max(_LIKELY, 3 * asked["limit"]), "tool": ""}
-    if asked["sort"] == "reward":
-        likely = store.query_named("page_best", few)
-    elif asked["tool"]:
-        likely = store.query_named("page_ids", few)
-    else:
-        return store.query_named("page_ids", asked)
-    among = [row["EpisodeId"] for row in likely]
+    limit = asked["limit"]
     if asked["tool"]:
-        using = store.query_named("page_using_tool", {"ids": among, "tool": asked["tool"]})
-        among = [row["EpisodeId"] for row in using]
-    if len(among) >= asked["limit"]:
-        found = store.query_named("page_ids", {**asked, "among": among, "tool": ""})
-        if len(found) == asked["limit"]:
+        few = max(_LIKELY, 3 * limit)
+        likely = _settled(store, {**asked, "tool": "", "limit": few})
+        ids = [row["EpisodeId"] for row in likely]
+        using = {row["EpisodeId"] for row in store.query_named("page_using_tool", {"ids": ids, "tool": asked["tool"]})}
+        found = [row for row in likely if row["EpisodeId"] in using][:limit]
+        if len(found) == limit or len(likely) < few:
+            return found
+    elif asked["sort"] == "reward" and store.query_named("page_totals")[0]["Episodes"] >= _VERY_MANY:
+        best = store.query_named("page_best", {**asked, "limit": max(_LIKELY, 3 * limit)})
+        found = store.query_named("page_ids", {**asked, "among": [row["EpisodeId"] for row in best]}) if best else []
+        if len(found) == limit:
             return found
     return store.query_named("page_ids", asked)
 

@@ -60,7 +60,14 @@ def load(store: Store, identifier: str, first: int = 1, limit: int = PAGE) -> Ro
 
 def steps_of(store: Store, identifier: str, first: int = 1, limit: int = PAGE) -> list[Row]:
     """Return the steps of an episode in their order, each numbered under ``Number`` from 1."""
-    other = bool(store.query_named("page_of_others", {"ids": [identifier]}))
+    return _steps(store, identifier, first, limit, other=_is_of_others(store, identifier))
+
+
+def _is_of_others(store: Store, identifier: str) -> bool:
+    return bool(store.query_named("page_of_others", {"ids": [identifier]}))
+
+
+def _steps(store: Store, identifier: str, first: int, limit: int, *, other: bool) -> list[Row]:
     asked = {"id": identifier, "limit": limit, "offset": first - 1}
     steps = store.query_named("page_other_steps" if other else "page_own_steps", asked)
     return [{**step, "Number": first + place} for place, step in enumerate(steps)]
@@ -107,9 +114,10 @@ def outlook(store: Store, identifier: str) -> list[Row]:
 def _timeline(store: Store, head: Row, first: int, limit: int) -> Row:
     """Return steps, calls of models and sub-agents as one list, each with its place on the clock of the run."""
     identifier = head["EpisodeId"]
-    steps = steps_of(store, identifier, first, limit)
+    other = _is_of_others(store, identifier)
+    steps = _steps(store, identifier, first, limit, other=other)
     calls: list[Row] = []
-    if store.query_named("page_of_others", {"ids": [identifier]}):
+    if other:
         calls = store.query_named("page_model_calls", {"id": identifier, "limit": _MOST_CALLS})
     started = [row["EpisodeId"] for row in store.query_named("page_started_by", {"id": identifier})]
     agents = listing.of_ids(store, started)
