@@ -47,6 +47,15 @@ class Episode:
     extra: dict[str, str] = field(default_factory=dict)
 
 
+class Given(list[Episode]):
+    """What a module learns from, once for all of its tests; what each of them has is in a domain of its own."""
+
+    def __call__(self, *episodes: Episode) -> tuple[Episode, ...]:
+        """Add these, and return them."""
+        self.extend(episodes)
+        return episodes
+
+
 def airline_episode(run: dict[str, Any], domain: str) -> Episode:
     """Return a benchmark run as an episode; the trials are a day apart.
 

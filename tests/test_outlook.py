@@ -13,10 +13,15 @@ import pytest
 
 from otel_episodes.exceptions import UsageError
 from otel_episodes_clickhouse.learning import advice, evaluate, jobs
-from tests.learning_data import AIRLINE, SECOND, T0, Episode, airline_episode, rows_of
+from tests.learning_data import AIRLINE, SECOND, T0, Episode, Given, airline_episode, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_episodes_clickhouse import Store
+
+
+given = Given()
 
 
 def learn(store: Store, *episodes: Episode) -> None:
@@ -25,17 +30,27 @@ def learn(store: Store, *episodes: Episode) -> None:
     jobs.run(store, "patterns", overlap_seconds=0)
 
 
-def test_the_outlook_follows_the_steps_the_task_and_says_how_much_it_knows(storage_store: Store) -> None:
-    good, bad = [("look", True), ("act", True)], [("act", True), ("act", True)]
-    learn(
-        storage_store,
-        *(Episode(f"o-good-{n}", steps=good, domain="out", task="easy") for n in range(10)),
-        *(Episode(f"o-bad-{n}", outcome="failure", steps=bad, domain="out", task="hard") for n in range(10)),
-    )
+@pytest.fixture(scope="module")
+def learned(storage_store: Store) -> Store:
+    """Return a store that has learned from the episodes of all tests."""
+    learn(storage_store, *given)
+    return storage_store
 
+
+def steps(*tools: str) -> list[tuple[str, bool]]:
+    return [(tool, True) for tool in tools]
+
+
+given(
+    *(Episode(f"o-good-{n}", steps=steps("look", "act"), domain="out", task="easy") for n in range(10)),
+    *(Episode(f"o-bad-{n}", "failure", steps("act", "act"), domain="out", task="hard") for n in range(10)),
+)
+
+
+def test_the_outlook_follows_the_steps_the_task_and_says_how_much_it_knows(learned: Store) -> None:
     def outlook(task: str, *tools: str, ended: bool = False) -> dict[str, Any]:
         so_far = {"episode": "", "domain": "out", "task": task, "tools": list(tools), "ended": ended}
-        return storage_store.query_named("outlook", so_far)[0]
+        return learned.query_named("outlook", so_far)[0]
 
     assert outlook("")["Probability"] == pytest.approx(0.5)
     assert outlook("", "look")["Probability"] > 0.6
@@ -48,17 +63,16 @@ def test_the_outlook_follows_the_steps_the_task_and_says_how_much_it_knows(stora
     assert (outlook("easy")["Episodes"], outlook("easy")["TaskEpisodes"], outlook("new")["TaskEpisodes"]) == (20, 10, 0)
 
 
-def test_of_a_tasks_earlier_runs_those_that_went_alike_count_more(storage_store: Store) -> None:
-    straight, roundabout = [("read", True), ("edit", True), ("test", True)], [("guess", True), ("edit", True)]
-    learn(
-        storage_store,
-        *(Episode(f"al-won-{n}", steps=straight, domain="alike", task="t") for n in range(4)),
-        *(Episode(f"al-lost-{n}", outcome="failure", steps=roundabout, domain="alike", task="t") for n in range(4)),
-    )
+given(
+    *(Episode(f"al-won-{n}", steps=steps("read", "edit", "test"), domain="alike", task="t") for n in range(4)),
+    *(Episode(f"al-lost-{n}", "failure", steps("guess", "edit"), domain="alike", task="t") for n in range(4)),
+)
 
+
+def test_of_a_tasks_earlier_runs_those_that_went_alike_count_more(learned: Store) -> None:
     def rate(*tools: str, ended: bool, task: str = "t") -> float:
         asked = {"episode": "", "domain": "alike", "task": task, "tools": list(tools), "ended": ended}
-        alike: float = storage_store.query_named("outlook", asked)[0]["AlikeRate"]
+        alike: float = learned.query_named("outlook", asked)[0]["AlikeRate"]
         return alike
 
     # Two episodes at the domain's rate, 1/2, are added. Of the seven tools and pairs of both ways, one is common: edit.
@@ -71,34 +85,38 @@ def test_of_a_tasks_earlier_runs_those_that_went_alike_count_more(storage_store:
     assert rate("read", ended=False, task="another") == pytest.approx(0.5)
 
 
-def test_of_a_tasks_earlier_runs_the_latest_hundred_count(storage_store: Store) -> None:
-    week = 7 * 86_400 * SECOND
-    learn(
-        storage_store,
-        *(Episode(f"old-{n:03}", outcome="failure", domain="many", task="t", start=T0 - week) for n in range(110)),
-        *(Episode(f"new-{n:03}", domain="many", task="t") for n in range(60)),
-    )
+WEEK = 7 * 86_400 * SECOND
+given(
+    *(Episode(f"old-{n:03}", outcome="failure", domain="many", task="t", start=T0 - WEEK) for n in range(110)),
+    *(Episode(f"new-{n:03}", domain="many", task="t") for n in range(60)),
+)
+
+
+def test_of_a_tasks_earlier_runs_the_latest_hundred_count(learned: Store) -> None:
     asked = {"episode": "", "domain": "many", "task": "t", "tools": [], "ended": False}
-    row = storage_store.query_named("outlook", asked)[0]
+    row = learned.query_named("outlook", asked)[0]
     assert (row["Episodes"], row["TaskEpisodes"]) == (170, 170)
     assert row["DomainRate"] == row["TaskRate"] == pytest.approx(60 / 170)
     assert row["AlikeRate"] == pytest.approx((60 + 2 * (60 + 1) / (170 + 2)) / (100 + 2))
 
 
-def test_a_run_says_nothing_of_itself(storage_store: Store) -> None:
-    way = [("look", True), ("act", True)]
+for outcome in ("success", "failure"):
+    given(
+        *(
+            Episode(
+                f"itself-{outcome}-{n}", ("success", "failure")[n % 2], steps("look", "act"), domain=f"itself-{outcome}"
+            )
+            for n in range(6)
+        ),
+        Episode(f"itself-{outcome}", outcome, steps("look", "act"), domain=f"itself-{outcome}", task="once"),
+    )
+
+
+def test_a_run_says_nothing_of_itself(learned: Store) -> None:
     chances = []
-    for domain, outcome in (("itself-won", "success"), ("itself-lost", "failure")):
-        learn(
-            storage_store,
-            *(
-                Episode(f"{domain}-{n}", outcome=("success", "failure")[n % 2], steps=way, domain=domain)
-                for n in range(6)
-            ),
-            Episode(domain, outcome=outcome, steps=way, domain=domain, task="once"),
-        )
+    for domain in ("itself-success", "itself-failure"):
         asked = {"episode": domain, "domain": domain, "task": "once", "tools": ["look", "act"], "ended": True}
-        chances.append(storage_store.query_named("outlook", asked)[0]["Probability"])
+        chances.append(learned.query_named("outlook", asked)[0]["Probability"])
     assert chances == pytest.approx([0.5, 0.5])
 
 
@@ -168,26 +186,33 @@ def reference(runs: list[Episode], task: str, tools: list[str], *, ended: bool) 
     return 1 / (1 + exp(-(odds + log(rate / (1 - rate)) - log(base / (1 - base)))))
 
 
-def test_the_outlook_is_what_its_formula_says(storage_store: Store) -> None:
-    draw = random.Random(7)
-    for number in range(4):
-        domain = f"formula-{number}"
-        runs = [
+def any_runs(draw: random.Random, domain: str, count: int, tools: str) -> tuple[Episode, ...]:
+    """Have runs of up to six of these tools in a domain, some of them of the same tasks."""
+    return given(
+        *(
             Episode(
-                f"{domain}-{n}", outcome=draw.choice(("success", "failure")), domain=domain,
+                f"{domain}-{n}", draw.choice(("success", "failure")), domain=domain,
                 task=draw.choice(("", "one", "two")),
-                steps=[(draw.choice("abcd"), True) for _ in range(draw.randrange(7))],
+                steps=[(draw.choice(tools).strip(), True) for _ in range(draw.randrange(7))],
             )
-            for n in range(draw.choice((5, 12, 30)))
-        ]  # fmt: skip
-        learn(storage_store, *runs)
+            for n in range(count)
+        )
+    )  # fmt: skip
+
+
+FORMULA_RUNS = [any_runs(random.Random(n), f"formula-{n}", count, "abcd") for n, count in enumerate((5, 12, 30, 12))]
+
+
+def test_the_outlook_is_what_its_formula_says(learned: Store) -> None:
+    draw = random.Random(7)
+    for runs in FORMULA_RUNS:
         for _ in range(4):
             tools = [draw.choice("abcde") for _ in range(draw.randrange(6))]
-            asked = {"episode": "", "domain": domain, "task": draw.choice(("", "one", "two", "new")), "tools": tools,
-                     "ended": draw.random() < 0.5}  # fmt: skip
-            given = storage_store.query_named("outlook", asked)[0]["Probability"]
-            expected = reference(runs, asked["task"], asked["tools"], ended=asked["ended"])
-            assert given == pytest.approx(expected, abs=1e-9), asked
+            asked = {"episode": "", "domain": runs[0].domain, "task": draw.choice(("", "one", "two", "new")),
+                     "tools": tools, "ended": draw.random() < 0.5}  # fmt: skip
+            given_here = learned.query_named("outlook", asked)[0]["Probability"]
+            expected = reference([*runs], asked["task"], asked["tools"], ended=asked["ended"])
+            assert given_here == pytest.approx(expected, abs=1e-9), asked
 
 
 def test_the_outlook_of_an_unknown_domain_is_a_coin(storage_store: Store) -> None:
@@ -197,27 +222,28 @@ def test_the_outlook_of_an_unknown_domain_is_a_coin(storage_store: Store) -> Non
     assert advice.next_steps(storage_store, {"domain": "never", "task": "", "tools": []}, 3) == []
 
 
-def test_next_steps_rank_what_led_to_success(storage_store: Store) -> None:
-    learn(
-        storage_store,
-        *(Episode(f"n-good-{n}", steps=[("a", True), ("b", True)], domain="next") for n in range(6)),
-        *(Episode(f"n-bad-{n}", outcome="failure", steps=[("a", True), ("c", True)], domain="next") for n in range(7)),
-    )
-    steps = advice.next_steps(storage_store, {"domain": "next", "task": "", "tools": ["a"]}, 2)
-    assert [(step.tool, step.seen, step.won) for step in steps] == [("b", 6, 6), ("c", 7, 0)]
-    assert steps[0].low < steps[0].value < steps[0].high
-    first = advice.next_steps(storage_store, {"domain": "next", "task": "", "tools": []}, 1)
+given(
+    *(Episode(f"n-good-{n}", steps=steps("a", "b"), domain="next") for n in range(6)),
+    *(Episode(f"n-bad-{n}", "failure", steps("a", "c"), domain="next") for n in range(7)),
+)
+
+
+def test_next_steps_rank_what_led_to_success(learned: Store) -> None:
+    following = advice.next_steps(learned, {"domain": "next", "task": "", "tools": ["a"]}, 2)
+    assert [(step.tool, step.seen, step.won) for step in following] == [("b", 6, 6), ("c", 7, 0)]
+    assert following[0].low < following[0].value < following[0].high
+    first = advice.next_steps(learned, {"domain": "next", "task": "", "tools": []}, 1)
     assert first[0].tool == "a"
 
 
-def test_a_habit_of_failing_is_not_advised(storage_store: Store) -> None:
-    learn(
-        storage_store,
-        *(Episode(f"habit-{n}", outcome="failure", steps=[("look", True), ("guess", True)], domain="habit")
-          for n in range(60)),
-        *(Episode(f"rare-{n}", steps=[("look", True), ("measure", True)], domain="habit") for n in range(4)),
-    )  # fmt: skip
-    ranked = advice.next_steps(storage_store, {"domain": "habit", "task": "", "tools": ["look"]}, 5)
+given(
+    *(Episode(f"habit-{n}", "failure", steps("look", "guess"), domain="habit") for n in range(60)),
+    *(Episode(f"rare-{n}", steps=steps("look", "measure"), domain="habit") for n in range(4)),
+)
+
+
+def test_a_habit_of_failing_is_not_advised(learned: Store) -> None:
+    ranked = advice.next_steps(learned, {"domain": "habit", "task": "", "tools": ["look"]}, 5)
     assert [step.tool for step in ranked] == ["measure", "guess", "look"]
     assert ranked[0].lift > 2
     assert ranked[1].lift < 0.7
@@ -261,45 +287,37 @@ def contexts_at(task: str, tools: list[str]) -> list[tuple[object, ...]]:
     return [*levels, *([("same", task), ("same one", task, last), ("same two", task, second, last)] if task else [])]
 
 
-def test_next_steps_are_the_formula(storage_store: Store) -> None:
+# Some of their steps have no tool.
+LIFT_RUNS = any_runs(random.Random(7), "lift", 60, "abcd ")
+
+
+def test_next_steps_are_the_formula(learned: Store) -> None:
     draw = random.Random(7)
-    runs = [
-        Episode(
-            f"lift-{n}", outcome=draw.choice(("success", "failure")), domain="lift",
-            task=draw.choice(("", "one", "two")),
-            steps=[(draw.choice(("a", "b", "c", "d", "")), True) for _ in range(draw.randrange(7))],
-        )
-        for n in range(60)
-    ]  # fmt: skip
-    learn(storage_store, *runs)
     for _ in range(30):
         task, tools = draw.choice(("", "one", "new")), [draw.choice("abcde") for _ in range(draw.randrange(5))]
         asked = {"domain": "lift", "task": task, "tools": tools}
-        given = {step.tool: (step.lift, step.value) for step in advice.next_steps(storage_store, asked, 9)}
-        for tool, lift, value in ranked_by_hand(runs, task, tools):
-            assert given.pop(tool) == pytest.approx((lift, value), abs=1e-9), (task, tools, tool)
-        assert not given
+        ranked = {step.tool: (step.lift, step.value) for step in advice.next_steps(learned, asked, 9)}
+        for tool, lift, value in ranked_by_hand([*LIFT_RUNS], task, tools):
+            assert ranked.pop(tool) == pytest.approx((lift, value), abs=1e-9), (task, tools, tool)
+        assert not ranked
 
 
-def test_learning_tells_signal_from_noise(storage_store: Store) -> None:
-    draw = random.Random(1)
-    signal, noise = [], []
+def signal_and_noise(draw: random.Random) -> Iterator[Episode]:
     for number in range(200):
         won = draw.random() < 0.5
-        body = [(draw.choice("abc"), True) for _ in range(4)]
-        signal.append(
-            Episode(
-                f"sig-{number}",
-                outcome="success" if won else "failure",
-                domain="sig",
-                steps=[("good" if won else "bad", True), *body],
-            )
-        )
-        noise.append(Episode(f"noi-{number}", outcome="success" if won else "failure", domain="noi", steps=body))
-    learn(storage_store, *signal, *noise)
-    auc = evaluate.evaluate(storage_store, domain="sig").auc["outlook"]
+        outcome = "success" if won else "failure"
+        body = steps(*(draw.choice("abc") for _ in range(4)))
+        yield Episode(f"sig-{number}", outcome, [("good" if won else "bad", True), *body], domain="sig")
+        yield Episode(f"noi-{number}", outcome, body, domain="noi")
+
+
+given(*signal_and_noise(random.Random(1)))
+
+
+def test_learning_tells_signal_from_noise(learned: Store) -> None:
+    auc = evaluate.evaluate(learned, domain="sig").auc["outlook"]
     assert auc.value == pytest.approx(1, abs=0.01)
-    blind = evaluate.evaluate(storage_store, domain="noi").auc["outlook"]
+    blind = evaluate.evaluate(learned, domain="noi").auc["outlook"]
     assert blind.low is not None
     assert blind.low < 0.5
 
@@ -309,12 +327,13 @@ def test_a_wrong_split_is_refused(storage_store: Store) -> None:
         evaluate.evaluate(storage_store, split="trial")
 
 
-def test_learning_beats_the_baselines_on_real_runs(storage_store: Store) -> None:
-    if not AIRLINE.exists():
-        pytest.skip("the benchmark's runs are not part of the repository")
-    runs = [json.loads(line) for line in AIRLINE.read_text().splitlines()]
-    learn(storage_store, *(airline_episode(run, "airline") for run in runs))
-    seen = evaluate.evaluate(storage_store, split="time", domain="airline")
+if AIRLINE.exists():
+    given(*(airline_episode(json.loads(line), "airline") for line in AIRLINE.read_text().splitlines()))
+
+
+@pytest.mark.skipif(not AIRLINE.exists(), reason="the benchmark's runs are not part of the repository")
+def test_learning_beats_the_baselines_on_real_runs(learned: Store) -> None:
+    seen = evaluate.evaluate(learned, split="time", domain="airline")
     assert (seen.tested, seen.successes, seen.steps) == (40, 15, 265)
     best = {name: figure.value or 0 for name, figure in seen.auc.items() if name != "outlook half-way"}
     assert best["outlook"] == max(best.values())
@@ -325,15 +344,14 @@ def test_learning_beats_the_baselines_on_real_runs(storage_store: Store) -> None
     assert (seen.top1["order-2 back-off"].value or 0) < 0.54
     assert (seen.top3["usual next step"].value or 0) > 0.80
     assert (seen.top3["order-2 back-off"].value or 0) < 0.78
-    new = evaluate.evaluate(storage_store, split="task", domain="airline")
+    new = evaluate.evaluate(learned, split="task", domain="airline")
     assert (new.tested, new.steps) == (80, 519)
     assert (new.auc["outlook"].value or 0) > 0.68
     assert (new.brier["outlook"].value or 1) < (new.brier["domain's rate"].value or 0)
 
 
-def test_the_outlook_that_is_judged_is_the_one_that_is_given(storage_store: Store) -> None:
-    draw = random.Random(4)
-    made = [
+def same_runs(draw: random.Random) -> list[Episode]:
+    return [
         Episode(
             f"same-{n:02}", outcome=draw.choice(("success", "failure")), domain="same", start=T0 + n * SECOND,
             task=draw.choice(("one", "two")),
@@ -341,21 +359,28 @@ def test_the_outlook_that_is_judged_is_the_one_that_is_given(storage_store: Stor
         )
         for n in range(30)
     ]  # fmt: skip
-    learn(storage_store, *made[:20])
+
+
+# The others come later.
+given(*same_runs(random.Random(4))[:20])
+
+
+def test_the_outlook_that_is_judged_is_the_one_that_is_given(learned: Store) -> None:
+    made = same_runs(random.Random(4))
     tools = [tool for tool, _ in made[25].steps if tool]
     so_far = {"episode": "", "domain": "same", "task": made[25].task, "tools": tools, "ended": True}
-    given = storage_store.query_named("outlook", so_far)[0]
+    given_then = learned.query_named("outlook", so_far)[0]
     half = {**so_far, "tools": so_far["tools"][: (len(so_far["tools"]) + 1) // 2], "ended": False}
-    given_half = storage_store.query_named("outlook", half)[0]
-    following = advice.next_steps(storage_store, half, 10)
-    learn(storage_store, *made[20:])
+    half_way = learned.query_named("outlook", half)[0]
+    following = advice.next_steps(learned, half, 10)
+    learn(learned, *made[20:])
     cut = {"domain": "same", "split": "time", "folds": 2, "fold": 0, "seed": 1, "keep": 1_000_000,
            "before": made[20].start, "before_id": made[20].id}  # fmt: skip
-    judged = {row["EpisodeId"]: row for row in storage_store.query_named("evaluate_outlook", cut)}
+    judged = {row["EpisodeId"]: row for row in learned.query_named("evaluate_outlook", cut)}
     assert len(judged) == 10
-    assert judged[made[25].id]["Outlook"] == pytest.approx(given["Probability"])
-    assert judged[made[25].id]["HalfOutlook"] == pytest.approx(given_half["Probability"])
-    steps = {(row["EpisodeId"], row["Position"]): row for row in storage_store.query_named("evaluate_next", cut)}
+    assert judged[made[25].id]["Outlook"] == pytest.approx(given_then["Probability"])
+    assert judged[made[25].id]["HalfOutlook"] == pytest.approx(half_way["Probability"])
+    steps = {(row["EpisodeId"], row["Position"]): row for row in learned.query_named("evaluate_next", cut)}
     came = steps[made[25].id, len(half["tools"]) + 1]
     by_habit = sorted(following, key=lambda step: -step.usual)
     assert [step.tool for step in by_habit][came["Place"] - 1] == so_far["tools"][len(half["tools"])]

@@ -8,6 +8,7 @@ import math
 import random
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +16,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from otel_episodes_clickhouse.learning import formulas, jobs
-from tests.learning_data import SHARED, Episode, rows_of
+from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_episodes_clickhouse import Store
 
-VECTORS = SHARED / "reward_vectors.json"
+CASES = Path(__file__).with_name("data") / "reward_cases.json"
 
 
 def reference(episode: Episode) -> float:
@@ -115,6 +114,11 @@ def totals(store: Store, formula: str, prefix: str) -> dict[str, float]:
     return {row["EpisodeId"]: row["Total"] for row in rows}
 
 
+def run(store: Store, **options: Any) -> list[jobs.JobReport]:
+    """Score what was stored since the last time: nobody else writes here."""
+    return jobs.run(store, "rewards", overlap_seconds=0, **options)
+
+
 def put(store: Store, *episodes: Episode) -> None:
     """Store these episodes."""
     store.insert_rows([row for episode in episodes for row in rows_of(episode)])
@@ -122,9 +126,7 @@ def put(store: Store, *episodes: Episode) -> None:
 
 def vector_episodes() -> list[tuple[Episode, float]]:
     """Return the written cases with their totals."""
-    if not VECTORS.exists():
-        pytest.skip("the written reward cases are not part of the repository")
-    cases: list[dict[str, Any]] = json.loads(VECTORS.read_text())["vectors"]
+    cases: list[dict[str, Any]] = json.loads(CASES.read_text())
     return [
         (
             Episode(
@@ -147,7 +149,7 @@ def vector_episodes() -> list[tuple[Episode, float]]:
 def test_parity_1_gives_the_written_totals(storage_store: Store) -> None:
     cases = vector_episodes()
     put(storage_store, *(episode for episode, _ in cases))
-    jobs.run(storage_store, "rewards", formula="parity-1")
+    run(storage_store, formula="parity-1")
     found = totals(storage_store, "parity-1", "vector-")
     assert [round(found[episode.id], 4) for episode, _ in cases] == [total for _, total in cases]
 
@@ -160,7 +162,7 @@ def test_parity_1_equals_the_reference_on_any_episode(storage_store: Store, seed
     draw = random.Random(seed)
     episodes = [random_episode(draw, f"random-{seed}-{number}") for number in range(800)]
     put(storage_store, *episodes)
-    jobs.run(storage_store, "rewards", formula="parity-1", overlap_seconds=0)
+    run(storage_store, formula="parity-1")
     found = totals(storage_store, "parity-1", f"random-{seed}-")
     assert found == pytest.approx({episode.id: reference(episode) for episode in episodes}, abs=1e-9)
 
@@ -174,7 +176,7 @@ def test_v2_mends_what_parity_1_gets_wrong(storage_store: Store) -> None:
         Episode("v2-instant", steps=[("a", True)], seconds=0.01, domain="v2-other"),
         Episode("v2-second", steps=[("a", True)], seconds=1, domain="v2-other"),
     )
-    jobs.run(storage_store, "rewards", formula="v2")
+    run(storage_store, formula="v2")
     v2 = totals(storage_store, "v2", "v2-")
     assert v2["v2-gave-up"] < v2["v2-finished"]
     assert v2["v2-failed-fast"] == 0
@@ -184,10 +186,10 @@ def test_v2_mends_what_parity_1_gets_wrong(storage_store: Store) -> None:
 def test_v2_takes_its_scales_from_the_domain_once_it_has_five_episodes(storage_store: Store) -> None:
     slow = [Episode(f"scale-{n}", steps=[("a", True)] * 64, seconds=4096, tokens=8192, domain="slow") for n in range(4)]
     put(storage_store, *slow)
-    jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
+    run(storage_store, formula="v2")
     before = totals(storage_store, "v2", "scale-")["scale-0"]
     put(storage_store, Episode("scale-4", steps=[("a", True)] * 64, seconds=4096, tokens=8192, domain="slow"))
-    jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
+    run(storage_store, formula="v2")
     after = totals(storage_store, "v2", "scale-")["scale-0"]
     scale = storage_store.query("SELECT Seconds, Steps, Tokens FROM internal_domain_scales FINAL WHERE Domain = 'slow'")
     assert scale == [{"Seconds": 4096.0, "Steps": 64.0, "Tokens": 8192.0}]
@@ -206,7 +208,7 @@ def test_an_external_reward_is_kept_beside_the_computed_one(storage_store: Store
     )
     storage_store.insert_rows(evaluated)
     put(storage_store, Episode("external-attribute", outcome="failure", reward=1.0))
-    jobs.run(storage_store, "rewards", formula="v2")
+    run(storage_store, formula="v2")
     found = storage_store.query(
         "SELECT EpisodeId, Total, ExternalReward, Reward FROM rewards "
         "WHERE Formula = 'v2' AND startsWith(EpisodeId, 'external-') ORDER BY EpisodeId"
@@ -219,13 +221,13 @@ def test_an_external_reward_is_kept_beside_the_computed_one(storage_store: Store
 
 def test_normalised_rewards_need_five_episodes(storage_store: Store) -> None:
     put(storage_store, *(Episode(f"norm-{n}", seconds=10 * 4**n, steps=[("a", True)], domain="norm") for n in range(4)))
-    jobs.run(storage_store, "rewards", formula="parity-1")
+    run(storage_store, formula="parity-1")
     query = (
         "SELECT Episodes, Mean, Deviation FROM internal_domain_rewards WHERE Domain = 'norm' AND Formula = 'parity-1'"
     )
     assert storage_store.query(query) == [{"Episodes": 4, "Mean": None, "Deviation": None}]
     put(storage_store, Episode("norm-4", outcome="failure", domain="norm"))
-    jobs.run(storage_store, "rewards", formula="parity-1")
+    run(storage_store, formula="parity-1")
     values = storage_store.query(
         "SELECT Normalised, Decayed <= Total AS Older FROM rewards WHERE Domain = 'norm' AND Formula = 'parity-1'"
     )
@@ -241,15 +243,15 @@ def test_a_formula_of_ones_own_scores_history_anew(storage_store: Store, tmp_pat
         "0 AS Abstention, 1 AS Efficiency, 1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus FROM reward_inputs;"
     )
     path.write_text(text.replace("{top}", "1"))
-    first = jobs.run(storage_store, "rewards", formula=str(path))[-1].formula
+    first = run(storage_store, formula=str(path))[-1].formula
     path.write_text(text.replace("{top}", "2"))
-    second = jobs.run(storage_store, "rewards", formula=str(path))[-1].formula
+    second = run(storage_store, formula=str(path))[-1].formula
     assert first.startswith("short-one@")
     assert first != second
     assert totals(storage_store, first, "own-") == {"own-1": 0.25}
     assert totals(storage_store, second, "own-") == {"own-1": 0.5}
     # It stays in use until another is named.
-    assert jobs.run(storage_store, "rewards")[-1].formula == second
+    assert run(storage_store)[-1].formula == second
 
 
 def test_a_formula_that_reads_the_steps_scores_again_what_only_they_say_otherwise(
@@ -262,11 +264,11 @@ def test_a_formula_that_reads_the_steps_scores_again_what_only_they_say_otherwis
         "SELECT EpisodeId, arraySum(StepNs) / 1e9 AS Total, 0 AS Base, 0 AS Abstention, 1 AS Efficiency, "
         "1 AS ComplexityBonus, 1 AS Quality, 0 AS LearningBonus FROM reward_inputs"
     )
-    jobs.run(storage_store, "rewards", formula="v2", overlap_seconds=0)
-    formula = jobs.run(storage_store, "rewards", formula=str(path), overlap_seconds=0)[-1].formula
+    run(storage_store, formula="v2")
+    formula = run(storage_store, formula=str(path))[-1].formula
     assert totals(storage_store, formula, "own-steps") == {"own-steps": 3}
     put(storage_store, replace(episode, step_seconds={0: 1, 1: 5}))
-    reports = {report.job: report.written for report in jobs.run(storage_store, "rewards", overlap_seconds=0)}
+    reports = {report.job: report.written for report in run(storage_store)}
     assert (reports["facts"], reports["sequences"], reports["rewards"]) == (0, 1, 1)
     assert totals(storage_store, formula, "own-steps") == {"own-steps": 6}
 
@@ -276,7 +278,7 @@ def test_a_score_may_be_any_number(score: str, storage_store: Store, tmp_path: P
     path = tmp_path / "any.sql"
     path.write_text(f"SELECT EpisodeId, {score} AS Total, {COMPONENTS} FROM reward_facts")
     put(storage_store, Episode("any-number", steps=[("a", True)]))
-    name = jobs.run(storage_store, "rewards", formula=str(path))[-1].formula
+    name = run(storage_store, formula=str(path))[-1].formula
     assert totals(storage_store, name, "any-") == {"any-number": 1.5 if "1.5" in score else 1}
 
 
@@ -342,7 +344,7 @@ def test_a_broken_formula_says_what_is_wrong_and_writes_nothing(
     path.write_text(text)
     before = formulas.active_formula(storage_store)
     with pytest.raises(formulas.FormulaError, match=message):
-        jobs.run(storage_store, "rewards", formula=str(path))
+        run(storage_store, formula=str(path))
     assert storage_store.query("SELECT count() AS C FROM internal_rewards WHERE startsWith(Formula, 'broken@')") == [
         {"C": 0}
     ]
