@@ -217,7 +217,9 @@ def test_recording_and_help_load_neither_engine_nor_client_nor_rich(scratch, arg
 
 def test_the_choices_of_options_are_those_of_the_code():
     assert get_args(choices.FileFormat) == registry.FORMATS
-    assert get_args(choices.Agent) == ("", *(reader.name for reader in registry.READERS if reader.homes))
+    assert get_args(choices.Agent) == (
+        *(reader.name for reader in registry.READERS if reader.homes), "gemini",
+    )  # fmt: skip
     assert tuple(choices.Job) == JOBS
     assert tuple(choices.Rule) == tuple(RULES)
     assert set(semconv.OUTCOMES) < set(get_args(choices.AnyOutcome))

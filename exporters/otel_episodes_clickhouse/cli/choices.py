@@ -20,7 +20,8 @@ FileFormat = Literal[
 Relation = Literal["follows", "retries", "part_of"]
 SessionPart = Literal["prompt"]
 HookedAgent = Literal["claude-code", "codex", "gemini"]
-Agent = Literal["", "claude-code", "codex", "gemini-cli", "qwen-code", "openhands"]
+# As the readers are called, and as `hooks` calls them.
+Agent = Literal["claude-code", "codex", "gemini-cli", "qwen-code", "openhands", "gemini"]
 
 
 class Rule(StrEnum):

@@ -67,6 +67,7 @@ def install(
     _change(_file(agent, directory), change, dry_run=dry_run)
     if not dry_run:
         settings.keep_environment()
+        output.note("Sessions that begin from now on are recorded; otel-episodes episodes shows them.")
     if known.note:
         output.note(known.note)
 

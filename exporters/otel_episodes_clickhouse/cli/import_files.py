@@ -38,7 +38,9 @@ _Paths = Annotated[
     typer.Argument(metavar="FILE…", help="Files, directories, archives; - is standard input.", show_default=False),
 ]
 _Format = Annotated[FileFormat, typer.Option("--format", help="auto looks at each file and record.")]
-_From = Annotated[Agent, typer.Option("--from", help="Find the sessions of an agent where it keeps them.")]
+_From = Annotated[
+    Agent | None, typer.Option("--from", help="Find the sessions of an agent where it keeps them.", show_default=False)
+]
 _Task = Annotated[
     str,
     typer.Option(
@@ -74,7 +76,7 @@ _Per = Annotated[
 def import_(
     files: _Paths = None,
     format_: _Format = "auto",
-    from_: _From = "",
+    from_: _From = None,
     task: _Task = "",
     reward: _Reward = "",
     success_at: _SuccessAt = 1.0,
@@ -106,10 +108,11 @@ def import_(
 
     if success_at - success_at != 0:
         raise UsageError("--success-at must be a finite number")
-    paths = [*(files or []), *(registry.homes(from_) if from_ else [])]
+    named = "gemini-cli" if from_ == "gemini" else from_
+    paths = [*(files or []), *(registry.homes(named) if named else [])]
     if not paths:
         raise UsageError("name files or directories to import, or --from claude-code for the sessions of an agent")
-    options = ImportOptions(from_ or format_, task, reward, success_at, agent, id_, tuple(rule or ()), per or "")
+    options = ImportOptions(named or format_, task, reward, success_at, agent, id_, tuple(rule or ()), per or "")
     _run(paths, options, dsn, json=json)
 
 

@@ -36,7 +36,8 @@ AGENTS: Final = {
         "codex",
         ".codex/hooks.json",
         ("UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "SubagentStop"),
-        "Codex asks you to trust new hooks; older versions need codex_hooks = true under [features] in config.toml.",
+        "Codex runs new hooks once you trust them (/hooks in a session); older versions need codex_hooks = true under "
+        "[features] in config.toml.",
     ),
     "gemini": Agent(
         "gemini-cli",
