@@ -28,8 +28,13 @@ SELECT
     CAST(arrayReverseSort(arrayMap(g -> (length(g), g[1]), Streaks)), 'Array(Tuple(Calls UInt64, Tool String))') AS LongestFirst,
     arraySum(StepNs) AS Busy,
     arrayMax(StepNs) AS Slowest,
-    -- The first failure that the very next step made good.
-    arrayFirstIndex((ok, next) -> NOT ok AND next, StepOk, arrayResize(arraySlice(StepOk, 2), N, false)) AS MendedAt
+    -- Each step beside the next call of the same tool.
+    CAST(arraySort(arrayZip(Names, arrayEnumerate(Names), StepOk, arrayResize(arraySlice(StepOk, 2), N, false))),
+         'Array(Tuple(Tool String, At UInt32, Ok Bool, NextOk Bool))') AS ByTool,
+    arrayPushBack(arraySlice(ByTool, 2), CAST(('', 0, false, false), 'Tuple(Tool String, At UInt32, Ok Bool, NextOk Bool)')) AS Later,
+    -- The first failure after which a step went well and the tool then worked, or was not needed any more.
+    arraySort(arrayMap(step -> step.At, arrayFilter((step, later) -> NOT step.Ok AND step.NextOk AND step.Tool != ''
+        AND if(later.Tool = step.Tool, later.Ok, Won), ByTool, Later)))[1] AS MendedAt
 FROM internal_reward_inputs
 WHERE EpisodeId >= {low:String} AND ({high:String} = '' OR EpisodeId < {high:String}) AND ({full:Bool} OR EpisodeId IN work);
 
