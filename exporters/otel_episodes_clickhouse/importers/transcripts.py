@@ -99,8 +99,10 @@ def _lists(record: Any) -> Iterator[tuple[str, list[Any]]]:
         usual = [name for name in _USUAL if isinstance(record.get(name), list)]
         others = [name for name, value in record.items() if isinstance(value, list) and name not in _USUAL]
         for name in usual + others:
-            if record[name] and isinstance(record[name][0], dict):
-                yield name, record[name]
+            # What a model was asked is a list of such lists in some frameworks.
+            found = record[name][0] if len(record[name]) == 1 and isinstance(record[name][0], list) else record[name]
+            if found and isinstance(found[0], dict):
+                yield name, found
 
 
 def read(dialect: Dialect, record: Any, place: Place) -> Iterator[Run]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.importers import values
 from otel_episodes_clickhouse.importers.failures import flagged, says_failure
-from otel_episodes_clickhouse.importers.transcripts import Dialect, Said, answered, compact
+from otel_episodes_clickhouse.importers.transcripts import Dialect, Said, answered, arguments_of, compact
 
 if TYPE_CHECKING:
     from otel_episodes_clickhouse.importers.builder import RunBuilder
 
 _OUTPUTS: Final = ("output", "result")
-_ANSWERED: Final = frozenset(("output-available", "output-error", "output-denied", "result"))
+_ANSWERED: Final = frozenset(("output-available", "output-error", "output-denied", "output-redacted", "result"))
 
 
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -23,7 +23,11 @@ def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_tool(part: dict[str, Any]) -> bool:
-    return "toolCallId" in part or isinstance(part.get("toolInvocation"), dict)
+    if "toolCallId" in part or isinstance(part.get("toolInvocation"), dict):
+        return True
+    # Some writers leave the id out, or call it otherwise.
+    kind = values.string(part.get("type"))
+    return "state" in part and (kind == "dynamic-tool" or kind.startswith("tool-"))
 
 
 def is_message(message: dict[str, Any]) -> bool:
@@ -52,11 +56,11 @@ def feed(messages: list[Any], builder: RunBuilder, said: Said) -> None:
 
 
 def _tool(part: dict[str, Any], builder: RunBuilder, time: int | None) -> None:
-    call_id, kind = values.string(part.get("toolCallId")), values.string(part.get("type"))
+    call_id, kind = values.string(part.get("toolCallId") or part.get("id")), values.string(part.get("type"))
     name = values.string(part.get("toolName")) or kind.removeprefix("tool-")
     if kind != "tool-result":
         given = next((part[key] for key in ("input", "args", "rawInput") if part.get(key)), "")
-        builder.call(name, given, call_id=call_id, time=time)
+        builder.call(name, arguments_of(given), call_id=call_id, time=time)
         if part.get("state") not in _ANSWERED:
             return
     output: Any = next((part[key] for key in _OUTPUTS if part.get(key) is not None), None)
