@@ -200,9 +200,11 @@ def test_the_first_by_reward_are_the_first_of_all(site: Site, order: str) -> Non
     with Store.open(Target.resolve(site.dsn)) as store:
         asked = listing._parameters(listing.Filters(sort="reward", order=order), [], active_formula(store))
         whole = store.query_named("page_ids", asked)
-        best = [row["EpisodeId"] for row in store.query_named("page_best", {**asked, "limit": 4})]
-        assert store.query_named("page_ids", {**asked, "among": best}) == whole[:4]
-    assert best == [row["EpisodeId"] for row in whole[:4]]
+        assert store.query_named("page_best", {**asked, "limit": 4}) == whole[:4]
+        ids = [row["EpisodeId"] for row in whole]
+        assert store.query_named("page_ids", {**asked, "among": ids[2:5]}) == whole[2:5]
+        after = {**asked, "after": ids[2], "after_rank": whole[2]["Rank"], "limit": 2}
+        assert store.query_named("page_best", after) == whole[3:5]
 
 
 def test_filters_narrow_the_list(site: Site) -> None:

@@ -168,7 +168,11 @@ def _settled(store: Store, asked: Row) -> list[Row]:
             return found
     elif asked["sort"] == "reward" and store.query_named("page_totals")[0]["Episodes"] >= _VERY_MANY:
         best = store.query_named("page_best", {**asked, "limit": max(_LIKELY, 3 * limit)})
-        found = store.query_named("page_ids", {**asked, "among": [row["EpisodeId"] for row in best]}) if best else []
+        # Whose rewards are known by now.
+        others = {"sort": "started", "rewarded": bool(asked["reward_from"] or asked["reward_to"]), "after": ""}
+        among = {**asked, **others, "among": [row["EpisodeId"] for row in best], "limit": len(best)}
+        fit = {row["EpisodeId"] for row in store.query_named("page_ids", among)} if best else set()
+        found = [row for row in best if row["EpisodeId"] in fit][:limit]
         if len(found) == limit:
             return found
     return store.query_named("page_ids", asked)

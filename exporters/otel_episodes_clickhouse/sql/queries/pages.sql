@@ -35,13 +35,13 @@ WHERE EpisodeId != '' AND (startsWith(EpisodeId, {prefix:String}) OR startsWith(
 LIMIT 2;
 
 -- name: page_best
--- The episodes that come first by their reward, after that rank and id.
+-- The episodes that come first by their reward, after that rank and id, with the ranks of page_ids.
 WITH toInt64({direction:Int8} * round(1e6 * Reward)) AS rank
-SELECT EpisodeId
+SELECT EpisodeId, rank AS Rank
 FROM internal_scores
 WHERE Formula = {formula:String}
     AND ({after:String} = '' OR rank < {after_rank:Int64} OR (rank = {after_rank:Int64} AND EpisodeId > {after:String}))
-ORDER BY rank DESC, EpisodeId
+ORDER BY Rank DESC, EpisodeId
 LIMIT {limit:UInt32};
 
 -- name: page_ids
