@@ -189,6 +189,21 @@ def test_a_view_whose_definition_is_of_another_version_is_replaced(storage_store
     assert store.query("SELECT count(Outcome) AS n FROM episodes") == [{"n": 0}]
 
 
+def test_a_view_of_all_columns_has_those_that_a_table_has_got_since(storage_store: Store) -> None:
+    store = emptied(storage_store)
+    store.migrate()
+    (view,) = (statement for statement in migrations.statements() if statement.name == "internal_priced_spans")
+    store.sql("ALTER TABLE internal_agent_spans DROP COLUMN Calls", read_only=False)
+    store.execute(view)
+    store.sql(
+        "INSERT INTO internal_settings (Name, Value) VALUES ('schema_of_internal_agent_spans', 'before')",
+        read_only=False,
+    )
+    assert "internal_priced_spans" in store.migrate().names("replace")
+    assert store.query("SELECT count(Calls) AS n FROM internal_priced_spans") == [{"n": 0}]
+    assert migrations.plan(store) == Migration()
+
+
 def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(storage_store: Store) -> None:
     store = emptied(storage_store)
     store.migrate()

@@ -27,6 +27,7 @@ from otel_episodes_clickhouse.schema.ddl import Layout, Made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 _HASH: Final = "schema_of_"
 _AS_MADE: Final = "schema_made_"
@@ -271,7 +272,8 @@ def _changes(found: Found, layout: Layout) -> Iterator[Change]:
     changes = [change for statement in tables for change in _change(statement, objects, found, layout)]
     changes += _loaded(found, layout)
     changes += _migrated("pre", found, layout)
-    changes += _renewed(views, objects, found, layout)
+    changed = {statement.name for statement in tables if _differs(statement, found)}
+    changes += _renewed(views, changed, objects, found, layout)
     changes += _unfed(objects, found, layout)
     changes += _migrated("post", found, layout)
     yield from changes
@@ -312,13 +314,18 @@ def _migrated(when: str, found: Found, layout: Layout) -> Iterator[Change]:
 
 
 def _renewed(
-    views: Sequence[sql.Statement], objects: Mapping[str, Made], found: Found, layout: Layout
+    views: Sequence[sql.Statement],
+    changed: AbstractSet[str],
+    objects: Mapping[str, Made],
+    found: Found,
+    layout: Layout,
 ) -> Iterator[Change]:
     """Return what is to be done to the views, each after those it reads.
 
-    A view keeps the columns that `*` was when it was made: one that reads a view which changes is made again, too.
+    A view keeps the columns that `*` was when it was made: one that reads a view which changes is made again, too, and
+    so is one that reads a table which has changed since a migration last came to its end.
     """
-    renewed: set[str] = set()
+    renewed = set(changed)
     for statement in views:
         changes = list(_change(statement, objects, found, layout))
         if (
