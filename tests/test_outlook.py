@@ -255,26 +255,36 @@ def ranked_by_hand(runs: list[Episode], task: str, tools: list[str]) -> list[tup
     counts: dict[tuple[object, ...], dict[str, list[float]]] = {}
     for run in runs:
         taken = [tool for tool, _ in run.steps if tool]
+        met = set()
         for position, tool in enumerate(taken):
             for context in contexts_at(run.task, taken[:position]):
-                seen = counts.setdefault(context, {}).setdefault(tool, [0, 0])
+                seen = counts.setdefault(context, {}).setdefault(tool, [0, 0, 0])
                 seen[0] += 1
                 seen[1] += (run.outcome == "success") * round(0.95 ** (len(taken) - 1 - position), 6)
+                seen[2] += (context, tool) not in met
+                met.add((context, tool))
     levels = contexts_at(task, tools)
     values: dict[tuple[object, ...], float] = {}
     for place, context in enumerate(levels):
         known = counts.get(context, {}).values()
-        n, won = sum(seen for seen, _ in known), sum(won for _, won in known)
+        n, won = sum(seen for seen, _, _ in known), sum(won for _, won, _ in known)
         parent = levels[0] if place == 4 else levels[place - 1]
         values[context] = (won + 0.1) / (n + 1) if not place else (won + 3 * values[parent]) / (n + 3)
     rows = []
     for tool in sorted({tool for context in levels for tool in counts.get(context, {})}):
         lift, value = 1.0, 0.0
-        for context in levels:
+        for place, context in enumerate(levels):
             if context in counts:
-                seen, won = counts[context].get(tool, (0, 0))
-                prior = min(max(values[context] * lift, 0.001), 0.98)
-                value = (won + 3 * prior) / (seen + 3)
+                seen, won, made = counts[context].get(tool, (0, 0, 0))
+                # What is counted in a context of this one, too, counts there.
+                below = counts.get(levels[place + 1], {}) if place + 1 < len(levels) and place != 3 else {}
+                if tool in below:
+                    seen, won, made = (a - b for a, b in zip((seen, won, made), below[tool], strict=True))
+                    made = max(made, min(seen, 1))
+                k = 5 + 0.1 / values[context]
+                value = min(0.98, values[context] * lift)
+                if seen:
+                    value = (made * won / seen + k * value) / (made + k)
                 lift = value / values[context]
         rows.append((tool, lift, value))
     return rows
