@@ -149,7 +149,7 @@ def describe(span: Span, failure: Failure, settings: Settings) -> None:
         span.add_event("exception", attributes)
 
 
-def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+def _leaves(group: BaseException) -> Iterator[BaseException]:
     for part in vars(BaseExceptionGroup)["exceptions"].__get__(group):
         if issubclass(type(part), BaseExceptionGroup):
             yield from _leaves(part)
