@@ -9,7 +9,7 @@ client asks for, compressed bodies either way, errors with their code.
 What it does while there is such a file in DIRECTORY:
 
 lose-answers: inserts are carried out and the connection is then cut.
-read-only: nothing can be changed, by anyone.
+read-only: nothing can be changed, by anyone; the file has the level, 1 or 2, as a profile has.
 credentials: the only ``user:password`` let in; everyone else gets error 516.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_fixtures import Shell, opened
 
-from otel_episodes_clickhouse import Store, Target
+from otel_episodes_clickhouse import Store, Target, findings
 from otel_episodes_clickhouse.errors import QueryError
 from tests.learning_data import Episode, rows_of
 
@@ -115,6 +116,17 @@ def test_read_only_sql_changes_writes_and_reaches_nothing(storage_store: Store, 
 )
 def test_read_only_sql_answers_every_question_about_the_store(storage_store: Store, text: str) -> None:
     assert storage_store.sql_here(text, {"tool": "it's \"`;--"}).columns
+
+
+def test_the_doctor_sees_that_no_room_is_left_for_this_user(storage_store: Store) -> None:
+    assert findings._storing(storage_store).state == "ok"
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, most))
+    try:
+        found = findings._storing(storage_store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert (found.state, found.text) == ("fail", "cannot add 32.0 MB: File too large")
 
 
 NAMES = [

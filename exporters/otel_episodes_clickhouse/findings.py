@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import tempfile
@@ -28,6 +29,7 @@ _PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "clickhouse-connect", "ch
 _MANY_WAITING = 100_000_000
 # The engine refuses inserts with less.
 _ROOM_BYTES = 32_000_000
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOUNS = {"agent": "an agent", "tool": "a tool", "model": "a model"}
 _LATE_SECONDS = 60
 
@@ -128,7 +130,7 @@ def spool(target: Target) -> Iterator[Finding]:
         limit = SpoolSettings.resolve().limit_bytes
         full = bool(names) and limit != 0 and is_over_limit(target.spool, limit)
     except OSError as error:
-        yield Finding("spool", "fail", f"{target.spool}: {error.strerror}", _mend(target.spool.parent))
+        yield Finding("spool", "fail", f"{target.spool}: {error.strerror}", _mend(target.spool.parent, error))
         return
     yield _waiting(target, measure(target.spool), full=full)
     yield from _shipping(target)
@@ -258,11 +260,13 @@ def can_write_spool(target: Target) -> Finding:
         with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
             file.write(b"room")
     except OSError as error:
-        return Finding("recording", "fail", f"cannot write to {directory}: {error.strerror}", _mend(directory))
+        return Finding("recording", "fail", f"cannot write to {directory}: {error.strerror}", _mend(directory, error))
     return Finding("recording", "ok", f"can write to {target.spool}")
 
 
-def _mend(directory: Path) -> str:
+def _mend(directory: Path, error: OSError) -> str:
+    if error.errno in _NO_ROOM:
+        return f"make room there, or set {HOME_VARIABLE} or {DSN_VARIABLE} to another place"
     return f"give yourself access to {directory}, or set {HOME_VARIABLE} or {DSN_VARIABLE} to another place"
 
 
@@ -324,7 +328,19 @@ def _storing(store: Store) -> Finding:
     room = free_bytes(store)
     if room is not None and room < _ROOM_BYTES:
         return Finding("storing", "fail", f"{wording.size(room)} left on its disk: no room for rows", "make room there")
+    try:
+        _reserve(store.target)
+    except OSError as error:
+        text = f"cannot add {wording.size(_ROOM_BYTES)}: {error.strerror}"
+        return Finding("storing", "fail", text, "make room there")
     return Finding("storing", "ok", "can add rows")
+
+
+def _reserve(target: Target) -> None:
+    """Take what the engine needs, and give it back: of a quota or a limit of this user's, nothing else tells."""
+    if target.path is not None and hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=target.path) as file:
+            os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
 
 
 def free_bytes(store: Store) -> int | None:

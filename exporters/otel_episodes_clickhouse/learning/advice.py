@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_episodes_clickhouse.learning import values
 from otel_episodes_clickhouse.learning.ranking import Asked, Done, Place, contexts
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otel_episodes_clickhouse.store.store import Store
+
+_END_STEPS: Final = 500
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,16 @@ def of_episode(store: Store, identifier: str, about_to_use: Sequence[str]) -> di
     (run,) = rows
     # What it is about to do is asked of a run that goes on.
     ended = run["Ended"] and not about_to_use
-    tools = [*run["Tools"], *about_to_use]
+    tools, failed = ([*_ends(run[name])] for name in ("Tools", "Failed"))
     return {
-        "episode": identifier, "domain": run["Domain"], "task": run["Task"], "tools": tools, "ended": ended,
-        "tenant": run["Tenant"],
-        "failed": [*run["Failed"], *(False for _ in about_to_use)],
+        "episode": identifier, "domain": run["Domain"], "task": run["Task"], "tools": [*tools, *about_to_use],
+        "ended": ended, "tenant": run["Tenant"], "failed": [*failed, *(False for _ in about_to_use)],
     }  # fmt: skip
+
+
+def _ends(steps: Sequence[Any]) -> Sequence[Any]:
+    """Return the steps of a run without the middle of a very long one, which no parameter of a statement would hold."""
+    return steps if len(steps) <= 2 * _END_STEPS else [*steps[:_END_STEPS], *steps[-_END_STEPS:]]
 
 
 def next_steps(store: Store, so_far: Mapping[str, Any], limit: int) -> list[NextStep]:
