@@ -93,6 +93,11 @@ def test_each_server_database_and_user_has_a_spool_of_its_own_whatever_the_passw
     assert spools[0].name.startswith("h_8123_d-")
 
 
+def test_a_home_that_the_engine_would_cut_short_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"'/data/a.x=1/chdb' cannot be opened: .* no \? in a path"):
+        Target.resolve(environ={"OTEL_EPISODES_HOME": "/data/a?x=1"})
+
+
 @pytest.mark.parametrize(
     ("dsn", "fix"),
     [
@@ -102,6 +107,7 @@ def test_each_server_database_and_user_has_a_spool_of_its_own_whatever_the_passw
         ("chdb://memory", "three slashes"),
         ("chdb://relative/path", "three slashes"),
         ("chdb:///a?password=s3cret", "remove what follows"),
+        ("chdb:///a\udcff", "'/a.udcff' cannot be opened: .* UTF-8 alone"),
         ("clickhouse://", "names no host"),
         ("clickhouse://me:s3cret", "port is no number"),
         ("clickhouse://h:9000", "use port 8123"),

@@ -259,6 +259,11 @@ def _embedded(parts: SplitResult, data: Path) -> Target:
         raise ConfigurationError("a chdb:// DSN is only a path: remove what follows ? or #")
     # Not unquoted: clickhouse-connect takes the same DSN literally, and both must open the same directory.
     path = Path(os.path.normpath(parts.path)) if parts.path.strip("/") else data / "chdb"
+    if "?" in str(path) or any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be opened: the embedded engine takes no ? in a path, and UTF-8 alone; "
+            f"set {HOME_VARIABLE} or {DSN_VARIABLE} to another place"
+        )
     return Target(embedded=True, path=path, spool=path / "spool")
 
 
