@@ -68,8 +68,6 @@ def explained(
     ``here``: the engine is in this process.
     To be raised from `cause_of` the error, so that no secret comes back with a traceback.
     """
-    if isinstance(error, RecursionError):
-        return QueryError("the statement or its answer is nested too deeply")
     message, code = message_of(error, target), getattr(error, "code", None)
     status = 0 if code else reply.status
     if connecting and here:

@@ -64,6 +64,7 @@ LIMITS: Final = {
     "max_temporary_data_on_disk_size_for_query": 8 << 30,
 }
 _LIMITED: Final = re.compile(r"\bCode: (?:159|241)\.")
+_TOO_DEEP: Final = "maximum recursion depth exceeded"
 _ALLOWS: Final = "`otel-episodes sql --write` allows it"
 
 
@@ -125,6 +126,8 @@ def _check_question(store: Asking, text: str, plain: str | None, parameters: Map
 
 def limited(error: StoreError) -> QueryError | None:
     """Return what to say of a question that took more than it may; None for another error."""
+    if _TOO_DEEP in str(error):
+        return QueryError("the statement or its answer is nested too deeply")
     if _LIMITED.search(str(error)) is None:
         return None
     return QueryError(f"{error}: ask for less, or for fewer rows at once")
