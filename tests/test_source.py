@@ -8,6 +8,7 @@ import pytest
 from schema_fixtures import emptied
 
 from otel_episodes_clickhouse.errors import SchemaError
+from otel_episodes_clickhouse.findings import unfed_source
 from otel_episodes_clickhouse.store.backfill import backfill
 
 if TYPE_CHECKING:
@@ -151,6 +152,21 @@ def test_json_in_another_database_is_read_and_filled_from_what_was_there(store: 
         store.sql(f"TRUNCATE TABLE {name}", read_only=False)
     assert sum(one.added for one in backfill(store)) == 4
     assert stored(store) == before
+
+
+def test_the_doctor_sees_that_another_table_was_made_again(store: Store) -> None:
+    columns = VARIANTS["partly JSON"]
+    store.sql(f"CREATE TABLE spans ({columns}) ENGINE = MergeTree ORDER BY tuple()", read_only=False)
+    store.read_from("spans")
+    assert list(unfed_source(store)) == []
+    store.sql("RENAME TABLE spans TO kept", read_only=False)
+    store.sql("CREATE TABLE spans AS kept", read_only=False)
+    (found,) = unfed_source(store)
+    assert found.fix == "read it again: otel-episodes migrate --read-from default.spans"
+    store.read_from("default.spans")
+    insert(store, "spans", columns, "a" * 32)
+    assert [row["Steps"] for row in stored(store)] == [1]
+    assert list(unfed_source(store)) == []
 
 
 @pytest.mark.parametrize("why", [*REFUSED_TYPES, *REFUSED_ENGINES])

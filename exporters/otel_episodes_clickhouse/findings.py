@@ -303,6 +303,7 @@ def _open_store(store: Store) -> Iterator[Finding]:
         yield Finding("schema", "warn", text, "see otel-episodes migrate --plan")
     else:
         yield Finding("schema", "ok", f"current ({migrations.version()})")
+    yield from unfed_source(store)
     yield _storing(store)
     counts = store.query_named("count_episodes")[0]
     text = f"{counts['Episodes']:,}, {counts['Running']:,} running, {counts['Abandoned']:,} abandoned"
@@ -315,6 +316,13 @@ def _open_store(store: Store) -> Iterator[Finding]:
     yield from unread_spans(store)
     yield from only_failures(store)
     yield from lost_contexts(store)
+
+
+def unfed_source(store: Store) -> Iterator[Finding]:
+    """Yield the table that was to be read from and hands on nothing: it was renamed, or made again."""
+    for row in store.query_named("source_unfed"):
+        text = f"{row['Name']} was renamed or made again, and hands on nothing"
+        yield Finding("read from", "warn", text, f"read it again: otel-episodes migrate --read-from {row['Name']}")
 
 
 def _storing(store: Store) -> Finding:

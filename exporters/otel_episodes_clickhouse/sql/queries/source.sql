@@ -13,5 +13,19 @@ SELECT database AS Database, engine AS Engine
 FROM system.tables
 WHERE database = if({database:String} = '', currentDatabase(), {database:String}) AND name = {table:String};
 
+-- name: source_unfed
+-- The table that internal_source_mv was made to read, where it does not feed it: it was renamed, or made again.
+SELECT Name
+FROM
+(
+    SELECT replaceAll(extract(as_select, 'FROM (\\S+)\\s*$'), '`', '') AS Name
+    FROM system.tables
+    WHERE database = currentDatabase() AND name = 'internal_source_mv'
+)
+WHERE Name != '' AND Name NOT IN
+(
+    SELECT concat(database, '.', name) FROM system.tables WHERE has(dependencies_table, 'internal_source_mv')
+);
+
 -- name: count_spans
 SELECT count() AS Spans FROM otel_traces;
