@@ -21,7 +21,7 @@ import orjson
 
 from otel_episodes_clickhouse.importers import registry, sources
 from otel_episodes_clickhouse.importers.documents import records
-from otel_episodes_clickhouse.importers.reading import ODD, Place, Refused
+from otel_episodes_clickhouse.importers.reading import ODD, Place, Refused, said_of
 from otel_episodes_clickhouse.importers.rules import with_outcome
 from otel_episodes_clickhouse.importers.run import RecordError, Run
 from otel_episodes_clickhouse.importers.trials import with_result
@@ -169,7 +169,7 @@ class Reading:
         except RecordError as error:
             self.refuse(place, str(error))
         except ODD as error:
-            self.refuse(place, f"not in the form it seems to have: {error}")
+            self.refuse(place, f"not in the form it seems to have: {said_of(error)}")
 
     def _told_apart(self, found: Iterable[Found], value: Any, first_with: dict[str, bytes]) -> Iterator[Found]:
         """Give an id to each run that has none, and another to each that shares it with another record."""

@@ -104,4 +104,11 @@ def each(records: Iterable[Record], take: Callable[[Record], object]) -> Iterato
         try:
             take(record)
         except ODD as error:
-            yield Refused(record.line, f"a line that is not in the form it seems to have: {error}")
+            yield Refused(record.line, f"a line that is not in the form it seems to have: {said_of(error)}")
+
+
+def said_of(error: Exception) -> str:
+    """Return what a person can make of an error that an odd value caused."""
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a field in it holds a value of another type than it should"
+    return str(error)

@@ -15,7 +15,7 @@ from otel_episodes_clickhouse.importers.builder import RunBuilder
 from otel_episodes_clickhouse.importers.documents import decoded
 from otel_episodes_clickhouse.importers.failures import says_failure
 from otel_episodes_clickhouse.importers.outcomes import Ending
-from otel_episodes_clickhouse.importers.reading import Place, Reader
+from otel_episodes_clickhouse.importers.reading import ODD, Place, Reader, Refused, said_of
 from otel_episodes_clickhouse.importers.run import NO_USAGE, ModelCall, RecordError, Run, Usage
 from otel_episodes_clickhouse.importers.transcripts import Said, arguments_of
 
@@ -83,16 +83,19 @@ def is_record(record: Any) -> bool:
     return all(map(_is_event, events)) or (any(map(_is_new_event, events)) and all(map(_may_be_new_event, events)))
 
 
-def read(record: Any, place: Place) -> Iterator[Run]:
+def read(record: Any, place: Place) -> Iterator[Run | Refused]:
     """Read one conversation in one document."""
     frame = record if isinstance(record, dict) else {}
     events = _events(frame.get("history") if frame else record)
-    yield _new_run(events, {}, place) if _may_be_new_event(events[0]) else _old_run(events, frame, place)
+    if _may_be_new_event(events[0]):
+        yield from _new_run(events, {}, place)
+    else:
+        yield _old_run(events, frame, place)
 
 
-def session(records: Iterator[Record], place: Place) -> Iterator[Run]:
+def session(records: Iterator[Record], place: Place) -> Iterator[Run | Refused]:
     """Read the events of a conversation of version 1, a line each."""
-    yield _new_run([record.value for record in records if isinstance(record.value, dict)], {}, place)
+    yield from _new_run([record.value for record in records if isinstance(record.value, dict)], {}, place)
 
 
 def is_directory(path: Path) -> bool:
@@ -101,7 +104,7 @@ def is_directory(path: Path) -> bool:
     return folder.is_dir() and next(folder.glob("event-*.json"), None) is not None
 
 
-def directory(path: Path, place: Place) -> Iterator[Run]:
+def directory(path: Path, place: Place) -> Iterator[Run | Refused]:
     """Read the conversation of a directory."""
     folder = path if path.name == "events" else path / "events"
     events = []
@@ -112,7 +115,7 @@ def directory(path: Path, place: Place) -> Iterator[Run]:
     state: Any = {}
     with suppress(OSError, ValueError):
         state = decoded((folder.parent / "base_state.json").read_bytes())
-    yield _new_run(values.objects(events), {"id": folder.parent.name, **values.fields(state)}, place)
+    yield from _new_run(values.objects(events), {"id": folder.parent.name, **values.fields(state)}, place)
 
 
 # --- version 0 -----------------------------------------------------------------------------------------------------
@@ -240,11 +243,14 @@ class _Old:
 # --- version 1 -----------------------------------------------------------------------------------------------------
 
 
-def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) -> Run:
+def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) -> Iterator[Run | Refused]:
     builder, said = RunBuilder(place.fallback_time), Said()
     state = {**_state_in(events), **state}
-    for event in events:
-        _new_event(event, builder, said)
+    for number, event in enumerate(events, start=1):
+        try:
+            _new_event(event, builder, said)
+        except ODD as error:
+            yield Refused(number, f"event {number} is not in the form it seems to have: {said_of(error)}")
     steps = builder.steps()
     if not (said.task or steps or said.turns):
         raise RecordError("neither a task nor an action in this conversation")
@@ -254,7 +260,7 @@ def _new_run(events: list[dict[str, Any]], state: dict[str, Any], place: Place) 
     cost = sum(values.amount(one.get("accumulated_cost")) or 0 for one in metrics)
     status = values.string(state.get(_STATUS)) or values.string(state.get("agent_status"))
     failed = status in ("error", "stuck") if status else bool(said.how)
-    return Run(
+    yield Run(
         task=said.task,
         start_time=builder.start_time,
         end_time=builder.end_time,
