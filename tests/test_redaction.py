@@ -48,6 +48,21 @@ def test_tokens_of_unknown_services_are_masked_where_nothing_tells_of_them() -> 
     assert len(missed) < len(tokens) / 8
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Password: Zx9&3", "Password: [REDACTED]"),
+        ("password=Zx9&3 ip=1.2.3.4", "password=[REDACTED] ip=1.2.3.4"),
+        ("?password=Zx93&page=2", "?password=[REDACTED]&page=2"),
+        ("run --password=Zx93 && rm x", "run --password=[REDACTED] && rm x"),
+        ("jdbc:oracle:thin:scott/P@nd0ra@//db:1521/orcl", "jdbc:oracle:thin:scott/[REDACTED]@//db:1521/orcl"),
+        ("-----BEGIN PRIVATE KEY-----\n" + "aB3/" * 16 + "\n-----END PRIVATE KEY-----", "[REDACTED]"),
+    ],
+)
+def test_a_secret_may_have_marks_in_it_that_end_others(text: str, shown: str) -> None:
+    assert Redactor().text(text) == shown
+
+
 def test_what_else_is_drawn_by_lot_is_left_alone() -> None:
     redactor = Redactor()
     assert [text for _, text in alike(seed=5, rounds=3) if redactor.text(text) != text] == []

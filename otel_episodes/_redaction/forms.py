@@ -33,7 +33,7 @@ _HOOK: Final = re.compile(
 )
 _TELEGRAM: Final = re.compile(r"(?<![\w])(?:bot)?(?P<secret>\d{8,10}:AA[\w-]{32,35})")
 _ORACLE: Final = re.compile(
-    r"(?i)(?:thin:|sqlplus[ \t]{1,4}(?:-\w{1,4}[ \t]{1,4}){0,4})[\w$#]{1,64}/(?P<secret>[^\s@/\"']{3,128})(?=@)"
+    r"(?i)(?:thin:|sqlplus[ \t]{1,4}(?:-\w{1,4}[ \t]{1,4}){0,4})[\w$#]{1,64}/(?P<secret>[^\s/\"']{3,128})(?=@)"
 )
 _IDENTIFIED: Final = re.compile(
     r"""(?ix)(?:identified\s{1,4}(?:with\s{1,4}[\w"'`]{1,40}\s{1,4})?(?:by|as)\s{1,4}(?:password\s{1,4}|values\s{1,4})?

@@ -65,7 +65,8 @@ _PARTLY: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{12})?\](?=[\w+/%~])")
 _SCHEMES_WITH_FIELDS: Final = frozenset(("digest", "hmac", "aws4-hmac-sha256", "oauth"))
 _END_OF_HEADER: Final = re.compile(r"""[^\r\n"'`\\<]{0,2048}""")
 _BARE: Final = re.compile(r"""[^\s"'`<>\\]{0,65536}""")
-_END_OF_BARE: Final = re.compile(r"[,;&|)}\]]")
+# An ampersand is a part of it, but for one before the next field of a form or another command.
+_END_OF_BARE: Final = re.compile(r"[,;|)}\]]|&(?=[\w.%\[\]-]{1,64}=|&|amp;|\s|\Z)")
 _MORE_PROSE: Final = re.compile(r"[ \t]+[A-Za-z]")
 _OF_NAMES: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$-"
 _WORD_BEFORE: Final = re.compile(r"([A-Za-z]{1,16}) $")

@@ -95,7 +95,7 @@ class Redactor(NamedTuple):
         return (
             _RUN in (classes.replace("0", "x") if digits else classes)
             or "pass" in folded
-            or ("-" in folded and (" -" in folded or "-u" in folded))
+            or ("-" in folded and (" -" in folded or "-u" in folded or "private key" in folded))
             or ("=" in classes and _has_hint(folded))
             or (len(text) >= _LONG_BASE64 and ("/" in folded or "+" in folded) and hints.has_base64(folded))
             or digits >= _SHORTEST_CARD
