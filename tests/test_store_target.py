@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
+from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from clickhouse_connect.driver.models import SettingDef
@@ -91,6 +95,23 @@ def test_each_server_database_and_user_has_a_spool_of_its_own_whatever_the_passw
     assert resolve("http://u:1@h/d").spool == resolve("http://u:2@h/d").spool == resolve("http://u@h/d").spool
     assert spools[0].parent == Path("/data/home/spool")
     assert spools[0].name.startswith("h_8123_d-")
+
+
+def test_a_password_does_not_come_back_in_any_spelling() -> None:
+    password = "Sé<cret/\\'pw&0rd+"
+    target = resolve(f"http://bob:{quote(password, safe='')}@h/d")
+    raw = password.encode()
+    spelled = [
+        password, quote(password), quote(password, safe=""), json.dumps(password),
+        json.dumps(password, ensure_ascii=False),
+        repr(password), html.escape(password), raw.hex(), raw.hex().upper(), b64encode(raw).decode(),
+        b64encode(b"bob:" + raw).decode(), urlsafe_b64encode(raw).decode().rstrip("="),
+        *(b64encode(b"x" * before + raw + b"y" * behind).decode() for before in range(4) for behind in range(4)),
+    ]  # fmt: skip
+    said = [target.without_secrets(f"Code: 516. {text} no") for text in spelled]
+    assert [text for text in said if "***" not in text] == []
+    # What is left of base64 are the characters at the seams.
+    assert max(len(text.replace("***", "")) for text in said[11:]) <= len("Code: 516.  no") + 12
 
 
 def test_a_home_that_the_engine_would_cut_short_is_refused() -> None:

@@ -20,7 +20,7 @@ import platformdirs
 from otel_episodes_clickhouse.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DSN_VARIABLE: Final = "OTEL_EPISODES_DSN"
 HOME_VARIABLE: Final = "OTEL_EPISODES_HOME"
@@ -42,6 +42,7 @@ _TRUE: Final = frozenset(("1", "true", "yes", "on"))
 _FALSE: Final = frozenset(("0", "false", "no", "off"))
 # How inserts can be compressed, best first.
 COMPRESSIONS: Final = ("lz4", "zstd", "gzip")
+_LEAST_PACKED: Final = 6
 _EXAMPLES: Final = "chdb:///absolute/path, clickhouse://user:password@host:8123/database or https://host:8443/database"
 # Passed on to clickhouse-connect as they are; `ch_<setting>` sets a ClickHouse setting for every statement.
 _CLIENT_OPTIONS: Final = frozenset((
@@ -164,12 +165,36 @@ class Target:
         """Return a message with every secret of this target masked."""
         passwords = [self.password or _or_nothing(self.secret)]
         secrets = [*passwords, *(value for name, value in self.options if name in _SECRET_OPTIONS)]
-        # As they stand in an address, and in a header.
-        secrets += [quote(secret, safe="") for secret in secrets]
-        secrets += [b64encode(f"{self.username or 'default'}:{one}".encode()).decode() for one in passwords if one]
-        for secret in sorted(filter(None, secrets), key=len, reverse=True):
-            message = message.replace(secret, "***")
+        forms = {form for secret in secrets if secret for form in (secret, *_written(secret), *_packed(secret))}
+        forms |= {form for one in passwords if one for form in _packed(f"{self.username or 'default'}:{one}")}
+        for form in sorted(forms, key=len, reverse=True):
+            message = message.replace(form, "***")
         return message
+
+
+def _written(secret: str) -> Iterator[str]:
+    """Yield a secret as it stands in an address, in JSON, in Python and in HTML."""
+    import html  # noqa: PLC0415  # only where something went wrong
+    import json  # noqa: PLC0415  # likewise
+
+    yield quote(secret, safe="", errors="surrogatepass")
+    yield quote(secret, errors="surrogatepass")
+    yield from (json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False))
+    yield from (repr(secret)[1:-1], html.escape(secret), secret.replace("/", "\\/"))
+
+
+def _packed(secret: str) -> Iterator[str]:
+    """Yield a secret in hexadecimal and in base64, also as part of something longer."""
+    raw = secret.encode(errors="surrogatepass")
+    forms = [raw.hex(), raw.hex().upper(), b64encode(raw).decode()]
+    for before in range(3):
+        packed = b64encode(bytes(before) + raw).decode()
+        # Behind something else, or before it, the characters at the seams are others.
+        forms.append(packed[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6])
+    for form in forms:
+        # Less is in many texts.
+        if len(form) >= _LEAST_PACKED:
+            yield from (form, form.replace("+", "-").replace("/", "_"))
 
 
 def ships(environ: Mapping[str, str] = os.environ) -> bool | None:
