@@ -238,8 +238,8 @@ class _Tap(SpanProcessor):
         self.spans.append(span)
 
 
-def recorded(provider: TracerProvider, arm: Arm) -> dict[str, AttributeValue]:
-    """Run one call of the arm and return what its span holds; raise `RuntimeError` if it recorded none.
+def recorded(provider: TracerProvider, arm: Arm, count: int = 1) -> dict[str, AttributeValue]:
+    """Run one call of the arm and return what its first span holds; raise `RuntimeError` if it recorded another number.
 
     To be called after measuring: the processor that looks at the span stays on the provider.
     """
@@ -249,6 +249,6 @@ def recorded(provider: TracerProvider, arm: Arm) -> dict[str, AttributeValue]:
         tap.spans.clear()
         arm.burst(1)
         spans = list(tap.spans)
-    if len(spans) != 1:
+    if len(spans) != count:
         raise RuntimeError(f"one call recorded {len(spans)} spans: {[span.name for span in spans]}")
     return {"span name": spans[0].name, **(spans[0].attributes or {})}

@@ -152,6 +152,64 @@ def durable() -> list[Arm]:
     ]
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """What a model says that it used."""
+
+    input_tokens: int = 120
+    output_tokens: int = 22
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer, in the form in which libraries return it."""
+
+    id: str = "resp_1"
+    model: str = "gpt-4o"
+    usage: Tokens = Tokens()
+
+
+ANSWER = Answer()
+
+
+@step("ask", action=ACTION)
+def ask_in_block(pattern: str, path: str) -> str:
+    """Record the call of a model as a block of its own, and what it answered."""
+    with step.model(provider="openai", model="gpt-4o") as call:
+        call.respond(ANSWER)
+    return bare(pattern, path)
+
+
+@step("ask", action=ACTION)
+def ask_and_return(pattern: str, path: str) -> Answer:  # noqa: ARG001  # the arguments are what is recorded
+    """Leave it to the step to find the call in what is returned."""
+    return ANSWER
+
+
+def with_model_call() -> list[Arm]:
+    """Record a step with the call of a model in it: two spans, beside two written by hand."""
+    trace.set_tracer_provider(TracerProvider())
+    tracer = TracerProvider().get_tracer("by-hand")
+
+    def asked(pattern: str, path: str) -> str:
+        with tracer.start_as_current_span("chat gpt-4o") as span:
+            span.set_attribute("gen_ai.operation.name", "chat")
+            span.set_attribute("gen_ai.provider.name", "openai")
+            span.set_attribute("gen_ai.request.model", "gpt-4o")
+            span.set_attribute("gen_ai.response.model", "gpt-4o")
+            span.set_attribute("gen_ai.response.id", "resp_1")
+            span.set_attribute("gen_ai.usage.input_tokens", 120)
+            span.set_attribute("gen_ai.usage.output_tokens", 22)
+        return bare(pattern, path)
+
+    by_hand_twice = "by hand, with a model call"
+    return [
+        Arm(by_hand_twice, calling(hand_written(tracer, asked)), scope=within_span(tracer)),
+        ours("step.model(...)", calling(ask_in_block), by_hand_twice),
+        ours("model call found", calling(ask_and_return), by_hand_twice),
+    ]
+
+
 @contextmanager
 def episode_on(provider: TracerProvider) -> Iterator[None]:
     """Record an episode to a provider; two in one process, so that their steps alternate."""
@@ -169,6 +227,14 @@ def check_spans(arms: Sequence[Arm]) -> None:
             recorded(provider, arm)
 
 
+def check_model_calls(arms: Sequence[Arm]) -> None:
+    """Raise unless one call of each arm of ours records a step and the call of a model."""
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    for arm in arms[1:]:
+        recorded(provider, arm, count=2)
+
+
 def check_spool(arms: Sequence[Arm]) -> None:
     """Raise unless the spans are in files."""
     check_spans([arm for arm in arms if arm.name != NOT_STORED])
@@ -182,6 +248,7 @@ SCENARIOS = {
     "sampled-out": Scenario(sampled_out),
     "none": Scenario(without_content, {"OTEL_EPISODES_CAPTURE": "none"}, check_spans),
     "summary": Scenario(with_summary, check=check_spans),
+    "model": Scenario(with_model_call, check=check_model_calls),
     "durable": Scenario(durable, check=check_spool),
 }
 
