@@ -58,25 +58,30 @@ def test_failures_say_what_to_do_otherwise_the_most_telling_first(reflected: Sto
     assert found["Successes"] == []  # what followed did not help: grep failed again
 
 
-def test_a_recovery_is_one_only_if_the_tool_worked_then_or_was_not_needed(storage_store: Store) -> None:
-    grep, fails, read, other = ("grep", True), ("grep", False), ("read", True), ("list", True)
-    mended = {
-        "worked": ("failure", [fails, read, grep], ["read"]),
-        "done without": ("success", [fails, read], ["read"]),
-        "given up": ("failure", [fails, read], []),
-        "in vain, then not": ("success", [fails, read, fails, other, grep], ["list"]),
-        "not by that": ("success", [fails, ("read", False), grep], []),
-    }
-    episodes = [
+GREP, FAILED_GREP, READ, LIST = ("grep", True), ("grep", False), ("read", True), ("list", True)
+# How a run ended, its steps, and what its failures were recovered from with.
+RECOVERED = {
+    "worked": ("failure", [FAILED_GREP, READ, GREP], ["read"]),
+    "done without": ("success", [FAILED_GREP, READ], ["read"]),
+    "given up": ("failure", [FAILED_GREP, READ], []),
+    "in vain, then not": ("success", [FAILED_GREP, READ, FAILED_GREP, LIST, GREP], ["list"]),
+    "not by that": ("failure", [FAILED_GREP, ("read", False), GREP], []),
+}
+for name, (outcome, steps, _) in RECOVERED.items():
+    given(
         Episode(
-            name, outcome=outcome, steps=steps, errors={n: "no file" for n, step in enumerate(steps) if not step[1]}
+            name,
+            outcome=outcome,
+            steps=steps,
+            domain="recovery",
+            errors={n: "no file" for n, (_, ok) in enumerate(steps) if not ok},
         )
-        for name, (outcome, steps, _) in mended.items()
-    ]
-    lessons(storage_store, *episodes)
-    for name, (_, _, by) in mended.items():
-        said = storage_store.query_named("reflection_of", {"episode": name})[0]["Successes"]
-        assert [line for line in said if "Recovered" in line] == [
+    )
+
+
+def test_a_recovery_is_one_only_if_the_tool_worked_then_or_was_not_needed(reflected: Store) -> None:
+    for name, (_, _, by) in RECOVERED.items():
+        assert [line for line in lessons(reflected, name)["Successes"] if "Recovered" in line] == [
             f"Recovered from a failed grep (no file) with {tool} right after: do that first next time." for tool in by
         ]
 
