@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectors import front_end
-
-from otel_episodes_clickhouse import Store, Target
+from schema_fixtures import copied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from otel_episodes_clickhouse import Store
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +38,20 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture(scope="module")
 def storage_store(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Return an embedded store with all tables; one for a module, since the engine takes one directory at a time."""
-    place = tmp_path_factory.mktemp("chdb") / "store"
-    shutil.copytree(migrated, place, symlinks=True)
-    with Store.open(Target.resolve(f"chdb://{place}")) as store:
+    with copied(migrated, tmp_path_factory.mktemp("chdb") / "store") as store:
         yield store
 
 
 @pytest.fixture
-def storage_server(tmp_path: Path) -> Iterator[str]:
+def empty_server(tmp_path: Path) -> Iterator[str]:
     """Return the DSN of a server; ``tmp_path/server/lose-answers`` makes it swallow the answers to inserts."""
+    with front_end(tmp_path / "server") as url:
+        yield f"{url}/default"
+
+
+@pytest.fixture
+def storage_server(migrated: Path, tmp_path: Path) -> Iterator[str]:
+    """Return the DSN of such a server that has all tables."""
+    shutil.copytree(migrated, tmp_path / "server" / "engine", symlinks=True)
     with front_end(tmp_path / "server") as url:
         yield f"{url}/default"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse import Store, Target, sql
 
 if TYPE_CHECKING:
-    from otel_episodes_clickhouse import Store
+    from collections.abc import Iterator
 
 VERSION_0_1 = Path(__file__).parent / "data" / "schema-0.1"
 
@@ -39,6 +41,14 @@ SECOND_GENERATION = (
     AS SELECT TraceId, min(toDateTime(Timestamp)) AS Start, max(toDateTime(Timestamp)) AS End
     FROM otel_traces WHERE TraceId != '' GROUP BY TraceId""",
 )
+
+
+@contextmanager
+def copied(migrated: Path, place: Path) -> Iterator[Store]:
+    """Open a copy of a store that has all tables inside the block: a quarter of the work of making them."""
+    shutil.copytree(migrated, place, symlinks=True)
+    with Store.open(Target.resolve(f"chdb://{place}")) as store:
+        yield store
 
 
 def emptied(store: Store) -> Store:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cli_fixtures import Shell, opened
 
 from otel_episodes import UsageError, episode
 from otel_episodes_clickhouse.advice.advise import Advice, advise
 from otel_episodes_clickhouse.advice.advise import ask as ask_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from otel_episodes_clickhouse import Store
 
@@ -57,11 +59,19 @@ print(advise(ep.id, **same) == advise(domain="hills", task="climb", tools=["look
 
 
 @pytest.fixture(scope="module")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
+def dsn(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a store with a past. It is asked in processes of their own: the engine takes one directory each."""
-    name = f"chdb://{tmp_path_factory.mktemp('advice')}"
-    ask(LIVE_AND_LEARN, name)
-    return name
+    place = tmp_path_factory.mktemp("advice") / "chdb"
+    shutil.copytree(migrated, place, symlinks=True)
+    ask(LIVE_AND_LEARN, f"chdb://{place}")
+    return f"chdb://{place}"
+
+
+@pytest.fixture(scope="module")
+def kept(dsn: str) -> Iterator[Shell]:
+    """Return a shell over the same store, which keeps it: for the tests after those that open it by themselves."""
+    with opened(Path(dsn.removeprefix("chdb://")).parent) as shell:
+        yield shell
 
 
 def ask(program: str, dsn: str, **environ: str) -> str:
@@ -90,28 +100,23 @@ def test_an_agent_asks_a_server(storage_server: str, tmp_path: Path) -> None:
     assert same == "True"
 
 
-def test_what_is_about_to_be_done_can_be_weighed(dsn: str) -> None:
+def test_what_is_about_to_be_done_can_be_weighed_and_an_episode_that_is_not_recorded_is_wrong_use(dsn: str) -> None:
     weigh = (
         "import sys; from otel_episodes_clickhouse.advice.advise import advise\n"
+        "from otel_episodes import UsageError\n"
         "run = {'domain': 'hills', 'task': 'climb', 'dsn': sys.argv[1]}\n"
-        "print([advise(**run, tools=[tool]).probability > 0.5 for tool in ('look', 'act')])"
+        "print([advise(**run, tools=[tool]).probability > 0.5 for tool in ('look', 'act')])\n"
+        "try:\n    advise('nobody', dsn=sys.argv[1])\nexcept UsageError as error:\n    print(error)"
     )
-    assert ask(weigh, dsn) == "[True, False]\n"
+    weighed, refused = ask(weigh, dsn).splitlines()
+    assert weighed == "[True, False]"
+    assert refused.startswith("no episode nobody is recorded in chdb://")
 
 
 def test_without_a_past_the_odds_are_even_and_nothing_is_next(storage_store: Store) -> None:
     run = {"episode": "", "domain": "never", "task": "", "tools": [], "ended": False}
     unknown = ask_store(storage_store, run)
     assert unknown == Advice(0.5, 0.5, 0.5, 0, 0, ())
-
-
-def test_an_episode_that_is_not_recorded_there_is_wrong_use(dsn: str) -> None:
-    unknown = (
-        "import sys; from otel_episodes_clickhouse.advice.advise import advise\n"
-        "from otel_episodes import UsageError\n"
-        "try:\n    advise('nobody', dsn=sys.argv[1])\nexcept UsageError as error:\n    print(error)"
-    )
-    assert ask(unknown, dsn).startswith("no episode nobody is recorded in chdb://")
 
 
 def test_an_episode_that_has_not_started_is_wrong_use() -> None:
@@ -153,7 +158,6 @@ with tracer.start_as_current_span("invoke_agent climber", attributes=agent) as s
 """
 
 
-@pytest.mark.parametrize("command", ["outlook", "next"])
 @pytest.mark.parametrize(
     ("program", "same"),
     [
@@ -163,19 +167,15 @@ with tracer.start_as_current_span("invoke_agent climber", attributes=agent) as s
     ids=["running", "framework"],
 )
 def test_the_commands_know_a_run_that_no_job_has_seen(
-    dsn: str, command: str, program: str, same: tuple[str, ...]
+    dsn: str, kept: Shell, program: str, same: tuple[str, ...]
 ) -> None:
     identifier = ask(program, dsn).strip()
-    expected = run_command(dsn, command, *same)
-    assert run_command(dsn, command, identifier) == run_command(dsn, command, identifier[:12]) == expected
+    for command in ("outlook", "next"):
+        expected = kept(command, *same, "--json").json
+        assert kept(command, identifier, "--json").json == kept(command, identifier[:12], "--json").json == expected
 
 
-def test_an_id_that_nobody_has_is_said_to_be_so(dsn: str) -> None:
-    with pytest.raises(subprocess.CalledProcessError) as failed:
-        run_command(dsn, "outlook", "no-such-episode")
-    assert "no episode's id begins with no-such-episode" in failed.value.stderr
-
-
-def run_command(dsn: str, *arguments: str) -> object:
-    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", *arguments, "--json", "--dsn", dsn]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+def test_an_id_that_nobody_has_is_said_to_be_so(kept: Shell) -> None:
+    ran = kept("outlook", "no-such-episode", "--json")
+    assert ran.code == 1
+    assert "no episode's id begins with no-such-episode" in ran.err

@@ -26,9 +26,9 @@ KEPT = ("internal_steps", "internal_roots", "internal_decisions", "internal_eval
 
 
 @pytest.fixture
-def store(storage_server: str) -> Iterator[Store]:
+def store(empty_server: str) -> Iterator[Store]:
     """Return a store that has otel_traces and spans of some days, and nothing else of ours."""
-    with Store.open(Target.resolve(storage_server)) as opened:
+    with Store.open(Target.resolve(empty_server)) as opened:
         for statement in migrations.statements():
             if statement.name.startswith("otel_traces"):
                 opened.execute(statement)
@@ -88,8 +88,8 @@ def test_what_came_while_a_view_was_missing_is_added_to_what_it_had(store: Store
     assert counts(store)["internal_steps"] == 4 * DAYS
 
 
-def test_the_command_says_what_it_added(store: Store, storage_server: str) -> None:
-    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "backfill", "--dsn", storage_server]
+def test_the_command_says_what_it_added(store: Store, empty_server: str) -> None:
+    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "backfill", "--dsn", empty_server]
     first = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     added = {done["table"]: done["added"] for done in json.loads(first.stdout)}
     assert added["internal_roots"] == DAYS

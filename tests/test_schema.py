@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from schema_fixtures import emptied, made_by_0_1, made_by_a_collector
+from schema_fixtures import copied, emptied, made_by_0_1, made_by_a_collector
 
 from otel_episodes_clickhouse import Store, Target, sql
 from otel_episodes_clickhouse.errors import NewerStoreError, SchemaError
@@ -20,7 +20,15 @@ from otel_episodes_clickhouse.spool.row import COLUMNS, Row
 from tests.learning_data import Episode, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture
+def storage_store(migrated: Path, tmp_path: Path) -> Iterator[Store]:
+    """Return an embedded store with all tables, for one test alone, since it is taken apart."""
+    with copied(migrated, tmp_path / "chdb") as store:
+        yield store
 
 
 def test_an_empty_store_gets_every_table_and_view_and_a_second_migration_does_nothing(storage_store: Store) -> None:
@@ -120,7 +128,6 @@ ORDER BY table, position
 
 
 def test_the_migrations_of_a_store_of_0_1_end_where_a_new_store_begins(storage_store: Store) -> None:
-    emptied(storage_store).migrate()
     relations, columns = storage_store.query(RELATIONS), storage_store.query(COLUMNS_OF)
     made_by_0_1(storage_store).migrate()
     assert storage_store.query(RELATIONS) == relations
@@ -165,8 +172,7 @@ def test_a_store_brought_up_to_date_takes_new_spans_once_and_learns_from_the_old
 
 def test_a_migration_in_place_leaves_each_materialized_view_the_same_object(storage_store: Store) -> None:
     # Dropped and created, it would miss what is inserted in between.
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     identity = (
         "SELECT name, uuid FROM system.tables WHERE name IN ('internal_steps_mv', 'internal_roots_mv') ORDER BY name"
     )
@@ -181,8 +187,7 @@ def test_a_migration_in_place_leaves_each_materialized_view_the_same_object(stor
 
 
 def test_a_view_whose_definition_is_of_another_version_is_replaced(storage_store: Store) -> None:
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     store.sql("CREATE OR REPLACE VIEW episodes AS SELECT 1 AS Nothing", read_only=False)
     store.sql("INSERT INTO internal_settings (Name, Value) VALUES ('schema_of_episodes', 'another')", read_only=False)
     assert store.migrate().names("replace") == ("episodes",)
@@ -190,8 +195,7 @@ def test_a_view_whose_definition_is_of_another_version_is_replaced(storage_store
 
 
 def test_a_view_of_all_columns_has_those_that_a_table_has_got_since(storage_store: Store) -> None:
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     (view,) = (statement for statement in migrations.statements() if statement.name == "internal_priced_spans")
     store.sql("ALTER TABLE internal_agent_spans DROP COLUMN Calls", read_only=False)
     store.execute(view)
@@ -205,8 +209,7 @@ def test_a_view_of_all_columns_has_those_that_a_table_has_got_since(storage_stor
 
 
 def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(storage_store: Store) -> None:
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     store.sql(
         "CREATE MATERIALIZED VIEW gone_mv TO internal_changes AS SELECT EpisodeId FROM internal_steps", read_only=False
     )
@@ -222,8 +225,7 @@ def test_a_view_that_no_version_needs_any_more_is_dropped_and_a_table_is_left(st
 
 
 def test_a_column_of_another_type_is_refused_with_the_statement_that_mends_it(storage_store: Store) -> None:
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     store.sql("ALTER TABLE internal_steps MODIFY COLUMN InputTokens UInt32, DROP COLUMN Template", read_only=False)
     with pytest.raises(SchemaError, match="InputTokens is UInt32, not UInt64: run ALTER") as refused:
         store.migrate()
@@ -237,8 +239,7 @@ def test_a_column_of_another_type_is_refused_with_the_statement_that_mends_it(st
 
 
 def test_another_order_of_a_table_of_spans_is_refused_and_that_of_a_learned_one_made_anew(storage_store: Store) -> None:
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     for table, order in (("internal_decisions", "TraceId"), ("internal_domain_scales", "(Domain, Version)")):
         store.sql(f"CREATE TABLE other AS {table} ENGINE = ReplacingMergeTree ORDER BY {order}", read_only=False)
         store.sql(f"EXCHANGE TABLES other AND {table}", read_only=False)
@@ -256,8 +257,7 @@ def test_another_order_of_a_table_of_spans_is_refused_and_that_of_a_learned_one_
 
 
 def test_a_store_of_a_newer_version_is_left_alone_and_still_recorded_into(storage_store: Store, tmp_path: Path) -> None:
-    store = emptied(storage_store)
-    store.migrate()
+    store = storage_store
     newer = "INSERT INTO internal_settings (Name, Value) VALUES ('schema_package', '99.1'), ('schema_version', 'newer')"
     store.sql(newer, read_only=False)
     store.sql("DROP VIEW episodes", read_only=False)
@@ -321,12 +321,12 @@ def test_what_is_printed_makes_the_same_store_when_an_operator_runs_it(storage_s
     assert migrations.plan(store) == Migration()
 
 
-def test_several_processes_migrate_at_once(storage_server: str) -> None:
-    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "migrate", "--dsn", storage_server]
+def test_several_processes_migrate_at_once(empty_server: str) -> None:
+    command = [sys.executable, "-m", "otel_episodes_clickhouse.cli", "migrate", "--dsn", empty_server]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
     assert ended == [("", 0)] * 3
-    with Store.open(Target.resolve(storage_server)) as store:
+    with Store.open(Target.resolve(empty_server)) as store:
         assert migrations.plan(store) == Migration()
 
 
@@ -364,7 +364,6 @@ def test_a_name_nobody_wrote_is_an_error() -> None:
 
 def test_raw_spans_are_kept_as_long_as_said(storage_store: Store) -> None:
     names = {"names": ["otel_traces", "otel_traces_trace_id_ts", "otel_logs"]}
-    emptied(storage_store).migrate()
 
     def expiring() -> list[str]:
         return sorted(row["Name"] for row in storage_store.query_named("tables_with_ttl", names))
@@ -382,7 +381,6 @@ def test_raw_spans_are_kept_as_long_as_said(storage_store: Store) -> None:
 
 
 def test_a_view_that_was_replaced_by_hand_is_put_back(storage_store: Store) -> None:
-    storage_store.migrate()
     storage_store.sql("CREATE OR REPLACE VIEW tasks AS SELECT 1 AS Nothing", read_only=False)
     storage_store.sql(
         "ALTER TABLE internal_roots_mv MODIFY QUERY SELECT TraceId, SpanId FROM otel_traces", read_only=False
