@@ -2,19 +2,24 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# One more than there are cores: a tenth to a half of what a test takes is waiting for a process of its own.
+TESTERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
-.PHONY: campaign demo docs test test-frameworks lint types wheel bench collector jaeger clean
+.PHONY: campaign campaign-tenth demo docs test test-frameworks lint types wheel bench collector jaeger clean
 
 demo: $(VENV)/.installed          ## set up and record, store and show sample episodes
 	@$(BIN)/otel-episodes demo
 
-test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a core
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a process
+	@$(BIN)/python -m pytest -m "not campaign" -n $(TESTERS) --dist loadfile
 
 test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
 	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py tests/test_beside.py tests/test_coding_agents.py
 
-campaign: $(VENV)/.installed-dev  ## the fault and SQL campaigns whole, of which `make test` runs a tenth (an hour; as root, with strace)
+campaign-tenth: $(VENV)/.installed-dev ## what `make test` leaves out: a tenth of the campaigns, and the sessions of the docs
+	@$(BIN)/python -m pytest -m campaign -n $(TESTERS) --dist loadfile
+
+campaign: $(VENV)/.installed-dev  ## the fault and SQL campaigns whole (an hour; as root, with strace)
 	OTEL_EPISODES_CAMPAIGN=1 $(BIN)/python -m pytest -m campaign
 	$(BIN)/python benchmarks/faults.py
 

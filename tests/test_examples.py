@@ -52,6 +52,7 @@ def collector(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[s
     assert re.search(r"Received traces.* spans=3\b", re.sub(r"\x1b\[\d*m", "", log.read_text()))
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_session_goes_as_the_page_says(title: str, collector: dict[str, str]) -> None:
     if title in NEEDS:

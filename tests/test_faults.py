@@ -21,6 +21,7 @@ from otel_episodes_clickhouse.spool.decode import LineDecoder
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.campaign
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a small disk can be mounted only as root")
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 SEED = 20

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.campaign
 ROOT = Path(__file__).resolve().parent.parent
 # Pages whose sessions are run by other means.
 NOT_HERE = {
