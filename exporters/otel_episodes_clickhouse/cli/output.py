@@ -79,11 +79,12 @@ def csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     writer = library.writer(sys.stdout, lineterminator="\n")
     names = columns or (list(rows[0]) if rows else ())
     if names:
-        writer.writerow(names)
+        writer.writerow([_on_terminal(name) for name in names])
     for row in rows:
-        values = [_on_terminal(_jsonable(row[name])) for name in names]
+        values = [_jsonable(row[name]) for name in names]
         writer.writerow([
-            orjson.dumps(value, default=str).decode() if isinstance(value, (dict, list)) else value for value in values
+            _on_terminal(orjson.dumps(value, default=str).decode() if isinstance(value, (dict, list)) else value)
+            for value in values
         ])  # fmt: skip
 
 
