@@ -31,7 +31,9 @@ SELECT
     -- Each step beside the next call of the same tool.
     CAST(arraySort(arrayZip(Names, arrayEnumerate(Names), StepOk, arrayResize(arraySlice(StepOk, 2), N, false))),
          'Array(Tuple(Tool String, At UInt32, Ok Bool, NextOk Bool))') AS ByTool,
-    arrayPushBack(arraySlice(ByTool, 2), CAST(('', 0, false, false), 'Tuple(Tool String, At UInt32, Ok Bool, NextOk Bool)')) AS Later,
+    -- As long as it, also of a run without steps.
+    arrayResize(arraySlice(ByTool, 2), length(ByTool),
+        CAST(('', 0, false, false), 'Tuple(Tool String, At UInt32, Ok Bool, NextOk Bool)')) AS Later,
     -- The first failure after which a step went well and the tool then worked, or was not needed any more.
     arraySort(arrayMap(step -> step.At, arrayFilter((step, later) -> NOT step.Ok AND step.NextOk AND step.Tool != ''
         AND if(later.Tool = step.Tool, later.Ok, Won), ByTool, Later)))[1] AS MendedAt
