@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -115,8 +116,10 @@ class Shell:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[Shell]:
-    """Return a shell inside the block."""
+def opened(home: Path, migrated: Path | None = None) -> Iterator[Shell]:
+    """Return a shell inside the block, over a copy of a store that has all tables if there is one."""
+    if migrated is not None:
+        shutil.copytree(migrated, home / "chdb", symlinks=True)
     shell = Shell(home)
     try:
         yield shell

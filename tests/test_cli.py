@@ -46,9 +46,9 @@ def shell(tmp_path) -> Iterator[Shell]:
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def scratch(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Return a shell over a store that several tests write to, each an episode of its own."""
-    with opened(tmp_path_factory.mktemp("scratch")) as shell:
+    with opened(tmp_path_factory.mktemp("scratch"), migrated) as shell:
         yield shell
 
 

@@ -50,9 +50,9 @@ for run in runs:
 
 
 @pytest.fixture(scope="module")
-def tau(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def tau(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Return a shell over a store with the 80 runs of the airline benchmark."""
-    with opened(tmp_path_factory.mktemp("tau")) as shell:
+    with opened(tmp_path_factory.mktemp("tau"), migrated) as shell:
         ran = shell.process("import", TAU)
         assert (ran.code, ran.out, ran.err) == (0, "imported 80 episodes, 519 steps\n", "")
         yield shell
@@ -74,15 +74,15 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shared(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Return a shell over a store that several tests import into, each other runs."""
-    with opened(tmp_path_factory.mktemp("shared")) as shell:
+    with opened(tmp_path_factory.mktemp("shared"), migrated) as shell:
         yield shell
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    with opened(tmp_path) as shell:
+def shell(migrated: Path, tmp_path: Path) -> Iterator[Shell]:
+    with opened(tmp_path, migrated) as shell:
         yield shell
 
 
@@ -340,10 +340,11 @@ with Store.open(Target.resolve()) as store:
 """
 
 
-def test_what_is_no_file_is_wrong_use_and_no_store_is_made(shell, tmp_path):
-    assert [shell("import", *arguments).code for arguments in ([], [tmp_path / "none"], ["/dev/zero"])] == [2, 2, 2]
-    assert shell("import", tmp_path / "none").err == f"otel-episodes: {tmp_path / 'none'} is not there\n"
-    assert "is a device or a socket" in shell("import", "/dev/zero").err
+def test_what_is_no_file_is_wrong_use_and_no_store_is_made(tmp_path):
+    with opened(tmp_path) as shell:
+        assert [shell("import", *arguments).code for arguments in ([], [tmp_path / "none"], ["/dev/zero"])] == [2, 2, 2]
+        assert shell("import", tmp_path / "none").err == f"otel-episodes: {tmp_path / 'none'} is not there\n"
+        assert "is a device or a socket" in shell("import", "/dev/zero").err
     assert not (tmp_path / "chdb").exists()
 
 
