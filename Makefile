@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev      ## set up and run the tests, a file to a proce
 	@$(BIN)/python -m pytest -m "not campaign" -n $(TESTERS) --dist loadfile
 
 test-frameworks: $(VENV)/.installed-dev ## run agents of other frameworks, installed on the way (several hundred MB, once)
-	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/test_frameworks.py tests/test_beside.py tests/test_coding_agents.py
+	@OTEL_EPISODES_TEST_FRAMEWORKS=1 $(BIN)/python -m pytest tests/foreign/test_frameworks.py tests/foreign/test_beside.py tests/importers/test_coding_agents.py
 
 campaign-tenth: $(VENV)/.installed-dev ## what `make test` leaves out: a tenth of the campaigns, and the sessions of the docs
 	@$(BIN)/python -m pytest -m campaign -n $(TESTERS) --dist loadfile
@@ -38,16 +38,16 @@ types: $(VENV)/.installed-dev     ## mypy over the code, pyright over the public
 	$(BIN)/pyright
 
 wheel: $(VENV)/.installed-dev     ## build the wheel and test it in a fresh environment
-	$(BIN)/python tests/check_wheel.py
+	$(BIN)/python tests/support/check_wheel.py
 
 collector: $(VENV)/.installed-dev ## build the collector of collector-config/ with Go, for the tests that need it (minutes, once)
-	@$(BIN)/python tests/go_tools.py collector
+	@$(BIN)/python tests/support/go_tools.py collector
 
 bench: $(VENV)/.installed-dev     ## what a step costs, beside a hand-written span
 	$(BIN)/python benchmarks/step_cost.py
 
-jaeger: $(VENV)/.installed-dev    ## build the Jaeger that tests/test_jaeger.py runs, once (needs Go, 15 minutes)
-	@$(BIN)/python tests/go_tools.py jaeger
+jaeger: $(VENV)/.installed-dev    ## build the Jaeger that tests/look/test_jaeger.py runs, once (needs Go, 15 minutes)
+	@$(BIN)/python tests/support/go_tools.py jaeger
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from table import show
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from collectors import front_end, rotel, rotel_environ
 

@@ -2,8 +2,8 @@
 
     python benchmarks/misbehaviours.py [--rounds 3]
 
-What `tests/test_ship.py` does once it does some rounds of. The server is the front end over the embedded engine under
-``tests/``, or a real one at CLICKHOUSE_URL.
+What `tests/delivery/test_ship.py` does once it does some rounds of. The server is the front end over the
+embedded engine under ``tests/``, or a real one at CLICKHOUSE_URL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from faulty_proxy import INSERTS, FaultyProxy
 from ship_fixtures import MISBEHAVIOURS, front_end, shipping, spool_spans, stored, target_of, wait_for

@@ -34,9 +34,10 @@ from sklearn.model_selection import StratifiedKFold
 from table import show as show_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from learning_data import AIRLINE, Episode, airline_episode, rows_of
+
 from otel_episodes_clickhouse import Store, Target
 from otel_episodes_clickhouse.learning import jobs
-from tests.learning_data import AIRLINE, Episode, airline_episode, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

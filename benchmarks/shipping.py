@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from otel_episodes_clickhouse.delivery.shipper import Shipper
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+TESTS = Path(__file__).resolve().parents[1] / "tests" / "support"
 WAKE_SECONDS = 0.001
 ARMS = ("idle", "apart", "thread", "greedy")
 SHARES = (0.5, 0.99, 0.999, 1)

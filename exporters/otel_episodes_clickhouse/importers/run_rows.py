@@ -1,8 +1,8 @@
 """A run to rows of ``otel_traces``, made as the recording API would have had them made, without going through it.
 
 The same rendering, the same redaction, the same cuts, and the same text of every value: a run that was imported and
-one that was recorded cannot be told apart (`tests/test_import_rows.py` compares the two). Ids are drawn from the ids
-that the source gives its sessions and calls, so what is imported again has the ids it had.
+one that was recorded cannot be told apart (`tests/importers/test_import_rows.py` compares the two). Ids are drawn
+from the ids that the source gives its sessions and calls, so what is imported again has the ids it had.
 """
 
 from __future__ import annotations
