@@ -53,7 +53,7 @@ def said(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> list[list[
     place = tmp_path_factory.mktemp("advise") / "store"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, f"chdb://{place}"],
-        capture_output=True, text=True, check=False, timeout=180, cwd=Path(__file__).resolve().parents[2],
+        capture_output=True, text=True, check=False, timeout=180, cwd=Path(__file__).parents[1] / "support",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: list[list[object]] = json.loads(done.stdout)

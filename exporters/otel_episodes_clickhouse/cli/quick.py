@@ -186,6 +186,8 @@ def _step(given: Mapping[str, Any]) -> tuple[str, Fields]:
     trace_id, root_id, _, identity = _joined(given["handle"])
     redactor = Redactor()
     kind, action = given["kind"], given["action"]
+    if action[:1] == "{" and action[-1:] == "}":
+        raise _NotPlainError  # arguments as JSON: each is masked by its name and cut for itself
     tool = masked_name(given["tool"], redactor) or short_line(action, 64, redactor)
     if len(tool) > _NAME_LIMIT:
         raise _NotPlainError
