@@ -66,6 +66,8 @@ def configure(  # each is one independent choice
             f"the tracer provider in force, {type(provider).__name__}, takes no span processors: "
             "pass configure(tracer_provider=...) an SDK TracerProvider"
         )
+    if settings.redactor is not None:
+        settings.redactor.load()
     added = _added.setdefault(provider, set())
     if (dsn is not None or otlp is None) and f"store {dsn}" not in added:
         stamp_episodes(provider, by=_store(dsn, include_agents=include_agents, ship=ship))

@@ -16,6 +16,7 @@ from otel_episodes._block import Block
 from otel_episodes._boundary import Boundary
 from otel_episodes._checks import count_of, error_type_named, text_of
 from otel_episodes._context import RUN_KEY, STEP_KEY, context_by_frame, derive, enter_frame, leave_frame, restored
+from otel_episodes._cutting import masked_name
 from otel_episodes._failures import failure_of
 from otel_episodes._run import BegunSpan
 from otel_episodes._sdk import attach, get_current
@@ -52,8 +53,8 @@ class ModelCall(Block):
         """Make a call of a model of a run, or of the current one."""
         said = {
             semconv.GEN_AI_OPERATION_NAME: semconv.CHAT,
-            semconv.GEN_AI_PROVIDER_NAME: text_of("provider", provider, NAME_LIMIT),
-            semconv.GEN_AI_REQUEST_MODEL: text_of("model", model, NAME_LIMIT),
+            semconv.GEN_AI_PROVIDER_NAME: _masked(text_of("provider", provider, NAME_LIMIT)),
+            semconv.GEN_AI_REQUEST_MODEL: _masked(text_of("model", model, NAME_LIMIT)),
         }
         self._attributes = {name: text for name, text in said.items() if text}
         self._run = run
@@ -187,9 +188,13 @@ def write(run: Run | None, context: Context, found: Found, start_time: int | Non
     _start(run, context, attributes, start_time).end()
 
 
+def _masked(name: str) -> str:
+    return masked_name(name, _state.settings.redactor)
+
+
 def _told(found: Found) -> dict[str, Any]:
     said = {
-        semconv.GEN_AI_RESPONSE_MODEL: found.model[:NAME_LIMIT],
+        semconv.GEN_AI_RESPONSE_MODEL: _masked(found.model[:NAME_LIMIT]),
         semconv.GEN_AI_RESPONSE_ID: found.response_id[:NAME_LIMIT],
         semconv.GEN_AI_RESPONSE_FINISH_REASONS: (found.finish,) if found.finish else (),
     }

@@ -233,6 +233,32 @@ print(written, dict(writer.dropped))
     assert lines_of(tmp_path) == [b"[0]", *(b"[%01000d]" % number for number in range(1, 5000))]
 
 
+def test_without_file_descriptors_what_is_recorded_is_looked_through_as_ever(tmp_path: Path) -> None:
+    done = run_python(
+        """
+import os, resource
+from otel_episodes import configure, episode, step
+configure(ship=False)
+with episode("t"):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    with step("x", action="read") as s:
+        s.observe("o" * 300 + " Bearer abcdef0123456789abcdef curl -u bob:hunter2Xyz9 x password=hunter2hunter2")
+""",
+        OTEL_EPISODES_HOME=str(tmp_path),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (spool,) = tmp_path.rglob("spool")
+    told = b"".join(lines_of(spool))
+    assert told.count(b"[REDACTED]") == 3
+    assert b"hunter2" not in told
+
+
 def test_a_directory_nobody_can_write_to_costs_lines_not_the_program(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     writer = SpoolWriter(tmp_path / "file" / "spool", as_lines)

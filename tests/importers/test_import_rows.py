@@ -146,6 +146,13 @@ OUTPUT = (
 )
 
 
+def test_a_secret_in_a_name_is_masked():
+    secret = "curl -u bob:hunter2Xyz9 x"
+    calls = (ModelCall(NOON, NOON, provider=secret, model=secret),)
+    run = replace(run_of(FLIGHTS, agent=secret), model=secret, options={"domain": secret}, model_calls=calls)
+    assert "hunter2" not in str(rows_of(run))
+
+
 def test_secrets_are_masked_and_a_failure_is_an_error():
     found = rows_of(replace(run_of(FLIGHTS, agent="gpt"), id="flights"))
     trace = RunIds("chat", "flights").trace_id

@@ -45,6 +45,16 @@ def test_a_call_is_a_span_of_its_own_and_its_tokens_are_those_of_the_step_and_th
     assert recorded.episodes[0].attributes["episode.tokens.input"] == 30
 
 
+def test_a_secret_in_a_name_of_a_model_is_masked():
+    response = Response()
+    response.model = "proxy?api_key=hunter2hunter2"
+    with capture_episodes() as recorded, episode("t"):
+        with step.model(provider="curl -u bob:hunter2Xyz9", model="curl -u bob:hunter2Xyz9 x") as call:
+            call.respond(response)
+    assert "hunter2" not in str(calls(recorded))
+    assert calls(recorded)[0].name == "chat curl -u bob:[REDACTED] x"
+
+
 async def test_on_an_episode_on_the_current_step_and_asynchronously():
     with capture_episodes() as recorded, episode("t") as ep:
         async with ep.model(model="a") as call:

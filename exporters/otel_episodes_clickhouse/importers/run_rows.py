@@ -222,11 +222,11 @@ class _RunRows:
     # --- a model call ----------------------------------------------------------------------------------------------
 
     def model_call(self, call: ModelCall) -> Row:
-        usage = call.usage
+        usage, model = call.usage, masked_line(call.model, NAME_LIMIT)
         attributes: dict[str, Any] = {
             semconv.GEN_AI_OPERATION_NAME: semconv.CHAT,
-            semconv.GEN_AI_PROVIDER_NAME: call.provider,
-            semconv.GEN_AI_REQUEST_MODEL: call.model,
+            semconv.GEN_AI_PROVIDER_NAME: masked_line(call.provider, NAME_LIMIT),
+            semconv.GEN_AI_REQUEST_MODEL: model,
             semconv.GEN_AI_RESPONSE_ID: call.id,
             **self._identity,
         }
@@ -251,7 +251,7 @@ class _RunRows:
             timestamp=call.start_time,
             span_id=self._span_id("model", call.id, self._index_of_call),
             parent_span_id=self.ids.root,
-            span_name=f"{semconv.CHAT} {call.model}".rstrip(),
+            span_name=f"{semconv.CHAT} {model}".rstrip(),
             span_kind="Client",
             span_attributes=attributes_as_text(attributes),
             duration=max(0, call.end_time - call.start_time),
@@ -309,10 +309,11 @@ class _RunRows:
             if task and self._capture != "none":
                 attributes[semconv.GEN_AI_INPUT_MESSAGES] = message("user", task)
         if run.model:
-            attributes[semconv.GEN_AI_REQUEST_MODEL] = run.model
+            attributes[semconv.GEN_AI_REQUEST_MODEL] = masked_line(run.model, NAME_LIMIT)
         for name, key in _OPTIONS.items():
             if run.options.get(name):
-                attributes[key] = self._texts(run.options[name]) if name == "tags" else run.options[name]
+                told = run.options[name]
+                attributes[key] = self._texts(told) if name == "tags" else masked_line(str(told), NAME_LIMIT)
         if self._parent is not None:
             attributes[semconv.PARENT_ID] = self._parent.episode_id
         if run.follows_id:
