@@ -10,10 +10,11 @@ from math import exp, log
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from learned_state import learn
 from learning_data import AIRLINE, SECOND, T0, Episode, Given, airline_episode, rows_of
 
 from otel_episodes.exceptions import UsageError
-from otel_episodes_clickhouse.learning import advice, evaluate, jobs
+from otel_episodes_clickhouse.learning import advice, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
 
 given = Given()
-
-
-def learn(store: Store, *episodes: Episode) -> None:
-    """Store these episodes and learn from them."""
-    store.insert_rows([row for episode in episodes for row in rows_of(episode)])
-    jobs.run(store, "patterns", overlap_seconds=0)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from learning_data import Episode, Given, rows_of
-
-from otel_episodes_clickhouse.learning import jobs
+from learned_state import learn
+from learning_data import Episode, Given
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
 
 
 given = Given()
-
-
-def learn(store: Store, *episodes: Episode) -> None:
-    """Store these episodes and learn from them."""
-    store.insert_rows([row for episode in episodes for row in rows_of(episode)])
-    jobs.run(store, "patterns", overlap_seconds=0)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from learning_data import rows_of
+
 from otel_episodes_clickhouse import sql
+from otel_episodes_clickhouse.learning import jobs
 
 if TYPE_CHECKING:
+    from learning_data import Episode
+
     from otel_episodes_clickhouse import Store
 
 SOURCES = (
@@ -54,3 +59,9 @@ def truncate(store: Store, *tables: str) -> None:
 def state(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Return everything that was learned, without when."""
     return {name: store.query(query) for name, query in STATE.items()}
+
+
+def learn(store: Store, *episodes: Episode) -> None:
+    """Store these episodes and learn from them."""
+    store.insert_rows([row for episode in episodes for row in rows_of(episode)])
+    jobs.run(store, "patterns", overlap_seconds=0)
